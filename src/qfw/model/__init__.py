@@ -1,0 +1,1 @@
+"""Values only: programs, tasks, results, devices, events and errors. Imports nothing of QFw."""

@@ -1,0 +1,163 @@
+"""Everything that happens, once: journal record, scheduler input, telemetry row, completion.
+
+`at_ns` is the daemon's monotonic clock; DaemonStarted ties it to wall time.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+from qfw.model.errors import ErrorReport
+from qfw.model.task import QuantumTask
+
+
+class _Event(msgspec.Struct, frozen=True, array_like=True):
+    pass
+
+
+class DaemonStarted(_Event, tag=1):
+    """The first record of every daemon's life."""
+
+    at_ns: int
+    wall_ns: int
+    pid: int
+    version: str
+
+
+class DaemonStopped(_Event, tag=2):
+    """An orderly end; a journal without it ended by a crash."""
+
+    at_ns: int
+
+
+class SessionOpened(_Event, tag=3):
+    """An application connected."""
+
+    at_ns: int
+    session: int
+    uid: int
+    pid: int
+    name: str
+
+
+class SessionClosed(_Event, tag=4):
+    """An application left; its unfinished tasks are cancelled by events of their own."""
+
+    at_ns: int
+    session: int
+    reason: str
+
+
+class ProgramStored(_Event, tag=5):
+    """A program became known by its digest."""
+
+    at_ns: int
+    digest: bytes
+    encoded: bytes
+
+
+class TaskAccepted(_Event, tag=6):
+    """A task was checked, estimated and journalled: from here on it is listed until answered."""
+
+    at_ns: int
+    task: QuantumTask
+    cost_s: float
+
+
+class TaskStarted(_Event, tag=7):
+    """A task was given to a worker."""
+
+    at_ns: int
+    task: int
+    epoch: int
+    worker: str
+    worker_pid: int
+
+
+class TaskRequeued(_Event, tag=8):
+    """The worker went away; the task waits again. Answers of older epochs are refused."""
+
+    at_ns: int
+    task: int
+    epoch: int
+    reason: str
+
+
+class TaskDone(_Event, tag=9):
+    """A task was answered."""
+
+    at_ns: int
+    task: int
+    epoch: int
+    worker_pid: int
+    #: The worker's engine, on the host's monotonic clock.
+    run_began_ns: int
+    run_ended_ns: int
+    compile_ns: int
+    #: Whether the worker had the program prepared already.
+    cached: bool
+    size: int
+    #: The answers, where they are small enough for the journal.
+    answers: bytes | None
+
+
+class TaskFailed(_Event, tag=10):
+    """A task will not be answered."""
+
+    at_ns: int
+    task: int
+    error: ErrorReport
+
+
+class TaskCancelled(_Event, tag=11):
+    """A task was cancelled by its owner, or with its session."""
+
+    at_ns: int
+    task: int
+    reason: str
+
+
+class TasksReceived(_Event, tag=12):
+    """When the client had the results: pairs (task, monotonic ns)."""
+
+    at_ns: int
+    received: tuple[tuple[int, int], ...]
+
+
+class WorkerReady(_Event, tag=13):
+    """A worker of a device takes tasks."""
+
+    at_ns: int
+    device: str
+    worker: str
+    pid: int
+
+
+class WorkerLost(_Event, tag=14):
+    """A worker of a device is gone."""
+
+    at_ns: int
+    device: str
+    worker: str
+    pid: int
+    reason: str
+
+
+Event = Union[  # noqa: UP007 - for msgspec
+    DaemonStarted,
+    DaemonStopped,
+    SessionOpened,
+    SessionClosed,
+    ProgramStored,
+    TaskAccepted,
+    TaskStarted,
+    TaskRequeued,
+    TaskDone,
+    TaskFailed,
+    TaskCancelled,
+    TasksReceived,
+    WorkerReady,
+    WorkerLost,
+]

@@ -1,0 +1,170 @@
+"""Result: what a task answered, and where its time went."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from qfw.model.errors import UsageError
+from qfw.model.outputs import (
+    Answer,
+    CountsAnswer,
+    ExpectationAnswer,
+    MemoryAnswer,
+    ProbabilitiesAnswer,
+    StatevectorAnswer,
+    decode_answers,
+)
+
+_A = TypeVar("_A", bound=Answer)
+
+
+class Timeline(msgspec.Struct, frozen=True, array_like=True):
+    """When a task passed which process. Nanoseconds of one host's monotonic clock; 0 where unknown."""
+
+    #: Process ids.
+    client_pid: int = 0
+    daemon_pid: int = 0
+    worker_pid: int = 0
+    #: The application handed the task over (before the adapter's lowering).
+    began_ns: int = 0
+    #: The client sent it.
+    sent_ns: int = 0
+    #: qpmd read it.
+    accepted_ns: int = 0
+    #: qpmd gave it to a worker.
+    started_ns: int = 0
+    #: The worker's engine began, and ended.
+    run_began_ns: int = 0
+    run_ended_ns: int = 0
+    #: Of the time between these two: preparing the program, 0 where it was already prepared.
+    compile_ns: int = 0
+    #: qpmd had the answer.
+    answered_ns: int = 0
+    #: The client had the answer.
+    received_ns: int = 0
+
+    def stages_us(self) -> dict[str, float]:
+        """Microseconds by stage: client, wire, compile, queue, run, return.
+
+        They add up to the time from `began_ns` to `received_ns`, but for the hop from qpmd to the
+        worker, which counts as wire.
+        """
+        wire = (self.accepted_ns - self.sent_ns) + (self.run_began_ns - self.started_ns)
+        return {
+            "client": (self.sent_ns - self.began_ns) / 1e3,
+            "wire": wire / 1e3,
+            "queue": (self.started_ns - self.accepted_ns) / 1e3,
+            "compile": self.compile_ns / 1e3,
+            "run": (self.run_ended_ns - self.run_began_ns - self.compile_ns) / 1e3,
+            "return": max(0, (self.received_ns or self.answered_ns) - self.run_ended_ns) / 1e3,
+        }
+
+
+class Result:
+    """The answers of one task, per parameter set.
+
+    Every bit string has qubit (or classical bit) 0 rightmost.
+    """
+
+    def __init__(
+        self,
+        task: int,
+        device: str,
+        encoded: bytes | memoryview,
+        sets: int,
+        timeline: Timeline,
+        calibration: str | None = None,
+    ):
+        """`encoded` are the answers as they travelled; they are decoded when first looked at."""
+        #: Number of the task.
+        self.task = task
+        #: The device that ran it.
+        self.device = device
+        #: Number of parameter sets.
+        self.sets = sets
+        #: When it passed which process.
+        self.timeline = timeline
+        #: Version of the calibration that it ran under; None for an ideal simulator.
+        self.calibration = calibration
+        self._encoded = encoded
+
+    @cached_property
+    def answers(self) -> tuple[Answer, ...]:
+        """The raw answers in the order of the outputs asked for."""
+        return decode_answers(self._encoded)
+
+    def _one(self, kind: type[_A], name: str) -> _A:
+        for answer in self.answers:
+            if isinstance(answer, kind):
+                return answer
+        raise UsageError(f"task {self.task} was not asked for {name}; add it to outputs")
+
+    @property
+    def expectation_values(self) -> npt.NDArray[np.float64]:
+        """Shape (sets, observables)."""
+        return _floats(self._one(ExpectationAnswer, "expectation values").values)
+
+    @property
+    def standard_errors(self) -> npt.NDArray[np.float64]:
+        """Standard errors of the expectation values, shape (sets, observables); 0 where exact."""
+        return _floats(self._one(ExpectationAnswer, "expectation values").standard_errors)
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float64]:
+        """Shape (sets, 2**qubits); the first qubit asked for is the least significant bit."""
+        return _floats(self._one(ProbabilitiesAnswer, "probabilities").values)
+
+    @property
+    def statevector(self) -> npt.NDArray[np.complex128]:
+        """Shape (sets, 2**qubits), qubit 0 the least significant bit of the index."""
+        return self._one(StatevectorAnswer, "a statevector").values.numpy().astype(np.complex128, copy=False)
+
+    @cached_property
+    def counts(self) -> list[dict[str, int]]:
+        """For each set: how often each bit string was measured; bit 0 rightmost."""
+        answer = self._one(CountsAnswer, "counts")
+        outcomes, numbers = answer.outcomes.numpy(), answer.counts.numpy()
+        offsets = answer.offsets.numpy().tolist()
+        strings = bit_strings(outcomes, answer.num_bits)
+        return [
+            dict(zip(strings[low:high], numbers[low:high].tolist(), strict=True))
+            for low, high in zip(offsets, offsets[1:], strict=False)
+        ]
+
+    @cached_property
+    def memory(self) -> list[list[str]]:
+        """For each set: the bit string of every shot, in order; bit 0 rightmost."""
+        answer = self._one(MemoryAnswer, "memory")
+        return [bit_strings(rows, answer.num_bits) for rows in answer.outcomes.numpy()]
+
+    @property
+    def memory_bits(self) -> npt.NDArray[np.uint8]:
+        """Shape (sets, shots, bits) of 0 and 1; column i is bit i."""
+        answer = self._one(MemoryAnswer, "memory")
+        return unpack_bits(answer.outcomes.numpy(), answer.num_bits)
+
+    def __repr__(self) -> str:
+        return f"Result(task={self.task}, device={self.device!r}, sets={self.sets})"
+
+
+def unpack_bits(outcomes: npt.NDArray[Any], num_bits: int) -> npt.NDArray[np.uint8]:
+    """Shape (..., words) uint64 to (..., num_bits) of 0 and 1; column i is bit i."""
+    little = np.ascontiguousarray(outcomes, dtype="<u8")
+    return np.unpackbits(little.view(np.uint8), axis=-1, count=num_bits, bitorder="little")
+
+
+def bit_strings(outcomes: npt.NDArray[Any], num_bits: int) -> list[str]:
+    """Bit strings, bit 0 rightmost, of packed outcomes of shape (outcomes, words)."""
+    if num_bits <= 64:
+        return [format(value, f"0{num_bits}b") if num_bits else "" for value in outcomes[:, 0].tolist()]
+    bits = unpack_bits(outcomes, num_bits)[:, ::-1]
+    return ["".join(map(str, row)) for row in bits.tolist()]
+
+
+def _floats(array: Any) -> npt.NDArray[np.float64]:
+    return array.numpy().astype(np.float64, copy=False)  # type: ignore[no-any-return]

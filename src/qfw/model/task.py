@@ -1,0 +1,105 @@
+"""QuantumTask: the unit that is scheduled, journalled and answered."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class TaskState(StrEnum):
+    """States of a task; `TRANSITIONS` says which may follow which."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: docs/specs/task.md draws it. RUNNING to QUEUED: the worker died, the task runs again elsewhere.
+TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
+    TaskState.QUEUED: frozenset({TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.RUNNING: frozenset({TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED, TaskState.QUEUED}),
+    TaskState.DONE: frozenset(),
+    TaskState.FAILED: frozenset(),
+    TaskState.CANCELLED: frozenset(),
+}
+
+FINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
+
+
+class JobType(StrEnum):
+    """Why a task is run (paper §4.2): policies may treat them differently."""
+
+    PRODUCTION = "production"
+    BENCHMARK = "benchmark"
+    DEBUG = "debug"
+    CALIBRATION = "calibration"
+
+
+class DeadlineClass(StrEnum):
+    """How firm the bound on a task's start is. Only best effort until reservations exist."""
+
+    BEST_EFFORT = "best_effort"
+    STATISTICAL = "statistical"
+    POOLED = "pooled"
+    HARD = "hard"
+
+
+#: Priorities within one session: higher first.
+MIN_PRIORITY, MAX_PRIORITY = -100, 100
+
+#: Bits of a task's number that count within its session.
+SEQUENCE_BITS = 32
+
+
+def task_number(session: int, sequence: int) -> int:
+    """The number of a session's task: unique within a daemon, known without asking it."""
+    return session << SEQUENCE_BITS | sequence
+
+
+def task_name(task: int) -> str:
+    """A task's number as people read it: SESSION.SEQUENCE."""
+    return f"{task >> SEQUENCE_BITS}.{task & (1 << SEQUENCE_BITS) - 1}"
+
+
+def parse_task_name(name: str) -> int:
+    """The number of a task's name. Raises ValueError."""
+    session, _, sequence = name.partition(".")
+    return task_number(int(session), int(sequence))
+
+
+class TaskOptions(msgspec.Struct, frozen=True, array_like=True):
+    """What a user may say of a task besides the program; most tasks share one value."""
+
+    job_type: JobType = JobType.PRODUCTION
+    priority: int = 0
+    deadline_class: DeadlineClass = DeadlineClass.BEST_EFFORT
+    #: Seconds that the run itself may take before it is ended; 0 for the daemon's limit.
+    time_limit_s: float = 0.0
+    #: Empty, or a key of the user's: the same key in the same session is the same task.
+    idempotency_key: str = ""
+
+
+class QuantumTask(msgspec.Struct, frozen=True, array_like=True):
+    """A program, parameters, and what is asked of them."""
+
+    #: `task_number` of session and sequence.
+    number: int
+    device: str
+    #: Digest of the Program.
+    program: bytes
+    #: `encode_outputs` of what is asked.
+    outputs: bytes
+    sets: int
+    #: float64, little-endian, shape (sets, slots), radians.
+    parameters: bytes
+    #: 0 for exact results.
+    shots: int
+    #: 0 to 2**63 - 1; the seed of a set is a function of this and the set's index.
+    seed: int
+    options: TaskOptions
+    #: The client's monotonic clock: handed over, sent. See Timeline.
+    began_ns: int = 0
+    sent_ns: int = 0
