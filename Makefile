@@ -14,7 +14,10 @@ RUN_ARGS = $(or $(ARGS),examples/vqls/vqls.py --device qfw --optimizer gd)
 CHECKED = $(wildcard src tests examples benchmarks)
 
 export PYTHON
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Applications and tests start the environment's own commands. Not exported for every recipe:
+# set-up must find the interpreter that the user named.
+IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -25,10 +28,10 @@ help: ## show this list
 	@echo "  PYTHON=... chooses the interpreter, ARGS=... the arguments of run, test and bench"
 
 run: venv ## the VQLS example through a private stack (ARGS=... runs something else)
-	$(BIN)/qfw run $(RUN_ARGS)
+	$(IN_VENV) $(BIN)/qfw run $(RUN_ARGS)
 
 test: system-ready lint ## everything CI checks: lint, then the tests (ARGS=... narrows them)
-	$(BIN)/python -m pytest $(ARGS)
+	$(IN_VENV) $(BIN)/python -m pytest $(ARGS)
 
 lint: venv ## ruff, mypy --strict, the layers
 	$(BIN)/ruff check $(CHECKED)
@@ -39,7 +42,7 @@ lint: venv ## ruff, mypy --strict, the layers
 check: test ## the same as test
 
 bench: $(BENCH_STAMP) ## ratios against peers run beside QFw
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(IN_VENV) $(BIN)/python -m benchmarks $(ARGS)
 
 venv: $(STAMP) ## the environment .venv, from the lock files
 

@@ -48,17 +48,16 @@ bootstrap_uv() {
 
 # uv takes seconds where pip takes half a minute; pip also serves where uv has no build for this
 # machine, or where the site's package index is known to pip's configuration only.
-install_lock() {
-    local lock=$1
-    echo "installing requirements/$lock.lock"
-    if have_uv && $venv_python -m uv pip "$2" --quiet --python $venv_python --compile-bytecode \
-        --require-hashes ${3:-} "requirements/$lock.lock"; then
+install_locks() {
+    echo "installing $*"
+    if have_uv && $venv_python -m uv pip sync --quiet --python $venv_python --compile-bytecode \
+        --require-hashes "$@"; then
         return
     fi
-    echo "uv could not install it; trying pip" >&2
+    echo "uv could not install these; trying pip" >&2
     $venv_python -m ensurepip >/dev/null 2>&1 || true
     $venv_python -m pip install --quiet --disable-pip-version-check --require-hashes \
-        -r "requirements/$lock.lock"
+        $(printf -- '-r %s ' "$@")
 }
 
 install_qfw() {
@@ -69,17 +68,18 @@ install_qfw() {
     fi
 }
 
-case ${1:-dev} in
-    dev)
-        check_python
-        make_environment
-        bootstrap_uv
-        install_lock dev sync
-        install_qfw
-        ;;
-    bench) install_lock bench install -r ;;
+locks=(requirements/dev.lock)
+case ${1:-} in
+    "") ;;
+    bench) locks+=(requirements/bench.lock) ;;
     *)
-        echo "usage: $0 [dev|bench]" >&2
+        echo "usage: $0 [bench]" >&2
         exit 2
         ;;
 esac
+
+check_python
+make_environment
+bootstrap_uv
+install_locks "${locks[@]}"
+install_qfw
