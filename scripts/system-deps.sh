@@ -19,8 +19,14 @@ SYSTEM_PACKAGES=(
     "make         have_make"
 )
 
-# ensurepip, because Debian ships `venv` without what it needs to make an environment.
-have_venv() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
+# ensurepip, because Debian ships `venv` without what it needs to make an environment. Debian's
+# package mends only Debian's own interpreter.
+have_venv() {
+    case $(command -v "$python" || echo "$python") in
+        python3 | /bin/python3 | /usr/bin/python3) "$python" -c 'import ensurepip, venv' 2>/dev/null ;;
+        *) true ;;
+    esac
+}
 have_compiler() { echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null; }
 have_make() { command -v make >/dev/null; }
 
