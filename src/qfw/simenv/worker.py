@@ -116,7 +116,7 @@ class Worker:
                 outputs = decode_outputs(run.outputs)
                 _keep(self._outputs, run.outputs, outputs, PREPARED)
             parameters = np.frombuffer(run.parameters, dtype="<f8").reshape(run.sets, num_slots)
-            seeds = set_seeds(run.seed, run.sets)
+            seeds = set_seeds(run.seed, 0, run.sets)
             answers = self._engine.run(prepared, outputs, parameters, run.shots, seeds)
             encoded_answers = encode_answers(answers)
         except MemoryError:
