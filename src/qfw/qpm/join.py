@@ -49,7 +49,8 @@ def join(folder: Path, name: str, config: Path | None, timeout_s: float) -> Link
         try:
             return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
         except DaemonUnreachable:
-            _start(folder, config, deadline)
+            pass  # Nobody is there: start one.
+        _start(folder, config, deadline)
         return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
 
 

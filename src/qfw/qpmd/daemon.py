@@ -45,8 +45,6 @@ HANDSHAKE_LIMIT_S = 5.0
 #: An acknowledgement waits this long for the result that it could travel with.
 ACK_DELAY_S = 0.001
 MAX_CLIENTS = 4096
-#: Session numbers are reserved on disk in blocks, so that no number is used by two daemons of a folder.
-SESSION_BLOCK = 1024
 
 
 class Daemon:
@@ -69,7 +67,6 @@ class Daemon:
         self._peers: dict[int, Peer] = {}
         self._sessions_seen = False
         self._stopping = ""
-        self._session = self._session_end = 0
         path = socket_path(folder)
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -224,18 +221,16 @@ class Daemon:
             self._core.close_session(peer, reason)
 
     def _next_session(self) -> int:
-        if self._session == self._session_end:
-            path = self._folder / "sessions"
-            try:
-                self._session = int(path.read_text())
-            except (FileNotFoundError, ValueError):
-                self._session = 0
-            self._session_end = self._session + SESSION_BLOCK
-            fresh = path.with_suffix(".new")
-            fresh.write_text(str(self._session_end))
-            fresh.replace(path)
-        self._session += 1
-        return self._session
+        """A number that no session of this folder had, under an earlier daemon either."""
+        path = self._folder / "sessions"
+        try:
+            number = int(path.read_text()) + 1
+        except (FileNotFoundError, ValueError):
+            number = 1
+        fresh = path.with_suffix(".new")
+        fresh.write_text(str(number))
+        fresh.replace(path)
+        return number
 
     # Beginning and end ----------------------------------------------------------------------------
 

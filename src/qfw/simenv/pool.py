@@ -18,6 +18,7 @@ from qfw.model.errors import (
     ErrorReport,
     NotInstalled,
     PlatformFailed,
+    SetupError,
     TooLarge,
     UnknownDevice,
     UnsupportedFeature,
@@ -105,8 +106,15 @@ class PoolPlatform:
         )
         self._devices: dict[str, _Device] = {}
         for name in settings.engines or registry.names(registry.ENGINES):
-            kind = registry.load(registry.ENGINES, name)
-            version = kind.version()
+            try:
+                kind = registry.load(registry.ENGINES, name)
+                version = kind.version()
+            except SetupError as error:
+                # One broken plugin must not take the others with it, unless it was asked for.
+                if settings.engines:
+                    raise
+                logger.error("engine left out: %s", error)
+                continue
             if version is None:
                 if settings.engines:
                     raise NotInstalled(f"engine {name!r} is configured; run: pip install 'qfw[{name}]'")
