@@ -220,7 +220,9 @@ class Client:
                 return
             self._watched.add(future)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._read_in_background, name="qfw-reader", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._read_in_background, name="qfw-reader", daemon=True
+                )
                 self._thread.start()
             self._watch.notify()
 

@@ -80,7 +80,9 @@ class Sink(Protocol):
 class Reactor(Protocol):
     """The daemon's loop, as a platform sees it."""
 
-    def watch(self, fd: int, readable: Callable[[], None], writable: Callable[[], None] | None = None) -> None:
+    def watch(
+        self, fd: int, readable: Callable[[], None], writable: Callable[[], None] | None = None
+    ) -> None:
         """Calls `readable` whenever `fd` can be read; `writable`, if given, whenever it can be written."""
         ...
 

@@ -7,6 +7,7 @@ are arrays headed by their tag.
 
 from __future__ import annotations
 
+import socket
 import struct
 from typing import Union
 
@@ -165,6 +166,22 @@ def pack(message: msgspec.Struct) -> bytes:
     """The frame of a message."""
     body = encode(message)
     return _LENGTH.pack(len(body)) + body
+
+
+class Receiver:
+    """Reads from sockets through one buffer of its own.
+
+    `socket.recv` of as many bytes would allocate them at every call, which costs more than the call.
+    """
+
+    def __init__(self, size: int = 1 << 18) -> None:
+        """`size` in bytes; one read returns no more."""
+        self._buffer = bytearray(size)
+        self._view = memoryview(self._buffer)
+
+    def receive(self, sock: socket.socket) -> bytes:
+        """Like `sock.recv`: empty at the end of the stream, and the same errors."""
+        return bytes(self._view[: sock.recv_into(self._buffer)])
 
 
 class FrameReader:
