@@ -13,7 +13,9 @@ from qfw.model.errors import ForeignOwner, NetworkFileSystem, SetupError, Socket
 SOCKET_PATH_BYTES = 108
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    ["afs", "beegfs", "ceph", "cifs", "coda", "fuse.beegfs", "fuse.ceph", "fuse.cephfs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "pvfs2", "smb2", "smb3", "smbfs", "wekafs"]
+    {"afs", "beegfs", "ceph", "cifs", "coda", "fuse.beegfs", "fuse.ceph", "fuse.cephfs", "fuse.glusterfs"}
+    | {"fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2"}
+    | {"orangefs", "panfs", "pvfs2", "smb2", "smb3", "smbfs", "wekafs"}
 )
 
 
@@ -46,7 +48,7 @@ def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Pat
         NetworkFileSystem: it lies on a network file system.
         SetupError: it cannot be made.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = folder.absolute()
     length = len(os.fsencode(socket_path(folder))) + 1
     if length > SOCKET_PATH_BYTES:
         raise SocketPathTooLong(

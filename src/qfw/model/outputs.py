@@ -209,7 +209,7 @@ def answer_bytes(output: Output, program: Program, sets: int, shots: int) -> int
     match output:
         case Counts():
             states = min(shots, 2 ** min(program.num_bits, 40))
-            return sets * states * (8 * words + 8) + 8 * (sets + 1)
+            return int(sets * states * (8 * words + 8) + 8 * (sets + 1))
         case Memory():
             return sets * shots * 8 * words
         case Expectation():

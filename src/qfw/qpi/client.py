@@ -109,7 +109,10 @@ class Client:
         return futures
 
     def _submit(self, drafts: Sequence[tuple[QuantumTask, Program]]) -> list[TaskFuture]:
-        frames, tasks, futures, size = [], [], [], 0
+        frames: list[bytes] = []
+        tasks: list[QuantumTask] = []
+        futures: list[TaskFuture] = []
+        size = 0
         for task, program in drafts:
             self._sequence += 1
             numbered = QuantumTask(

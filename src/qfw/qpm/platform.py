@@ -126,7 +126,7 @@ class Platform(Protocol):
     def estimate(
         self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
     ) -> Estimate:
-        """Cost of a task. Raises TooLarge where the device cannot hold it, UnsupportedFeature …"""
+        """Cost of a task. Raises TooLarge or UnsupportedFeature where the device cannot run it."""
         ...
 
     def start(self, device: str, slot: str, runs: Sequence[Run]) -> None:

@@ -173,7 +173,7 @@ class Link:
                 )
             self._ready = self._reader.feed(chunk)
         try:
-            greeting = decode_greeting(self._ready.pop(0))
+            greeting: Welcome | Refused = decode_greeting(self._ready.pop(0))
         except msgspec.DecodeError as error:
             raise WireError(f"what answers at {socket_path(self.folder)} is no qpmd: {error}") from error
         if isinstance(greeting, Refused):

@@ -62,48 +62,48 @@ class _Message(msgspec.Struct, frozen=True, array_like=True):
     pass
 
 
-class StoreProgram(_Message, tag=1):
+class StoreProgram(_Message, frozen=True, tag=1):
     """A program, before the first task that names its digest."""
 
     encoded: bytes
 
 
-class Submit(_Message, tag=2):
+class Submit(_Message, frozen=True, tag=2):
     """Tasks, in order."""
 
     tasks: list[QuantumTask]
 
 
-class Cancel(_Message, tag=3):
+class Cancel(_Message, frozen=True, tag=3):
     """Tasks of this session that shall end; each is answered by Failed (TaskCancelled) or by its result."""
 
     tasks: list[int]
 
 
-class Received(_Message, tag=4):
+class Received(_Message, frozen=True, tag=4):
     """When the client had results: pairs (task, monotonic ns). For timelines only; may be left out."""
 
     received: list[tuple[int, int]]
 
 
-class Query(_Message, tag=5):
+class Query(_Message, frozen=True, tag=5):
     """A question; `subject` is devices, tasks or counters."""
 
     request: int
     subject: str
 
 
-class Bye(_Message, tag=6):
+class Bye(_Message, frozen=True, tag=6):
     """The session ends in order; unfinished tasks are cancelled."""
 
 
-class Accepted(_Message, tag=7):
+class Accepted(_Message, frozen=True, tag=7):
     """These tasks are checked and journalled. Not sent for a task that is answered in the same moment."""
 
     tasks: list[int]
 
 
-class NeedPrograms(_Message, tag=8):
+class NeedPrograms(_Message, frozen=True, tag=8):
     """These digests are not known here: store the programs and submit the tasks again."""
 
     digests: list[bytes]
@@ -124,19 +124,19 @@ class TaskAnswer(msgspec.Struct, frozen=True, array_like=True):
     answers: bytes
 
 
-class Done(_Message, tag=9):
+class Done(_Message, frozen=True, tag=9):
     """Tasks that were answered."""
 
     answers: list[TaskAnswer]
 
 
-class Failed(_Message, tag=10):
+class Failed(_Message, frozen=True, tag=10):
     """Tasks that will not be answered, and why."""
 
     errors: list[tuple[int, ErrorReport]]
 
 
-class Reply(_Message, tag=11):
+class Reply(_Message, frozen=True, tag=11):
     """Answer to a Query: MessagePack of what the subject says."""
 
     request: int

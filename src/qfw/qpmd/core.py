@@ -395,7 +395,7 @@ class Core:
 
 def task_rows(state: DaemonState, now_ns: int, most: int = 100_000) -> list[TaskRow]:
     """Rows of the live tasks of a state, oldest first, at most `most`."""
-    rows = []
+    rows: list[TaskRow] = []
     for number, entry in state.tasks.items():
         if len(rows) == most:
             break
