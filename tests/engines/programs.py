@@ -44,7 +44,9 @@ def programs(draw: Any, max_qubits: int = 6, max_gates: int = 12) -> Program:
     for _ in range(draw(st.integers(1, max_gates))):
         name = draw(st.sampled_from(fitting))
         qubits = draw(st.permutations(range(width)))[: GATES[name].num_qubits]
-        operations.append(Gate(name, tuple(qubits), tuple(draw(angles()) for _ in range(GATES[name].num_angles))))
+        operations.append(
+            Gate(name, tuple(qubits), tuple(draw(angles()) for _ in range(GATES[name].num_angles)))
+        )
     program = Program(width, 0, NUM_SLOTS, tuple(operations))
     program.check()
     return program
@@ -58,7 +60,9 @@ def observables(draw: Any, width: int) -> PauliSum:
         word = draw(st.lists(st.sampled_from("IXYZ"), min_size=width, max_size=width))
         factors = [(q, pauli) for q, pauli in enumerate(word) if pauli != "I"]
         terms.append(
-            PauliTerm(draw(st.floats(-2, 2)), tuple(q for q, _ in factors), "".join(pauli for _, pauli in factors))
+            PauliTerm(
+                draw(st.floats(-2, 2)), tuple(q for q, _ in factors), "".join(pauli for _, pauli in factors)
+            )
         )
     return PauliSum(tuple(terms))
 

@@ -47,7 +47,8 @@ def qulacs() -> QulacsEngine:
 def test_reference_and_qulacs_agree(qulacs: QulacsEngine, case: Any) -> None:
     program, sums, parameters = case
     ours, theirs = (
-        run(engine, program, *everything_exact(*sums), parameters=parameters) for engine in (REFERENCE, qulacs)
+        run(engine, program, *everything_exact(*sums), parameters=parameters)
+        for engine in (REFERENCE, qulacs)
     )
     np.testing.assert_allclose(ours.statevector, theirs.statevector, rtol=0, atol=1e-9)
     np.testing.assert_allclose(ours.expectation_values, theirs.expectation_values, rtol=0, atol=1e-9)

@@ -210,5 +210,6 @@ def _marginal(distribution: Floats, qubits: tuple[int, ...]) -> Floats:
     others = tuple(num_qubits - q for q in range(num_qubits) if q not in qubits)
     kept = axes.sum(axis=others)
     # Axes left are the qubits asked for, highest first; the answer wants qubits[0] lowest.
-    rising = sorted(qubits, reverse=True)
-    return kept.transpose(0, *(1 + rising.index(q) for q in reversed(qubits))).reshape(sets, -1)
+    falling = sorted(qubits, reverse=True)
+    ordered: Floats = kept.transpose(0, *(1 + falling.index(q) for q in reversed(qubits)))
+    return ordered.reshape(sets, -1)
