@@ -1,0 +1,137 @@
+"""What PennyLane does to a tape before the stack can run it; nothing where it can run as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pennylane as qml
+from pennylane.devices.preprocess import (
+    decompose,
+    device_resolve_dynamic_wires,
+    measurements_from_samples,
+    null_postprocessing,
+    validate_device_wires,
+    validate_measurements,
+)
+from pennylane.tape import QuantumScript
+from pennylane.transforms import broadcast_expand, defer_measurements, split_non_commuting
+from pennylane.transforms.core import CompilePipeline
+from pennylane.wires import Wires
+
+from qfw.adapters.pennylane.lowering import NATIVE_NAMES, is_native
+from qfw.adapters.pennylane.measurements import SHADOWS, is_answerable, is_broadcastable, signature
+
+#: What a transform gives: tapes, and how their results become that of the first tape.
+Transformed = tuple[Sequence[QuantumScript], Callable[[Sequence[Any]], Any]]
+
+
+def pipeline(wires: Wires | None, name: str) -> CompilePipeline:
+    """The one transform of a device: PennyLane's own ones, applied only to tapes that need them."""
+    general = _general_pipeline(wires, name)
+
+    @qml.transform
+    def to_native(tape: QuantumScript) -> Transformed:
+        if runs_as_it_is(tape):
+            return (tape,), null_postprocessing
+        tapes, postprocessing = general((tape,))
+        return tapes, lambda results: postprocessing(results)[0]
+
+    program = CompilePipeline()
+    program.add_transform(to_native)
+    return program
+
+
+def runs_as_it_is(tape: QuantumScript) -> bool:
+    """Whether every operation and measurement of a tape is one of the stack's."""
+    return (
+        all(map(is_native, tape.operations))
+        and signature(tape.measurements, bool(tape.shots)) is not None
+        and (is_broadcastable(tape.measurements) or tape.batch_size is None)
+    )
+
+
+def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
+    decomposition = {
+        "stopping_condition": is_native,
+        "skip_initial_state_prep": False,
+        "device_wires": wires,
+        "target_gates": set(NATIVE_NAMES),
+        "name": name,
+    }
+    program = CompilePipeline()
+    program.add_transform(
+        validate_measurements,
+        analytic_measurements=lambda mp: is_answerable(mp, sampled=False),
+        sample_measurements=lambda mp: is_answerable(mp, sampled=True),
+        name=name,
+    )
+    program.add_transform(defer_measurements, allow_postselect=False)
+    program.add_transform(_expand_broadcasting)
+    program.add_transform(decompose, **decomposition)
+    program.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=False)
+    program.add_transform(_validate_wires, wires, name)
+    program.add_transform(_separate_shadows)
+    program.add_transform(_measure_in_one_basis)
+    # The gates that rotate into a basis may be matrices.
+    program.add_transform(decompose, **decomposition)
+    return program
+
+
+@qml.transform
+def _expand_broadcasting(tape: QuantumScript) -> Transformed:
+    """One tape for each set of broadcast parameters, where they cannot run as sets of one task."""
+    if tape.batch_size is None:
+        return (tape,), null_postprocessing
+    whole = all(is_native(op) or op.batch_size is None for op in tape.operations)
+    if whole and is_broadcastable(tape.measurements) and signature(tape.measurements, bool(tape.shots)) is not None:
+        return (tape,), null_postprocessing
+    return broadcast_expand(tape)  # type: ignore[no-any-return]
+
+
+@qml.transform
+def _validate_wires(tape: QuantumScript, wires: Wires | None, name: str) -> Transformed:
+    """PennyLane's check, which also gives wires to measurements of all wires; without device wires those of the tape."""
+    if wires:
+        return validate_device_wires(tape, wires, name)  # type: ignore[no-any-return]
+    labels = set(tape.wires)
+    order = range(len(labels)) if labels == set(range(len(labels))) else tape.wires
+    return validate_device_wires(tape, Wires(order), name)  # type: ignore[no-any-return]
+
+
+@qml.transform
+def _separate_shadows(tape: QuantumScript) -> Transformed:
+    """A tape for each classical shadow, and one for the other measurements."""
+    shadows = [index for index, mp in enumerate(tape.measurements) if isinstance(mp, SHADOWS)]
+    if not shadows or len(tape.measurements) == 1:
+        return (tape,), null_postprocessing
+    others = [index for index in range(len(tape.measurements)) if index not in shadows]
+    groups = [[index] for index in shadows] + ([others] if others else [])
+    tapes = [tape.copy(measurements=[tape.measurements[index] for index in group]) for group in groups]
+    partitioned = tape.shots.has_partitioned_shots
+
+    def merge(results: Sequence[Any]) -> tuple[Any, ...]:
+        merged: dict[int, Any] = {}
+        for group, result in zip(groups, results, strict=True):
+            merged.update(zip(group, (result,) if len(group) == 1 else result, strict=True))
+        return tuple(merged[index] for index in range(len(tape.measurements)))
+
+    def postprocessing(results: Sequence[Any]) -> Any:
+        return tuple(map(merge, zip(*results, strict=True))) if partitioned else merge(results)
+
+    return tapes, postprocessing
+
+
+@qml.transform
+def _measure_in_one_basis(tape: QuantumScript) -> Transformed:
+    """Sampled measurements that the stack does not answer: tapes that sample in the computational basis."""
+    sampled = bool(tape.shots)
+    if not sampled or signature(tape.measurements, sampled) is not None or isinstance(tape.measurements[0], SHADOWS):
+        return (tape,), null_postprocessing
+    tapes, postprocessing = _by_samples((tape,))
+    return tapes, lambda results: postprocessing(results)[0]
+
+
+_by_samples = CompilePipeline()
+_by_samples.add_transform(split_non_commuting)
+_by_samples.add_transform(measurements_from_samples)
