@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pennylane as qml
 from pennylane.devices import Device, ExecutionConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 from pennylane.exceptions import DeviceError, WireError
-from pennylane.measurements import CountsMP
 from pennylane.tape import QuantumScript
 from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
@@ -23,6 +22,8 @@ from pennylane.wires import Wires
 from qfw.adapters.pennylane.lowering import lower, structure
 from qfw.adapters.pennylane.measurements import Reading, covers_all_wires, reading, signature
 from qfw.adapters.pennylane.preprocess import pipeline
+from qfw.adapters.session import forget, shared_session
+from qfw.model.errors import ConnectionFailed
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.qpi import Request, Session
@@ -67,14 +68,36 @@ class _Task:
         )
 
 
+class _Part(NamedTuple):
+    """Where the result of one tape comes from."""
+
+    #: For each entry of the shot vector (one without): the task, and which of its sets.
+    where: list[tuple[_Task, slice]]
+    #: Sets of broadcast parameters; None where nothing is broadcast.
+    batch: int | None
+    #: Whether the tape has a shot vector.
+    partitioned: bool
+
+    def result(self) -> Any:
+        """The result in PennyLane's nesting: shot vector, measurements, broadcasting."""
+        values: list[Any] = []
+        for task, where in self.where:
+            rows = task.values[where]
+            if self.batch is None:
+                values.extend(rows)
+            else:
+                values.extend(_stack(rows[low : low + self.batch]) for low in range(0, len(rows), self.batch))
+        return tuple(values) if self.partitioned else values[0]
+
+
 @simulator_tracking
 @single_tape_support
 class QFwDevice(Device):  # type: ignore[misc]
     """A PennyLane device that runs on QFw: `qml.device("qfw", wires=3)`.
 
-    The session with the stack opens at the first execution; it closes with `close()`, when the
-    device is garbage collected, or at the end of the process. Batches of tapes travel in one
-    message, and consecutive tapes that differ in numbers only are one task with many sets.
+    The session with the stack opens at the first execution and is shared by the devices of a process,
+    until its end. Batches of tapes travel in one message, and consecutive tapes that differ in
+    numbers only are one task with many sets.
     """
 
     def __init__(
@@ -93,14 +116,15 @@ class QFwDevice(Device):  # type: ignore[misc]
             shots: default shots; None for exact results.
             engine: name of the stack's device, `qulacs` for example; None for the preferred one.
             seed: makes sampled results repeat; None for fresh ones.
-            session: a session to share, which stays open; None for one of the device's own.
+            session: the session to use; None for the one that all devices of the process share.
         """
         super().__init__(wires=wires, shots=shots)
         self._engine = engine
         self._rng = None if seed is None else random.Random(seed)
-        self._session = session
+        self._own_session = session
         self._stream: Any = None
         self._close: Any = None
+        self._pid = 0
         self._pipeline = pipeline(self.wires, self.name)
         self._programs: OrderedDict[Hashable, Program] = OrderedDict()
         self._structures: OrderedDict[Hashable, Structure] = OrderedDict()
@@ -111,7 +135,7 @@ class QFwDevice(Device):  # type: ignore[misc]
         return "qfw"
 
     def close(self) -> None:
-        """Closes the stream, and the session where it is the device's own; the next execution opens anew."""
+        """Closes the device's stream; the next execution opens another."""
         if self._close is not None:
             self._close()
         self._stream = self._close = None
@@ -153,41 +177,46 @@ class QFwDevice(Device):  # type: ignore[misc]
         """
         began_ns = time.monotonic_ns()
         tasks: list[_Task] = []
-        parts: list[list[tuple[_Task, slice]]] = []
+        parts: list[_Part] = []
         for tape in circuits:
             of = self._structure(tape)
-            rows = _parameters(tape)
-            part: list[tuple[_Task, slice]] = []
+            rows, batch = _parameters(tape)
+            part = _Part([], batch, tape.shots.has_partitioned_shots)
             for shots, copies in _shots(tape):
                 if not tasks or tasks[-1].structure is not of or tasks[-1].shots != shots:
                     tasks.append(_Task(of, shots))
-                part.append((tasks[-1], tasks[-1].add(rows, copies)))
+                part.where.append((tasks[-1], tasks[-1].add(rows, copies)))
             parts.append(part)
         self._run(tasks, began_ns)
-        return tuple(_collect(tape, part) for tape, part in zip(circuits, parts, strict=True))
+        return tuple(part.result() for part in parts)
 
     def _run(self, tasks: Sequence[_Task], began_ns: int) -> None:
-        if self._stream is None:
+        if self._stream is None or self._pid != os.getpid():
             self._open()
-        futures = self._stream.run_many([task.request(self._rng, began_ns) for task in tasks])
         try:
-            for task, future in zip(tasks, futures, strict=True):
-                result: Result = future.result()
-                task.values = task.structure.reading.read(result, task.shots)
-        except BaseException:
-            for future in futures:
-                future.cancel()
+            futures = self._stream.run_many([task.request(self._rng, began_ns) for task in tasks])
+            try:
+                for task, future in zip(tasks, futures, strict=True):
+                    result: Result = future.result()
+                    task.values = task.structure.reading.read(result, task.shots)
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+        except ConnectionFailed:
+            # The daemon is gone; what comes next may find another.
+            self._stream = None
+            if self._own_session is None:
+                forget(shared_session())
             raise
 
     def _open(self) -> None:
-        session = Session() if self._session is None else self._session
-        try:
-            self._stream = session.device(*(() if self._engine is None else (self._engine,))).stream()
-        except BaseException:
-            if self._session is None:
-                session.close()
-            raise
-        self._close = weakref.finalize(self, _close, self._stream, None if self._session is not None else session)
+        session = self._own_session or shared_session()
+        device = session.device() if self._engine is None else session.device(self._engine)
+        self._stream, self._pid = device.stream(), os.getpid()
+        self._close = weakref.finalize(self, self._stream.close)
+        # At the end of the process the session closes its streams.
+        self._close.atexit = False
 
     def _structure(self, tape: QuantumScript) -> Structure:
         operations, measurements, sampled = tape.operations, tape.measurements, bool(tape.shots)
@@ -225,14 +254,17 @@ def wire_order(tape: QuantumScript, wires: Wires | None) -> tuple[Hashable, ...]
     return tuple(wire for wire in wires if wire in used)
 
 
-def _parameters(tape: QuantumScript) -> npt.NDArray[np.float64]:
-    """Numbers of all operations, shape (sets, slots): one set unless parameters are broadcast."""
+def _parameters(tape: QuantumScript) -> tuple[npt.NDArray[np.float64], int | None]:
+    """Numbers of all operations, shape (sets, slots), and the number of sets where parameters are broadcast."""
     values = [value for operation in tape.operations for value in operation.data]
     try:
-        rows = np.array(values, dtype=np.float64)
+        rows = np.array(values)
     except ValueError:
-        rows = np.array(np.broadcast_arrays(*values), dtype=np.float64)
-    return rows.T if rows.ndim == 2 else rows.reshape(1, -1)
+        rows = np.array(np.broadcast_arrays(*values))
+    if rows.dtype != np.float64:
+        # Some of PennyLane's decompositions give angles as complex numbers.
+        rows = rows.real.astype(np.float64)
+    return (rows.T, rows.shape[1]) if rows.ndim == 2 else (rows.reshape(1, -1), None)
 
 
 def _shots(tape: QuantumScript) -> list[tuple[int | None, int]]:
@@ -240,22 +272,6 @@ def _shots(tape: QuantumScript) -> list[tuple[int | None, int]]:
     if not tape.shots:
         return [(None, 1)]
     return [(entry.shots, entry.copies) for entry in tape.shots.shot_vector]
-
-
-def _collect(tape: QuantumScript, parts: Sequence[tuple[_Task, slice]]) -> Any:
-    """The result of one tape in PennyLane's nesting: shot vector, measurements, broadcasting."""
-    batch = tape.batch_size
-    if len(parts) == 1 and batch is None and not tape.shots.has_partitioned_shots:
-        task, where = parts[0]
-        return task.values[where.start]
-    values: list[Any] = []
-    for task, where in parts:
-        rows = task.values[where]
-        if batch is None:
-            values.extend(rows)
-        else:
-            values.extend(_stack(rows[low : low + batch]) for low in range(0, len(rows), batch))
-    return tuple(values) if tape.shots.has_partitioned_shots else values[0]
 
 
 def _stack(rows: Sequence[Any]) -> Any:
@@ -269,8 +285,3 @@ def _remember(cache: OrderedDict[Hashable, Any], key: Hashable, value: Any) -> N
     if len(cache) > MAX_STRUCTURES:
         cache.popitem(last=False)
 
-
-def _close(stream: Any, session: Session | None) -> None:
-    stream.close()
-    if session is not None:
-        session.close()

@@ -9,11 +9,14 @@ import pennylane as qml
 from pennylane.devices.preprocess import (
     decompose,
     device_resolve_dynamic_wires,
-    measurements_from_samples,
     null_postprocessing,
     validate_device_wires,
     validate_measurements,
 )
+from pennylane.exceptions import DecompositionUndefinedError
+from pennylane.operation import Operator
+from pennylane.pauli import diagonalize_qwc_pauli_words, is_pauli_word
+from pennylane.queuing import QueuingManager
 from pennylane.tape import QuantumScript
 from pennylane.transforms import broadcast_expand, defer_measurements, split_non_commuting
 from pennylane.transforms.core import CompilePipeline
@@ -55,6 +58,7 @@ def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
     decomposition = {
         "stopping_condition": is_native,
         "skip_initial_state_prep": False,
+        "decomposer": _decomposition,
         "device_wires": wires,
         "target_gates": set(NATIVE_NAMES),
         "name": name,
@@ -72,7 +76,8 @@ def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
     program.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=False)
     program.add_transform(_validate_wires, wires, name)
     program.add_transform(_separate_shadows)
-    program.add_transform(_measure_in_one_basis)
+    program.add_transform(_separate_bases)
+    program.add_transform(_measure_in_basis)
     # The gates that rotate into a basis may be matrices.
     program.add_transform(decompose, **decomposition)
     return program
@@ -123,15 +128,58 @@ def _separate_shadows(tape: QuantumScript) -> Transformed:
 
 
 @qml.transform
-def _measure_in_one_basis(tape: QuantumScript) -> Transformed:
-    """Sampled measurements that the stack does not answer: tapes that sample in the computational basis."""
-    sampled = bool(tape.shots)
-    if not sampled or signature(tape.measurements, sampled) is not None or isinstance(tape.measurements[0], SHADOWS):
+def _separate_bases(tape: QuantumScript) -> Transformed:
+    """Sampled measurements that the stack does not answer: a tape for each basis that they need."""
+    if _is_answered(tape):
         return (tape,), null_postprocessing
-    tapes, postprocessing = _by_samples((tape,))
-    return tapes, lambda results: postprocessing(results)[0]
+    return split_non_commuting(tape)  # type: ignore[no-any-return]
 
 
-_by_samples = CompilePipeline()
-_by_samples.add_transform(split_non_commuting)
-_by_samples.add_transform(measurements_from_samples)
+@qml.transform
+def _measure_in_basis(tape: QuantumScript) -> Transformed:
+    """Sampled measurements in one basis: rotate into it, sample, and let PennyLane read the samples."""
+    if _is_answered(tape):
+        return (tape,), null_postprocessing
+    asked, wires = tape.measurements, tape.wires
+    rotated = tape.copy(
+        operations=[*tape.operations, *_rotations([mp.obs for mp in asked if mp.obs is not None])],
+        measurements=[qml.sample(wires=wires)],
+    )
+
+    def read(samples: Any) -> Any:
+        values = tuple(mp.process_samples(samples, wires) for mp in asked)
+        return values[0] if len(values) == 1 else values
+
+    def postprocessing(results: Sequence[Any]) -> Any:
+        return tuple(map(read, results[0])) if tape.shots.has_partitioned_shots else read(results[0])
+
+    return (rotated,), postprocessing
+
+
+def _is_answered(tape: QuantumScript) -> bool:
+    """Whether measurements go on as they are: exact, of the stack's own, or read from the state."""
+    return (
+        not tape.shots
+        or signature(tape.measurements, sampled=True) is not None
+        or isinstance(tape.measurements[0], SHADOWS)
+    )
+
+
+def _rotations(observables: Sequence[Operator]) -> list[Operator]:
+    """Gates into a common eigenbasis of observables that commute qubit by qubit."""
+    with QueuingManager.stop_recording():
+        words = [observable for observable in observables if is_pauli_word(observable)]
+        gates = list(diagonalize_qwc_pauli_words(words)[0]) if words else []
+        for observable in observables:
+            if not is_pauli_word(observable):
+                gates += observable.diagonalizing_gates()
+    return gates
+
+
+def _decomposition(operation: Operator) -> list[Operator]:
+    """PennyLane's decomposition, or that of the matrix where there is only one."""
+    if operation.has_decomposition:
+        return operation.decomposition()  # type: ignore[no-any-return]
+    if operation.has_matrix:
+        return [qml.QubitUnitary(operation.matrix(), wires=operation.wires)]
+    raise DecompositionUndefinedError
