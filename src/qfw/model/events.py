@@ -83,6 +83,8 @@ class TaskRequeued(_Event, tag=8):
     task: int
     epoch: int
     reason: str
+    #: Whether it had begun to run, as far as is known.
+    interrupted: bool
 
 
 class TaskDone(_Event, tag=9):

@@ -169,7 +169,7 @@ def check_shots(shots: object) -> int:
     return int(shots)
 
 
-def check_outputs(outputs: tuple[Output, ...], program: Program, shots: int) -> None:
+def check_outputs(outputs: tuple[Output, ...], program: Program, sets: int, shots: int) -> None:
     """Raises a ProgramError or OptionError unless the program can answer `outputs` with `shots`."""
     for output in outputs:
         match output:
@@ -187,11 +187,11 @@ def check_outputs(outputs: tuple[Output, ...], program: Program, shots: int) -> 
                     raise ProgramError(f"probabilities of {output.qubits}: a qubit is named twice")
                 if any(not 0 <= qubit < program.num_qubits for qubit in output.qubits):
                     raise ProgramError(f"probabilities of {output.qubits}: the program has {program.num_qubits} qubits")
-    exact_bytes = sum(answer_bytes(output, program, 1, shots) for output in outputs)
-    if exact_bytes > MAX_ANSWER_BYTES:
+    size = sum(answer_bytes(output, program, sets, shots) for output in outputs)
+    if size > MAX_ANSWER_BYTES:
         raise TooLarge(
-            f"one set's answer would take {exact_bytes / 2**30:.1f} GiB; at most "
-            f"{MAX_ANSWER_BYTES / 2**30:.1f} GiB travel. Ask for fewer qubits or for expectation values"
+            f"the answer would take up to {size / 2**30:.1f} GiB; at most {MAX_ANSWER_BYTES / 2**30:.1f} GiB travel. "
+            f"Ask for fewer sets per task, fewer qubits, or expectation values"
         )
 
 

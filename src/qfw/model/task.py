@@ -59,9 +59,14 @@ def task_number(session: int, sequence: int) -> int:
     return session << SEQUENCE_BITS | sequence
 
 
+def task_session(task: int) -> int:
+    """The session that a task belongs to."""
+    return task >> SEQUENCE_BITS
+
+
 def task_name(task: int) -> str:
     """A task's number as people read it: SESSION.SEQUENCE."""
-    return f"{task >> SEQUENCE_BITS}.{task & (1 << SEQUENCE_BITS) - 1}"
+    return f"{task_session(task)}.{task & (1 << SEQUENCE_BITS) - 1}"
 
 
 def parse_task_name(name: str) -> int:

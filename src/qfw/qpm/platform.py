@@ -61,8 +61,11 @@ class Sink(Protocol):
         """A slot of a device takes runs from now on."""
         ...
 
-    def slot_lost(self, device: str, slot: str, pid: int, reason: str) -> None:
-        """A slot is gone, and with it the runs that it had: they run again elsewhere."""
+    def slot_lost(self, device: str, slot: str, pid: int, reason: str, running: int | None) -> None:
+        """A slot is gone, and with it the runs that it had: they run again elsewhere.
+
+        `running` is the task that had begun, if any; only for it does this count as an attempt.
+        """
         ...
 
     def device_offline(self, device: str, reason: str) -> None:
@@ -94,6 +97,14 @@ class Reactor(Protocol):
         ...
 
 
+class ProgramSource(Protocol):
+    """Where a platform finds programs."""
+
+    def encoded(self, digest: bytes) -> bytes:
+        """Canonical bytes of a program that a live task uses."""
+        ...
+
+
 @runtime_checkable
 class Platform(Protocol):
     """Serves devices. A plugin of the entry point group `qfw.platforms`."""
@@ -102,18 +113,18 @@ class Platform(Protocol):
         """The devices that it serves."""
         ...
 
-    def open(self, reactor: Reactor, sink: Sink) -> None:
-        """Starts what the devices need; slots become ready by `slot_ready`."""
+    def open(self, reactor: Reactor, sink: Sink, programs: ProgramSource) -> None:
+        """Begins to serve. `programs` gives the program of any digest that a `Run` names."""
+        ...
+
+    def warm(self, device: str) -> None:
+        """A task for this device was accepted: its slots should become ready, by `slot_ready`."""
         ...
 
     def estimate(
         self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
     ) -> Estimate:
         """Cost of a task. Raises TooLarge where the device cannot hold it, UnsupportedFeature …"""
-        ...
-
-    def load(self, program: Program) -> None:
-        """Makes a program known; `start` names it by digest. May be called again for the same one."""
         ...
 
     def start(self, device: str, slot: str, runs: Sequence[Run]) -> None:

@@ -1,0 +1,105 @@
+"""The runtime folder: the socket, the lock and the journal of one daemon live in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from qfw.model.errors import ForeignOwner, NetworkFileSystem, SetupError, SocketPathTooLong
+
+#: sun_path of Linux, its closing zero included.
+SOCKET_PATH_BYTES = 108
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    "afs beegfs ceph cifs coda fuse.beegfs fuse.ceph fuse.cephfs fuse.glusterfs fuse.s3fs fuse.sshfs gfs2 "
+    "glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs panfs pvfs2 smb2 smb3 smbfs wekafs".split()
+)
+
+
+def socket_path(folder: Path) -> Path:
+    """The daemon's socket."""
+    return folder / "qpmd.sock"
+
+
+def lock_path(folder: Path) -> Path:
+    """Held by whoever starts, joins or ends the daemon."""
+    return folder / "lock"
+
+
+def journal_dir(folder: Path) -> Path:
+    """Segments of the journal."""
+    return folder / "journal"
+
+
+def log_path(folder: Path) -> Path:
+    """What the daemon and its workers say."""
+    return folder / "qpmd.log"
+
+
+def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Path:
+    """Makes the folder (mode 0700) if needed, checks it and gives its absolute path.
+
+    Raises:
+        SocketPathTooLong: the socket's path would not fit.
+        ForeignOwner: it exists and is another user's, or others may write to it.
+        NetworkFileSystem: it lies on a network file system.
+        SetupError: it cannot be made.
+    """
+    folder = Path(os.path.abspath(folder))
+    length = len(os.fsencode(socket_path(folder))) + 1
+    if length > SOCKET_PATH_BYTES:
+        raise SocketPathTooLong(
+            f"{socket_path(folder)} takes {length} bytes; a Unix socket's path holds {SOCKET_PATH_BYTES}. "
+            f"Set QFW_RUNTIME_DIR to a shorter folder"
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"cannot make the runtime folder {folder}: {error.strerror}. Set QFW_RUNTIME_DIR") from error
+    check_owner(folder)
+    kind = file_system(folder, mountinfo)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise NetworkFileSystem(
+            f"the runtime folder {folder} lies on a network file system ({kind}), where neither sockets nor the "
+            f"journal are safe. Set QFW_RUNTIME_DIR to a local folder, for example below /tmp"
+        )
+    return folder
+
+
+def check_owner(path: Path) -> None:
+    """Raises ForeignOwner unless `path` is this user's and nobody else may write to it."""
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise ForeignOwner(f"{path} is a symbolic link; name the folder or socket itself")
+    if found.st_uid != os.getuid():
+        raise ForeignOwner(
+            f"{path} belongs to uid {found.st_uid}, not to you (uid {os.getuid()}). "
+            f"Set QFW_RUNTIME_DIR to a folder of your own"
+        )
+    if not stat.S_ISSOCK(found.st_mode) and found.st_mode & 0o022:
+        raise ForeignOwner(
+            f"{path} may be written by others (mode {stat.S_IMODE(found.st_mode):o}); run: chmod 700 {path}"
+        )
+
+
+def file_system(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> str:
+    """Type of the file system that `folder` lies on, as /proc/self/mountinfo names it; "" if unknown."""
+    wanted = os.path.realpath(folder)
+    best, kind = "", ""
+    try:
+        lines = mountinfo.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        mount, _, source = line.partition(" - ")
+        fields = mount.split(" ")
+        if len(fields) < 5 or not source:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+        inside = wanted == point or wanted.startswith(point.rstrip("/") + "/")
+        # A later mount on the same point hides the earlier one.
+        if inside and len(point) >= len(best):
+            best, kind = point, source.split(" ")[0]
+    return kind

@@ -1,0 +1,122 @@
+"""Settings of a daemon: one TOML file into frozen structs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+import msgspec
+
+from qfw.model.errors import ConfigError
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Workers of each engine."""
+
+    #: Workers per engine; 0 for one per core.
+    count: int = 0
+    #: Threads of a worker's engine.
+    threads: int = 1
+    #: Bytes that a worker may allocate (RLIMIT_DATA); 0 for four fifths of the memory shared among the workers.
+    memory_bytes: int = 0
+    #: Seconds after which a run is ended, whatever it asked for.
+    time_limit_s: float = 3600.0
+    #: Seconds that a worker may take to become ready.
+    start_limit_s: float = 60.0
+    #: Executions of a task before it fails because workers died under it.
+    max_attempts: int = 5
+    #: How workers are started: a plugin of `qfw.launchers`.
+    launcher: str = "local"
+
+
+class SchedulingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a worker may be given ahead, while one session is alone. Several sessions: nothing."""
+
+    #: Estimated seconds of work that a worker may hold.
+    prefetch_s: float = 0.001
+    #: Tasks that a worker may hold.
+    prefetch_tasks: int = 64
+    #: Tasks that a session may have unanswered.
+    max_tasks_per_session: int = 1_000_000
+
+
+class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The journal."""
+
+    #: A new segment begins where one is longer.
+    segment_bytes: int = 64 * 2**20
+    #: The oldest segments without live tasks go where all are longer than this.
+    retain_bytes: int = 2**30
+    #: Answers up to this size are kept in the journal; of larger ones the size.
+    answer_bytes: int = 64 * 2**10
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that a daemon is told."""
+
+    #: Engines to serve, by plugin name; none given: every one that is installed, best first.
+    engines: tuple[str, ...] = ()
+    workers: WorkerSettings = WorkerSettings()
+    scheduling: SchedulingSettings = SchedulingSettings()
+    journal: JournalSettings = JournalSettings()
+    #: Bytes of results that a client may leave unread before its tasks wait.
+    unread_bytes: int = 256 * 2**20
+    #: Bytes of programs kept that no live task uses.
+    program_bytes: int = 64 * 2**20
+
+
+def load(path: Path) -> Settings:
+    """Settings of a TOML file.
+
+    Raises:
+        ConfigError: unreadable, not TOML, an unknown key (names the nearest known one), a wrong type.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give a readable TOML file or none") from error
+    try:
+        settings = msgspec.toml.decode(text, type=Settings)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path}: {_explain(str(error))}") from error
+    _check(settings, path)
+    return settings
+
+
+def _check(settings: Settings, path: Path) -> None:
+    workers, scheduling = settings.workers, settings.scheduling
+    for key, value, low in (
+        ("workers.count", workers.count, 0),
+        ("workers.threads", workers.threads, 1),
+        ("workers.memory_bytes", workers.memory_bytes, 0),
+        ("workers.time_limit_s", workers.time_limit_s, 0.001),
+        ("workers.start_limit_s", workers.start_limit_s, 0.1),
+        ("workers.max_attempts", workers.max_attempts, 1),
+        ("scheduling.prefetch_s", scheduling.prefetch_s, 0),
+        ("scheduling.prefetch_tasks", scheduling.prefetch_tasks, 1),
+        ("scheduling.max_tasks_per_session", scheduling.max_tasks_per_session, 1),
+        ("journal.segment_bytes", settings.journal.segment_bytes, 4096),
+        ("journal.retain_bytes", settings.journal.retain_bytes, 4096),
+        ("journal.answer_bytes", settings.journal.answer_bytes, 0),
+        ("unread_bytes", settings.unread_bytes, 4096),
+        ("program_bytes", settings.program_bytes, 0),
+    ):
+        if not low <= value < 2**62:
+            raise ConfigError(f"{path}: {key} is {value}; at least {low} is needed")
+
+
+def _keys(kind: type[msgspec.Struct]) -> set[str]:
+    found = set(kind.__struct_fields__)
+    for nested in (WorkerSettings, SchedulingSettings, JournalSettings):
+        if kind is Settings:
+            found |= set(nested.__struct_fields__)
+    return found
+
+
+def _explain(message: str) -> str:
+    match = re.search(r"unknown field `([^`]+)`", message)
+    if match is None:
+        return message
+    near = difflib.get_close_matches(match[1], sorted(_keys(Settings)), n=1)
+    return message + (f"; did you mean `{near[0]}`?" if near else "")

@@ -1,0 +1,79 @@
+"""What engines of straight-line programs refuse, and how foreign failures are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qfw.model.errors import OutOfMemory, UnsupportedFeature
+from qfw.model.outputs import Output
+from qfw.model.program import Gate, IfElse, Measure, Operation, Program, Reset, While
+
+
+def refuse_control(program: Program, engine: str) -> None:
+    """Raises UnsupportedFeature unless the program is gates with measurements at its end.
+
+    The message names the first operation that is neither.
+    """
+    if not program.has_control:
+        return
+    measured: set[int] = set()
+    for position, op in enumerate(program.operations):
+        what = _beyond_straight_line(op, measured)
+        if what:
+            raise UnsupportedFeature(
+                f"operation {position} is {what}; engine {engine} runs gates with measurements at the end "
+                "only. Defer measurements to the end, or choose a device with classical control"
+            )
+        if isinstance(op, Measure):
+            measured.add(op.qubit)
+
+
+def refuse_gates(program: Program, native: frozenset[str], engine: str) -> None:
+    """Raises UnsupportedFeature where the program has a gate that is not in `native`."""
+    for gate in program.gates():
+        if gate.name not in native:
+            raise UnsupportedFeature(
+                f"engine {engine} has no gate {gate.name!r} (on qubits {gate.qubits}); "
+                f"lower the program to its native gates first: {', '.join(sorted(native))}"
+            )
+
+
+def refuse_outputs(outputs: tuple[Output, ...], known: frozenset[str], engine: str) -> None:
+    """Raises UnsupportedFeature for an output whose tag is not in `known`."""
+    for output in outputs:
+        tag = output.__struct_config__.tag
+        if tag not in known:
+            raise UnsupportedFeature(
+                f"engine {engine} does not answer {tag}; it answers: {', '.join(sorted(known)) or 'nothing'}"
+            )
+
+
+@contextmanager
+def memory_errors(engine: str, num_qubits: int, sets: int) -> Iterator[None]:
+    """Turns a MemoryError into OutOfMemory that says what was being run."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemory(
+            f"engine {engine} ran out of memory on {num_qubits} qubits and {sets} parameter sets: {error}. "
+            "Ask for fewer qubits or fewer sets at once, for expectation values instead of states, "
+            "or give the worker more memory"
+        ) from error
+
+
+def _beyond_straight_line(op: Operation, measured: set[int]) -> str:
+    match op:
+        case Gate():
+            known = measured.intersection(op.qubits)
+            return f"gate {op.name} on qubit {min(known)}, which was already measured" if known else ""
+        case Measure():
+            return f"a second measurement of qubit {op.qubit}" if op.qubit in measured else ""
+        case Reset():
+            return f"a reset of qubit {op.qubit}"
+        case IfElse():
+            return "an if-else block"
+        case While():
+            return "a while loop"
+        case _:
+            return ""

@@ -1,0 +1,38 @@
+"""Seeds of parameter sets: a function of the task's seed and the set's index alone.
+
+So a task gives the same answers however its sets are split over workers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_MASK = 2**64 - 1
+_STEP = 0x9E3779B97F4A7C15
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def set_seed(task_seed: int, index: int) -> int:
+    """Seed of set `index`, 0 to 2**64 - 1.
+
+    The finaliser of splitmix64 (Steele, Lea, Flood, OOPSLA 2014), over the seed and over the index, so
+    that neighbouring task seeds do not give shifted copies of one sequence.
+    """
+    return _mix((_mix((task_seed + _STEP) & _MASK) + (index + 1) * _STEP) & _MASK)
+
+
+def set_seeds(task_seed: int, start: int, stop: int) -> list[int]:
+    """`set_seed` of the sets start … stop - 1."""
+    if stop - start < 16:
+        return [set_seed(task_seed, index) for index in range(start, stop)]
+    z = np.arange(start + 1, stop + 1, dtype=np.uint64) * np.uint64(_STEP)
+    z += np.uint64(_mix((task_seed + _STEP) & _MASK))
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)
+    return (z ^ (z >> np.uint64(31))).tolist()  # type: ignore[no-any-return]
+
+
+def _mix(z: int) -> int:
+    z = ((z ^ (z >> 30)) * _FIRST) & _MASK
+    z = ((z ^ (z >> 27)) * _SECOND) & _MASK
+    return z ^ (z >> 31)

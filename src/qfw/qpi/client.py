@@ -1,0 +1,349 @@
+"""A session's traffic: numbers tasks, sends them, and completes their futures.
+
+Whoever waits reads the socket. Only where nobody waits in `wait` (callbacks, await) does a
+background thread read, as long as such futures are open, and then steps back again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from qfw.model.errors import DaemonLost, ErrorReport, QFwError, UsageError, WireError
+from qfw.model.outputs import Output, encode_outputs
+from qfw.model.program import Program
+from qfw.model.result import Result, Timeline
+from qfw.model.task import QuantumTask, task_number
+from qfw.qpi.future import TaskFuture
+from qfw.qpm.remote import Link
+from qfw.qpm.wire import (
+    Accepted,
+    Bye,
+    Cancel,
+    Done,
+    Failed,
+    NeedPrograms,
+    Received,
+    StoreProgram,
+    Submit,
+    TaskAnswer,
+    decode_response,
+    pack,
+)
+
+#: Tasks of one message.
+TASKS_PER_MESSAGE = 256
+#: Bytes of parameters of one message, unless one task has more.
+BYTES_PER_MESSAGE = 4 * 2**20
+#: Receipts that wait for the next submission to travel with.
+RECEIPTS_PER_MESSAGE = 512
+#: Digests that the client remembers to have sent.
+SENT_DIGESTS = 65536
+
+
+class Client:
+    """Shared by all streams of a session; safe for several threads, not across fork."""
+
+    def __init__(self, link: Link) -> None:
+        """Takes over a link whose handshake is done."""
+        self._link = link
+        self.welcome = link.welcome
+        self._pid = os.getpid()
+        self._session = link.welcome.session
+        self._sequence = 0
+        # Both may be taken again by a callback that runs while they are held.
+        self._sending = threading.RLock()
+        #: Held by the one who reads.
+        self._reading = threading.RLock()
+        #: What was read and not taken in: bodies, answers, errors. A callback that waits goes on with it.
+        self._inbox: deque[bytes | TaskAnswer | tuple[int, ErrorReport]] = deque()
+        self._waiters: deque[threading.Event] = deque()
+        self._futures: dict[int, TaskFuture] = {}
+        self._sent: set[bytes] = set()
+        self._receipts: list[tuple[int, int]] = []
+        self._outputs: dict[tuple[Output, ...], bytes] = {}
+        self._watched: set[TaskFuture] = set()
+        self._watch = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._lost: QFwError | None = None
+
+    @property
+    def open_tasks(self) -> int:
+        """Tasks that are not answered yet."""
+        return len(self._futures)
+
+    def check(self) -> None:
+        """Raises UsageError or DaemonLost where nothing can be sent any more."""
+        if os.getpid() != self._pid:
+            raise UsageError(
+                f"this session belongs to process {self._pid}; after a fork open a Session of your own in process "
+                f"{os.getpid()}"
+            )
+        if self._lost is not None:
+            raise DaemonLost(str(self._lost))
+        if self._closed:
+            raise UsageError("the session is closed; open a new one")
+
+    def encode_outputs(self, outputs: tuple[Output, ...]) -> bytes:
+        """Bytes of what is asked; remembered, since most tasks ask the same."""
+        found = self._outputs.get(outputs)
+        if found is None:
+            if len(self._outputs) > 4096:
+                self._outputs.clear()
+            found = self._outputs[outputs] = encode_outputs(outputs)
+        return found
+
+    def submit(self, drafts: Sequence[tuple[QuantumTask, Program]]) -> list[TaskFuture]:
+        """Numbers and sends tasks, in order; their futures."""
+        self.check()
+        futures = []
+        with self._sending:
+            for first in range(0, len(drafts), TASKS_PER_MESSAGE):
+                futures += self._submit(drafts[first : first + TASKS_PER_MESSAGE])
+        return futures
+
+    def _submit(self, drafts: Sequence[tuple[QuantumTask, Program]]) -> list[TaskFuture]:
+        frames, tasks, futures, size = [], [], [], 0
+        for task, program in drafts:
+            self._sequence += 1
+            numbered = QuantumTask(
+                task_number(self._session, self._sequence),
+                task.device,
+                task.program,
+                task.outputs,
+                task.sets,
+                task.parameters,
+                task.shots,
+                task.seed,
+                task.options,
+                task.began_ns,
+                time.monotonic_ns(),
+            )
+            if task.program not in self._sent:
+                if len(self._sent) >= SENT_DIGESTS:
+                    self._sent.clear()
+                self._sent.add(task.program)
+                frames.append(pack(StoreProgram(program.encoded)))
+            future = TaskFuture(self, numbered, program)
+            self._futures[numbered.number] = future
+            futures.append(future)
+            if tasks and size + len(task.parameters) > BYTES_PER_MESSAGE:
+                frames.append(pack(Submit(tasks)))
+                tasks, size = [], 0
+            tasks.append(numbered)
+            size += len(task.parameters)
+        frames.append(pack(Submit(tasks)))
+        if len(self._receipts) >= RECEIPTS_PER_MESSAGE:
+            frames.append(self._pack_receipts())
+        try:
+            self._link.send(b"".join(frames))
+        except DaemonLost as error:
+            self._fail_all(error)
+        return futures
+
+    def cancel(self, tasks: list[int]) -> None:
+        """Asks the daemon to end these tasks."""
+        self.check()
+        self._send(pack(Cancel(tasks)))
+
+    def _send(self, data: bytes) -> None:
+        with self._sending:
+            try:
+                self._link.send(data)
+            except DaemonLost as error:
+                self._fail_all(error)
+
+    # Waiting ------------------------------------------------------------------------------------
+
+    def wait(self, future: TaskFuture, timeout_s: float | None) -> bool:
+        """Whether `future` is done, after waiting for it; reads the connection if nobody else does."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not future.settled:
+            if self._reading.acquire(blocking=False):
+                try:
+                    self._read_for(future, deadline)
+                finally:
+                    self._reading.release()
+                    self._pass_on()
+                break
+            if not self._wait_for_reader(future, deadline):
+                break
+        return future.settled
+
+    def _read_for(self, future: TaskFuture, deadline: float | None) -> None:
+        while not future.settled:
+            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+            self._read(remaining)
+            if remaining == 0.0:
+                return
+
+    def _wait_for_reader(self, future: TaskFuture, deadline: float | None) -> bool:
+        """Sleeps until the future is done or the reader steps back; False at the deadline."""
+        event = threading.Event()
+        future.when_done(lambda _: event.set())
+        self._waiters.append(event)
+        try:
+            # The reader may have stepped back before it could see this waiter.
+            if self._reading.acquire(blocking=False):
+                self._reading.release()
+                return True
+            remaining = None if deadline is None else deadline - time.monotonic()
+            if remaining is not None and remaining <= 0:
+                return False
+            event.wait(remaining)
+            return True
+        finally:
+            try:
+                self._waiters.remove(event)
+            except ValueError:
+                # Woken to read by the one who stepped back: if this future is done, wake the next.
+                if future.settled:
+                    self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Wakes one who waits, to read in turn."""
+        try:
+            self._waiters.popleft().set()
+        except IndexError:
+            return
+
+    def need_reader(self, future: TaskFuture) -> None:
+        """Somebody waits for `future` without reading: the background thread does until it is done."""
+        with self._watch:
+            if future.settled:
+                return
+            self._watched.add(future)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._read_in_background, name="qfw-reader", daemon=True)
+                self._thread.start()
+            self._watch.notify()
+
+    def _read_in_background(self) -> None:
+        while True:
+            with self._watch:
+                while not self._closed and not self._watched:
+                    self._watch.wait()
+                if self._closed:
+                    return
+            with self._reading:
+                while not self._closed and self._watched:
+                    self._read(None)
+                    with self._watch:
+                        self._watched = {future for future in self._watched if not future.settled}
+            self._pass_on()
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def _read(self, timeout_s: float | None) -> None:
+        """One read, and all that is known then is taken in; only by the holder of `_reading`."""
+        inbox = self._inbox
+        try:
+            if not inbox:
+                inbox.extend(self._link.receive(timeout_s))
+            while inbox:
+                item = inbox.popleft()
+                if isinstance(item, TaskAnswer):
+                    self._answered(item)
+                elif isinstance(item, bytes):
+                    self._take(item)
+                else:
+                    self._failed(*item)
+        except (DaemonLost, WireError) as error:
+            self._fail_all(error)
+        except msgspec.DecodeError as error:
+            self._fail_all(WireError(f"a message of the daemon that this client cannot read: {error}"))
+
+    def _take(self, body: bytes) -> None:
+        message = decode_response(body)
+        match message:
+            case Done():
+                if len(message.answers) == 1:
+                    self._answered(message.answers[0])
+                else:
+                    self._inbox.extendleft(reversed(message.answers))
+            case Failed():
+                self._inbox.extendleft(reversed(message.errors))
+            case NeedPrograms():
+                self._send_again(message)
+            case Accepted():
+                pass  # The daemon has journalled them; nothing waits for this word.
+
+    def _answered(self, answer: TaskAnswer) -> None:
+        future = self._futures.pop(answer.task, None)
+        if future is None:
+            return
+        received_ns = time.monotonic_ns()
+        task = future.task
+        self._receipts.append((answer.task, received_ns))
+        timeline = Timeline(
+            self._pid,
+            self.welcome.pid,
+            answer.worker_pid,
+            task.began_ns,
+            task.sent_ns,
+            answer.accepted_ns,
+            answer.started_ns,
+            answer.run_began_ns,
+            answer.run_ended_ns,
+            answer.compile_ns,
+            answer.answered_ns,
+            received_ns,
+        )
+        future.finish(Result(answer.task, task.device, answer.answers, task.sets, timeline))
+
+    def _failed(self, number: int, report: ErrorReport) -> None:
+        future = self._futures.pop(number, None)
+        if future is None:
+            return
+        if report.code == "TaskCancelled":
+            future.end_cancelled()
+        else:
+            future.fail(report.to_exception())
+
+    def _send_again(self, message: NeedPrograms) -> None:
+        wanted = [future for number in message.tasks if (future := self._futures.get(number)) is not None]
+        programs = {future.task.program: future.program for future in wanted}
+        frames = [pack(StoreProgram(program.encoded)) for program in programs.values()]
+        frames += [
+            pack(Submit([future.task for future in wanted[first : first + TASKS_PER_MESSAGE]]))
+            for first in range(0, len(wanted), TASKS_PER_MESSAGE)
+        ]
+        self._send(b"".join(frames))
+
+    def _fail_all(self, error: QFwError) -> None:
+        """The connection is over: every open future fails with the reason, now."""
+        self._lost = self._lost or error
+        while self._futures:
+            try:
+                _, future = self._futures.popitem()
+            except KeyError:
+                break
+            future.fail(error)
+
+    def _pack_receipts(self) -> bytes:
+        receipts, self._receipts = self._receipts, []
+        return pack(Received(receipts))
+
+    def close(self) -> None:
+        """Says goodbye; what is unanswered is cancelled by the daemon. Does not wait for that."""
+        if self._closed:
+            return
+        self._closed = True
+        if os.getpid() == self._pid:
+            if self._lost is None:
+                frames = self._pack_receipts() if self._receipts else b""
+                self._send(frames + pack(Bye()))
+            with self._watch:
+                self._watch.notify_all()
+            # Whoever still reads wakes, and finds the connection over.
+            self._link.shutdown()
+            if self._reading.acquire(timeout=1.0):
+                self._reading.release()
+            self._fail_all(UsageError("the session was closed before this task was answered"))
+        self._link.close()

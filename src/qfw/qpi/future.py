@@ -1,0 +1,121 @@
+"""The future of a task: compatible with concurrent.futures, awaitable, and completed by whoever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from qfw.model.errors import ResultTimeout
+from qfw.model.program import Program
+from qfw.model.result import Result
+from qfw.model.task import QuantumTask, task_name
+
+if TYPE_CHECKING:
+    from qfw.qpi.client import Client
+
+#: How long `cancel` waits for the daemon's word.
+CANCEL_LIMIT_S = 5.0
+
+
+class TaskFuture(concurrent.futures.Future[Result]):
+    """Result of a task, when it is there.
+
+    A thread that waits in `result` reads the connection itself; callbacks, `await` and
+    `concurrent.futures.wait` make a background thread read it.
+    """
+
+    def __init__(self, client: Client, task: QuantumTask, program: Program) -> None:
+        """Made by a stream."""
+        super().__init__()
+        self._client = client
+        #: What was submitted.
+        self.task = task
+        #: Its program, in case the daemon asks for it again.
+        self.program = program
+
+    @property
+    def name(self) -> str:
+        """The task as listings show it: SESSION.SEQUENCE."""
+        return task_name(self.task.number)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is done, as far as has been read; does not read."""
+        return self._state in ("FINISHED", "CANCELLED", "CANCELLED_AND_NOTIFIED")
+
+    def result(self, timeout: float | None = None) -> Result:
+        """The result.
+
+        Args:
+            timeout: seconds; None waits until the task is answered or the daemon is lost.
+
+        Raises:
+            ResultTimeout: not answered in time; the task goes on.
+            concurrent.futures.CancelledError: it was cancelled.
+            QFwError: why it failed.
+        """
+        if not self.settled and not self._client.wait(self, timeout):
+            raise ResultTimeout(
+                f"task {self.name} was not answered within {timeout} s; it goes on. Wait longer, or cancel() it"
+            )
+        return super().result(0)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The error, or None where there is a result. Waits and raises like `result`."""
+        if not self.settled and not self._client.wait(self, timeout):
+            raise ResultTimeout(f"task {self.name} was not answered within {timeout} s; it goes on")
+        return super().exception(0)
+
+    def done(self) -> bool:
+        """Whether there is a result, an error or a cancellation; takes in what has arrived."""
+        return self.settled or self._client.wait(self, 0)
+
+    def cancel(self) -> bool:
+        """Asks the daemon to end the task; True where it was ended and will have no result."""
+        if not self.settled:
+            self._client.cancel([self.task.number])
+            self._client.wait(self, CANCEL_LIMIT_S)
+        return self.cancelled()
+
+    def add_done_callback(self, fn: Callable[[concurrent.futures.Future[Result]], object]) -> None:
+        """Calls `fn` with this future when it is done: at once, or from the background thread."""
+        super().add_done_callback(fn)
+        if not self.settled:
+            self._client.need_reader(self)
+
+    def when_done(self, fn: Callable[[concurrent.futures.Future[Result]], object]) -> None:
+        """Like add_done_callback, for one who sees to the reading himself."""
+        super().add_done_callback(fn)
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        """Awaits the result without blocking the event loop."""
+        return asyncio.wrap_future(self).__await__()
+
+    # concurrent.futures.wait and as_completed put themselves into this list of a pending future: the one
+    # sign that somebody waits who does not read.
+    @property
+    def _waiters(self) -> list[Any]:
+        if not self.settled:
+            self._client.need_reader(self)
+        return self._waiter_list
+
+    @_waiters.setter
+    def _waiters(self, value: list[Any]) -> None:
+        self._waiter_list = value
+
+    def finish(self, result: Result) -> None:
+        """For the client: the answer came."""
+        if not self.settled:
+            self.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        """For the client: an error came."""
+        if not self.settled:
+            self.set_exception(error)
+
+    def end_cancelled(self) -> None:
+        """For the client: the daemon ended it because it was cancelled."""
+        if super().cancel():
+            self.set_running_or_notify_cancel()

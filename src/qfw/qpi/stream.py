@@ -1,0 +1,166 @@
+"""QStream: tasks on their way to a device, and their futures."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qfw.model.errors import OptionError, UsageError
+from qfw.model.outputs import Counts, Output, Statevector, check_shots
+from qfw.model.program import Program, check_parameters
+from qfw.model.task import QuantumTask, TaskOptions
+from qfw.qpi.device import Device
+from qfw.qpi.future import TaskFuture
+
+_NO_PARAMETERS = b""
+_DEFAULT_OPTIONS = TaskOptions()
+_COUNTS: tuple[Output, ...] = (Counts(),)
+_STATEVECTOR: tuple[Output, ...] = (Statevector(),)
+
+
+class Request(NamedTuple):
+    """One task for `QStream.run_many`; the fields are the arguments of `QStream.run`."""
+
+    program: Program
+    parameters: npt.ArrayLike | None = None
+    shots: int | None = None
+    outputs: tuple[Output, ...] | None = None
+    seed: int | None = None
+    options: TaskOptions = _DEFAULT_OPTIONS
+    began_ns: int | None = None
+
+
+class QStream:
+    """Submits tasks to one device. A context manager: its end cancels what is still open."""
+
+    def __init__(self, device: Device) -> None:
+        """Made by `Device.stream`."""
+        self._device = device
+        self._client = device.session.client
+        self._closed = False
+        #: Futures by idempotency key.
+        self._keys: dict[str, TaskFuture] = {}
+
+    @property
+    def device(self) -> Device:
+        """Where the tasks run."""
+        return self._device
+
+    def run(
+        self,
+        program: Program,
+        parameters: npt.ArrayLike | None = None,
+        *,
+        shots: int | None = None,
+        outputs: tuple[Output, ...] | None = None,
+        seed: int | None = None,
+        options: TaskOptions = _DEFAULT_OPTIONS,
+        began_ns: int | None = None,
+    ) -> TaskFuture:
+        """Submits one task and returns at once.
+
+        Args:
+            program: what to run.
+            parameters: shape (slots,) or (sets, slots), radians; many sets are one task and one message.
+            shots: executions per set, 1 or more; None for exact results.
+            outputs: what to answer; by default counts with shots, the statevector without.
+            seed: 0 to 2**63 - 1; None draws one. Equal seeds give equal results.
+            options: job type, priority, time limit, idempotency key.
+            began_ns: time.monotonic_ns() at which the application handed this work over, where that
+                was earlier than now; for the timeline.
+
+        Raises:
+            ParameterError, OptionError: checked here, before anything is sent.
+            UsageError: the stream or session is closed, or this process was forked.
+            DaemonLost: the daemon is gone.
+        """
+        request = Request(program, parameters, shots, outputs, seed, options, began_ns)
+        return self.run_many((request,))[0]
+
+    def run_many(self, requests: Sequence[Request]) -> list[TaskFuture]:
+        """Submits tasks in as few messages as possible; their futures in the same order."""
+        if self._closed:
+            raise UsageError("the stream is closed; open a new one")
+        now_ns = time.monotonic_ns()
+        futures: list[TaskFuture | None] = []
+        drafts: list[tuple[QuantumTask, Program]] = []
+        fresh: dict[str, int] = {}
+        repeats: list[tuple[int, str]] = []
+        for request in requests:
+            key = request.options.idempotency_key
+            if key:
+                known = self._keys.get(key)
+                if known is not None or key in fresh:
+                    futures.append(known)
+                    if known is None:
+                        repeats.append((len(futures) - 1, key))
+                    continue
+                fresh[key] = len(futures)
+            drafts.append((self._draft(request, now_ns), request.program))
+            futures.append(None)
+        submitted = iter(self._client.submit(drafts)) if drafts else iter(())
+        repeated = {position for position, _ in repeats}
+        complete = [
+            future if future is not None or position in repeated else next(submitted)
+            for position, future in enumerate(futures)
+        ]
+        for key, position in fresh.items():
+            future = complete[position]
+            assert future is not None
+            self._keys[key] = future
+        for position, key in repeats:
+            complete[position] = self._keys[key]
+        return [future for future in complete if future is not None]
+
+    def _draft(self, request: Request, now_ns: int) -> QuantumTask:
+        program = request.program
+        shots = 0 if request.shots is None else check_shots(request.shots)
+        if request.shots is not None and shots == 0:
+            raise OptionError("shots must be at least 1; leave them out for exact results")
+        outputs = request.outputs
+        if outputs is None:
+            outputs = _COUNTS if shots else _STATEVECTOR
+        if request.parameters is None and not program.num_slots:
+            sets, parameters = 1, _NO_PARAMETERS
+        else:
+            given: Any = () if request.parameters is None else request.parameters
+            values = check_parameters(given, program.num_slots)
+            sets, parameters = values.shape[0], values.astype("<f8", copy=False).tobytes()
+        return QuantumTask(
+            0,
+            self._device.name,
+            program.digest,
+            self._client.encode_outputs(outputs),
+            sets,
+            parameters,
+            shots,
+            _seed(request.seed),
+            request.options,
+            request.began_ns or now_ns,
+        )
+
+    def close(self) -> None:
+        """No more tasks are taken; those that are open go on."""
+        self._closed = True
+
+    def __enter__(self) -> QStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbits(63)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise OptionError(f"seed must be an integer from 0 to 2**63 - 1, not {seed!r}")
+    return int(seed)

@@ -1,0 +1,98 @@
+"""Joining the daemon of a runtime folder, or starting a private one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from qfw.config.runtime import lock_path, log_path, prepare
+from qfw.model.errors import DaemonUnreachable, ErrorReport, ResultTimeout
+from qfw.qpm.remote import Link
+from qfw.qpm.wire import SESSION
+
+#: How often a joiner looks whether another one is done; they hold the lock for a start's length.
+LOCK_RETRY_S = 0.01
+
+
+def join(folder: Path, name: str, config: Path | None, timeout_s: float) -> Link:
+    """A session's link to the daemon of `folder`; starts a private one where none runs.
+
+    Whoever joins holds the folder's lock until its handshake is done, and a private daemon takes the
+    lock before it ends: so nobody joins a daemon that is leaving, and only one is started.
+
+    Raises:
+        SetupError: the folder or the daemon's settings cannot be used.
+        DaemonUnreachable: no daemon came up in time.
+        VersionMismatch: the one that runs is of another version.
+    """
+    folder = prepare(folder)
+    deadline = time.monotonic() + timeout_s
+    with lock_path(folder).open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ResultTimeout(
+                        f"{lock_path(folder)} was held by others for {timeout_s:g} s; is a daemon stuck while it "
+                        f"starts? Its log: {log_path(folder)}"
+                    ) from None
+                time.sleep(LOCK_RETRY_S)
+        try:
+            return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
+        except DaemonUnreachable:
+            pass  # Nobody is there: start one.
+        _start(folder, config, deadline)
+        return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
+
+
+def _start(folder: Path, config: Path | None, deadline: float) -> None:
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", "--private", f"--ready-fd={writer}"]
+    if config is not None:
+        command.append(f"--config={config}")
+    try:
+        with log_path(folder).open("ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(writer,), start_new_session=True
+            )
+    finally:
+        os.close(writer)
+    try:
+        said = _read_until_closed(reader, deadline)
+    finally:
+        os.close(reader)
+    if said == b"ready":
+        # It outlives this process or is reaped here; either way nobody waits for it.
+        _children.append(process)
+        return
+    if said:
+        raise msgspec.msgpack.decode(said, type=ErrorReport).to_exception()
+    process.poll()
+    found = "it is still starting" if process.returncode is None else f"it ended with code {process.returncode}"
+    if process.returncode is None:
+        process.kill()
+    raise DaemonUnreachable(f"the private daemon did not come up: {found}. Its log: {log_path(folder)}")
+
+
+#: Daemons started by this process: kept so that their end is collected, not warned about.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def _read_until_closed(fd: int, deadline: float) -> bytes:
+    said = b""
+    while (remaining := deadline - time.monotonic()) > 0:
+        if select.select([fd], [], [], remaining)[0]:
+            chunk = os.read(fd, 65536)
+            if not chunk:
+                return said
+            said += chunk
+    return said

@@ -1,0 +1,215 @@
+"""The wire: frames of MessagePack over a stream socket. docs/specs/wire.md is its description.
+
+A frame is a length (4 bytes, big-endian) and that many bytes of one message. The two
+messages of the handshake are maps, so that versions can tell each other apart; all others
+are arrays headed by their tag.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Union
+
+import msgspec
+
+from qfw.model.device import DeviceStatus
+from qfw.model.errors import ErrorReport, WireError
+from qfw.model.task import QuantumTask
+
+#: Changes whenever an older peer could misread a message.
+WIRE_VERSION = 1
+#: Largest frame that a daemon reads from a client.
+MAX_REQUEST_BYTES = 64 * 2**20
+#: Largest frame that a client reads; an answer of MAX_ANSWER_BYTES and its envelope.
+MAX_REPLY_BYTES = 2**30 + 2**16
+
+SESSION, OBSERVER = "session", "observer"
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """First message of a client."""
+
+    wire: int
+    version: str
+    pid: int
+    #: What people see in listings.
+    name: str
+    #: A *session* submits; an *observer* only asks and does not keep a private daemon alive.
+    role: str = SESSION
+
+
+class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
+    """The daemon's answer to a Hello that it accepts."""
+
+    wire: int
+    version: str
+    pid: int
+    #: Upper half of the numbers of this session's tasks.
+    session: int
+    devices: list[DeviceStatus]
+    #: Tasks that a session may have unanswered.
+    max_tasks: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """The daemon's answer to a Hello that it does not accept, or to a broken message; then it closes."""
+
+    error: ErrorReport
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True):
+    pass
+
+
+class StoreProgram(_Message, tag=1):
+    """A program, before the first task that names its digest."""
+
+    encoded: bytes
+
+
+class Submit(_Message, tag=2):
+    """Tasks, in order."""
+
+    tasks: list[QuantumTask]
+
+
+class Cancel(_Message, tag=3):
+    """Tasks of this session that shall end; each is answered by Failed (TaskCancelled) or by its result."""
+
+    tasks: list[int]
+
+
+class Received(_Message, tag=4):
+    """When the client had results: pairs (task, monotonic ns). For timelines only; may be left out."""
+
+    received: list[tuple[int, int]]
+
+
+class Query(_Message, tag=5):
+    """A question; `subject` is devices, tasks or counters."""
+
+    request: int
+    subject: str
+
+
+class Bye(_Message, tag=6):
+    """The session ends in order; unfinished tasks are cancelled."""
+
+
+class Accepted(_Message, tag=7):
+    """These tasks are checked and journalled. Not sent for a task that is answered in the same moment."""
+
+    tasks: list[int]
+
+
+class NeedPrograms(_Message, tag=8):
+    """These digests are not known here: store the programs and submit the tasks again."""
+
+    digests: list[bytes]
+    tasks: list[int]
+
+
+class TaskAnswer(msgspec.Struct, frozen=True, array_like=True):
+    """A task's answers and where its time went (see Timeline)."""
+
+    task: int
+    worker_pid: int
+    accepted_ns: int
+    started_ns: int
+    run_began_ns: int
+    run_ended_ns: int
+    compile_ns: int
+    answered_ns: int
+    answers: bytes
+
+
+class Done(_Message, tag=9):
+    """Tasks that were answered."""
+
+    answers: list[TaskAnswer]
+
+
+class Failed(_Message, tag=10):
+    """Tasks that will not be answered, and why."""
+
+    errors: list[tuple[int, ErrorReport]]
+
+
+class Reply(_Message, tag=11):
+    """Answer to a Query: MessagePack of what the subject says."""
+
+    request: int
+    body: bytes
+
+
+Request = Union[StoreProgram, Submit, Cancel, Received, Query, Bye]  # noqa: UP007 - for msgspec
+Response = Union[Accepted, NeedPrograms, Done, Failed, Reply]  # noqa: UP007 - for msgspec
+Greeting = Union[Welcome, Refused]  # noqa: UP007 - for msgspec
+
+encode = msgspec.msgpack.Encoder().encode
+decode_hello = msgspec.msgpack.Decoder(Hello).decode
+decode_greeting = msgspec.msgpack.Decoder(Greeting).decode
+decode_request = msgspec.msgpack.Decoder(Request).decode
+decode_response = msgspec.msgpack.Decoder(Response).decode
+
+_LENGTH = struct.Struct(">I")
+HEADER_BYTES = _LENGTH.size
+
+
+def frame(body: bytes) -> bytes:
+    """The frame of an encoded message."""
+    return _LENGTH.pack(len(body)) + body
+
+
+def pack(message: msgspec.Struct) -> bytes:
+    """The frame of a message."""
+    body = encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameReader:
+    """Cuts a stream of bytes into messages."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """A frame that claims more than `max_bytes` is an error before it is read."""
+        self._max = max_bytes
+        self._buffer = bytearray()
+        self._need = HEADER_BYTES
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The bodies that are complete with `chunk`.
+
+        Raises:
+            WireError: a frame is longer than allowed.
+        """
+        if not self._buffer and len(chunk) >= HEADER_BYTES:
+            # The usual case: one read is one frame.
+            length = _LENGTH.unpack_from(chunk)[0]
+            if length + HEADER_BYTES == len(chunk):
+                self._check(length)
+                return [chunk[HEADER_BYTES:]]
+        buffer = self._buffer
+        buffer += chunk
+        if len(buffer) < self._need:
+            return []
+        bodies = []
+        at, end = 0, len(buffer)
+        with memoryview(buffer) as view:
+            while True:
+                if end - at < HEADER_BYTES:
+                    self._need = HEADER_BYTES
+                    break
+                length = _LENGTH.unpack_from(view, at)[0]
+                self._check(length)
+                if end - at - HEADER_BYTES < length:
+                    self._need = length + HEADER_BYTES
+                    break
+                at += HEADER_BYTES
+                bodies.append(bytes(view[at : at + length]))
+                at += length
+        del buffer[:at]
+        return bodies
+
+    def _check(self, length: int) -> None:
+        if length > self._max:
+            raise WireError(f"a frame of {length} bytes was announced; at most {self._max} are read here")

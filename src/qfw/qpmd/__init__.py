@@ -1,0 +1,1 @@
+"""The daemon: journal, state, dispatch. Started as `python -m qfw.qpmd`."""

@@ -1,0 +1,51 @@
+"""`python -m qfw.qpmd`: starts a daemon. Sessions start private ones; see `qfw.qpm.join`."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+from pathlib import Path
+
+from qfw.config import runtime, settings
+from qfw.model.errors import ErrorReport, QFwError
+
+
+def main() -> int:
+    """Runs one daemon; says on `--ready-fd` "ready" or why it cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m qfw.qpmd", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="runtime folder")
+    parser.add_argument("--config", type=Path, help="settings (TOML)")
+    parser.add_argument("--private", action="store_true", help="end with the last session")
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Imported here so that a failure to import is reported like any other.
+    from qfw.qpmd.daemon import Daemon
+
+    report = b"ready"
+    try:
+        folder = runtime.prepare(arguments.folder)
+        chosen = settings.load(arguments.config) if arguments.config else settings.Settings()
+        daemon = Daemon(folder, chosen, arguments.private)
+    except (QFwError, OSError) as error:
+        import msgspec
+
+        report = msgspec.msgpack.encode(ErrorReport.of(error))
+        logging.getLogger(__name__).error("cannot start: %s", error)
+        return 1
+    finally:
+        if arguments.ready_fd >= 0:
+            os.write(arguments.ready_fd, report)
+            os.close(arguments.ready_fd)
+    # What is imported stays. Tasks are plain values without cycles: the collector may look rarely.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+    daemon.run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,406 @@
+"""The daemon's decisions: requests and platform reports in; events, starts and answers out.
+
+A turn: everything that arrived is taken in, the scheduler decides, the journal is written
+once, and only then platforms and clients hear of it. Knows no socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from qfw import __version__
+from qfw.config.settings import Settings
+from qfw.model.device import DeviceState, DeviceStatus
+from qfw.model.errors import (
+    ErrorReport,
+    NoCapacity,
+    QFwError,
+    TaskCancelled as TaskCancelledError,
+    UnknownDevice,
+    WireError,
+    WorkerLost as WorkerLostError,
+)
+from qfw.model.events import (
+    Event,
+    ProgramStored,
+    SessionClosed,
+    SessionOpened,
+    TaskAccepted,
+    TaskCancelled,
+    TaskDone,
+    TaskFailed,
+    TaskRequeued,
+    TaskStarted,
+    TasksReceived,
+    WorkerLost,
+    WorkerReady,
+)
+from qfw.model.task import QuantumTask, TaskState, task_name, task_session
+from qfw.qpm import registry
+from qfw.qpm.journal import JournalWriter
+from qfw.qpm.platform import Platform, Reactor, Run, RunDone, RunFailed
+from qfw.qpm.status import Counters, TaskRow
+from qfw.qpm.wire import Bye, Cancel, Query, Received, Reply, Request, StoreProgram, Submit, TaskAnswer, pack
+from qfw.qpmd.intake import Intake
+from qfw.qpmd.peer import Peer
+from qfw.qpmd.programs import ProgramStore
+from qfw.qpmd.state import DaemonState, TaskEntry
+from qfw.scheduling.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+
+class Core:
+    """State, scheduler, journal and platforms of one daemon; satisfies `qfw.qpm.platform.Sink`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: JournalWriter,
+        scheduler: Scheduler,
+        platforms: Sequence[Platform],
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """`clock_ns` is the host's monotonic clock."""
+        self._settings = settings
+        self._journal = journal
+        self._scheduler = scheduler
+        self._platforms = {profile.name: platform for platform in platforms for profile in platform.devices()}
+        self._profiles = {profile.name: profile for platform in platforms for profile in platform.devices()}
+        self._intake = Intake(self._platforms, settings)
+        self._clock_ns = clock_ns
+        self.programs = ProgramStore(settings.program_bytes)
+        self.state = DaemonState()
+        self.peers: dict[int, Peer] = {}
+        #: Journal segment of each live task.
+        self._segments: dict[int, int] = {}
+        self._cancelling: set[int] = set()
+        self._warmed: set[str] = set()
+        #: Peers that were given something in this turn.
+        self._touched: dict[Peer, None] = {}
+        self._started_ns = clock_ns()
+        self.late_answers = 0
+
+    # What clients ask -------------------------------------------------------------------------
+
+    def open_session(self, peer: Peer, session: int) -> None:
+        """A client with a session came."""
+        peer.session = session
+        self.peers[session] = peer
+        self.emit(SessionOpened(self._clock_ns(), session, peer.uid, peer.pid, peer.name))
+
+    def close_session(self, peer: Peer, reason: str) -> None:
+        """A client left: what it had in flight is cancelled."""
+        if self.peers.pop(peer.session, None) is None:
+            return
+        for task in sorted(peer.tasks):
+            self._cancel(task, f"its session ended: {reason}")
+        self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
+
+    def request(self, peer: Peer, message: Request) -> bool:
+        """Acts on a message; False where the client says goodbye.
+
+        Raises:
+            QFwError: the message itself is wrong; the connection cannot go on.
+        """
+        self._touched[peer] = None
+        match message:
+            case Submit():
+                for task in message.tasks:
+                    self._submit(peer, task)
+            case StoreProgram():
+                digest = self.programs.add(message.encoded)
+                if digest is not None:
+                    self.emit(ProgramStored(self._clock_ns(), digest, message.encoded))
+            case Received():
+                self.emit(TasksReceived(self._clock_ns(), tuple(message.received)))
+            case Cancel():
+                for number in message.tasks:
+                    if number in peer.tasks:
+                        self._cancel(number, "its owner cancelled it")
+            case Query():
+                peer.outbox.put(pack(Reply(message.request, self._answer(message.subject))))
+            case Bye():
+                return False
+        return True
+
+    def _submit(self, peer: Peer, task: QuantumTask) -> None:
+        if task_session(task.number) != peer.session or not peer.session:
+            raise WireError(f"task {task_name(task.number)} was submitted in session {peer.session}")
+        if task.number in peer.tasks:
+            return  # Sent again while it is live: it is the same task.
+        if len(peer.tasks) >= self._settings.scheduling.max_tasks_per_session:
+            limit = self._settings.scheduling.max_tasks_per_session
+            refusal = NoCapacity(f"{limit} tasks of this session are unanswered already; wait for some results")
+            peer.fail(task.number, ErrorReport.of(refusal))
+            return
+        program = self.programs.get(task.program)
+        if program is None:
+            peer.needed.setdefault(task.program, []).append(task.number)
+            return
+        try:
+            estimate = self._intake.estimate(task, program)
+        except QFwError as error:
+            peer.fail(task.number, ErrorReport.of(error))
+            return
+        if task.device not in self._warmed:
+            self._warmed.add(task.device)
+            self._platforms[task.device].warm(task.device)
+        peer.tasks.add(task.number)
+        peer.acks[task.number] = None
+        self.programs.use(task.program)
+        self._segments[task.number] = self._journal.task_opened()
+        self.emit(TaskAccepted(self._clock_ns(), task, estimate.cost_s))
+
+    def _cancel(self, number: int, reason: str) -> None:
+        entry = self.state.tasks.get(number)
+        if entry is None:
+            return
+        if entry.state is TaskState.QUEUED:
+            self._end_cancelled(entry, reason)
+        elif number not in self._cancelling:
+            self._cancelling.add(number)
+            device = entry.quantum.device
+            self._platforms[device].cancel(device, entry.worker, number, entry.epoch)
+
+    def _end_cancelled(self, entry: TaskEntry, reason: str) -> None:
+        number = entry.quantum.number
+        self._cancelling.discard(number)
+        self.emit(TaskCancelled(self._clock_ns(), number, reason))
+        error = TaskCancelledError(f"task {task_name(number)} was cancelled: {reason}")
+        self._fail(entry, ErrorReport.of(error))
+
+    def _answer(self, subject: str) -> bytes:
+        if subject == "devices":
+            return msgspec.msgpack.encode(self.devices())
+        if subject == "tasks":
+            return msgspec.msgpack.encode(self.task_rows())
+        if subject == "counters":
+            return msgspec.msgpack.encode(self._counters())
+        raise WireError(f"nothing is known of the subject {subject!r}; ask for devices, tasks or counters")
+
+    def devices(self) -> list[DeviceStatus]:
+        """Every device and what it does now."""
+        running = {name: 0 for name in self._profiles}
+        for entry in self.state.tasks.values():
+            if entry.state is TaskState.RUNNING:
+                running[entry.quantum.device] += 1
+        found = []
+        for name, profile in self._profiles.items():
+            reason = self._intake.offline.get(name, "")
+            starting = name in self._warmed and not self.state.workers.get(name)
+            state = DeviceState.OFFLINE if reason else DeviceState.STARTING if starting else DeviceState.ONLINE
+            found.append(DeviceStatus(profile, state, running[name], self._scheduler.waiting(name), reason))
+        return found
+
+    def task_rows(self, most: int = 100_000) -> list[TaskRow]:
+        """Live tasks, oldest first."""
+        return task_rows(self.state, self._clock_ns(), most)
+
+    def _counters(self) -> Counters:
+        counts = {str(name): number for name, number in self.state.counters.items()}
+        counts["late_answers"] = self.late_answers
+        uptime_s = (self._clock_ns() - self._started_ns) / 1e9
+        return Counters(counts, len(self.state.sessions), len(self.state.tasks), os.getpid(), __version__, uptime_s)
+
+    # What platforms report (Sink) ---------------------------------------------------------------
+
+    def slot_ready(self, device: str, slot: str, pid: int) -> None:
+        """See Sink."""
+        self.emit(WorkerReady(self._clock_ns(), device, slot, pid))
+
+    def slot_lost(self, device: str, slot: str, pid: int, reason: str, running: int | None) -> None:
+        """See Sink."""
+        # The youngest first: each goes to the head of its queue.
+        for number in sorted(self.state.running.get(slot, ()), reverse=True):
+            entry = self.state.tasks[number]
+            if number in self._cancelling:
+                self._end_cancelled(entry, "cancelled while it ran")
+                continue
+            attempts = entry.attempts + (number == running)
+            if attempts >= self._settings.workers.max_attempts:
+                error = WorkerLostError(
+                    f"{attempts} workers died under task {task_name(number)}, the last: {reason}. "
+                    f"Look at the program, or raise workers.max_attempts"
+                )
+                report = ErrorReport.of(error)
+                self.emit(TaskFailed(self._clock_ns(), number, report))
+                self._fail(entry, report)
+            else:
+                self.emit(TaskRequeued(self._clock_ns(), number, entry.epoch, reason, number == running))
+        self.emit(WorkerLost(self._clock_ns(), device, slot, pid, reason))
+
+    def device_offline(self, device: str, reason: str) -> None:
+        """See Sink. Waiting tasks fail; a later task of a new session tries the device again."""
+        logger.error("device offline: device=%s reason=%s", device, reason)
+        self._warmed.discard(device)
+        report = ErrorReport.of(NoCapacity(f"device {device} went offline: {reason}"))
+        for number, entry in list(self.state.tasks.items()):
+            if entry.quantum.device == device and entry.state is TaskState.QUEUED:
+                self.emit(TaskFailed(self._clock_ns(), number, report))
+                self._fail(entry, report)
+
+    def run_ended(self, device: str, slot: str, pid: int, outcome: RunDone | RunFailed) -> None:
+        """See Sink."""
+        entry = self.state.tasks.get(outcome.task)
+        if entry is None or entry.epoch != outcome.epoch or entry.state is not TaskState.RUNNING or entry.worker != slot:
+            self.late_answers += 1
+            return
+        if outcome.task in self._cancelling:
+            self._end_cancelled(entry, "cancelled while it ran")
+            return
+        now_ns = self._clock_ns()
+        if isinstance(outcome, RunFailed):
+            self.emit(TaskFailed(now_ns, outcome.task, outcome.error))
+            self._fail(entry, outcome.error)
+            return
+        size = len(outcome.answers)
+        kept = outcome.answers if size <= self._settings.journal.answer_bytes else None
+        self.emit(
+            TaskDone(
+                now_ns,
+                outcome.task,
+                outcome.epoch,
+                pid,
+                outcome.run_began_ns,
+                outcome.run_ended_ns,
+                outcome.compile_ns,
+                outcome.cached,
+                size,
+                kept,
+            )
+        )
+        peer = self._release(entry)
+        if peer is not None:
+            peer.answer(
+                TaskAnswer(
+                    outcome.task,
+                    pid,
+                    entry.accepted_ns,
+                    entry.started_ns,
+                    outcome.run_began_ns,
+                    outcome.run_ended_ns,
+                    outcome.compile_ns,
+                    now_ns,
+                    outcome.answers,
+                )
+            )
+
+    # The turn -----------------------------------------------------------------------------------
+
+    def emit(self, event: Event) -> None:
+        """Something happened: journal, state and scheduler take note."""
+        self._journal.append(event)
+        self.state.apply(event)
+        self._scheduler.observe(event)
+
+    def hold(self, session: int, held: bool) -> None:
+        """A session's waiting tasks wait on while held: it leaves its results unread."""
+        self._scheduler.hold(session, held)
+
+    def touch(self, peer: Peer) -> None:
+        """This peer may be owed something at the end of the turn."""
+        self._touched[peer] = None
+
+    def end_turn(self) -> dict[Peer, None]:
+        """Decides, journals, starts; gives the peers that are owed something.
+
+        Raises:
+            OSError: the journal cannot be written. Nothing of this turn was acted on.
+        """
+        starts: dict[tuple[str, str], list[Run]] = {}
+        for device, slot, run in self._decide():
+            starts.setdefault((device, slot), []).append(run)
+        self._journal.flush()
+        for (device, slot), runs in starts.items():
+            self._platforms[device].start(device, slot, runs)
+        touched, self._touched = self._touched, {}
+        return touched
+
+    def _decide(self) -> list[tuple[str, str, Run]]:
+        decided = []
+        now_ns = self._clock_ns()
+        tasks, workers = self.state.tasks, self.state.workers
+        for start in self._scheduler.decide(now_ns):
+            entry = tasks[start.task]
+            quantum = entry.quantum
+            pid = workers[start.device][start.slot]
+            epoch = entry.epoch + 1
+            self.emit(TaskStarted(now_ns, start.task, epoch, start.slot, pid))
+            run = Run(
+                start.task,
+                epoch,
+                quantum.program,
+                quantum.outputs,
+                quantum.sets,
+                quantum.parameters,
+                quantum.shots,
+                quantum.seed,
+                self._intake.time_limit_s(quantum),
+            )
+            decided.append((start.device, start.slot, run))
+        return decided
+
+    def _fail(self, entry: TaskEntry, report: ErrorReport) -> None:
+        peer = self._release(entry)
+        if peer is not None:
+            peer.fail(entry.quantum.number, report)
+
+    def _release(self, entry: TaskEntry) -> Peer | None:
+        number = entry.quantum.number
+        self.programs.release(entry.quantum.program)
+        self._journal.task_ended(self._segments.pop(number))
+        peer = self.peers.get(task_session(number))
+        if peer is not None:
+            peer.tasks.discard(number)
+            self._touched[peer] = None
+        return peer
+
+    def open_platforms(self, reactor: Reactor) -> None:
+        """Begins to serve the devices."""
+        for platform in dict.fromkeys(self._platforms.values()):
+            platform.open(reactor, self, self.programs)
+
+    def close_platforms(self) -> None:
+        """Ends what the platforms started."""
+        for platform in dict.fromkeys(self._platforms.values()):
+            platform.close()
+
+    def known_device(self, name: str) -> str:
+        """`name`, if there is such a device. Raises UnknownDevice."""
+        if name not in self._platforms:
+            raise UnknownDevice(registry.unknown("device", name, sorted(self._platforms)))
+        return name
+
+
+def task_rows(state: DaemonState, now_ns: int, most: int = 100_000) -> list[TaskRow]:
+    """Rows of the live tasks of a state, oldest first, at most `most`."""
+    rows = []
+    for number, entry in state.tasks.items():
+        if len(rows) == most:
+            break
+        session = state.sessions.get(task_session(number))
+        running = entry.state is TaskState.RUNNING
+        rows.append(
+            TaskRow(
+                task=task_name(number),
+                session=session.name if session else "",
+                client_pid=session.pid if session else 0,
+                device=entry.quantum.device,
+                state=entry.state.value,
+                sets=entry.quantum.sets,
+                shots=entry.quantum.shots,
+                priority=entry.quantum.options.priority,
+                cost_s=entry.cost_s,
+                age_s=max(0.0, (now_ns - entry.accepted_ns) / 1e9),
+                running_s=max(0.0, (now_ns - entry.started_ns) / 1e9) if running else 0.0,
+                worker=entry.worker,
+                worker_pid=entry.worker_pid,
+            )
+        )
+    return rows

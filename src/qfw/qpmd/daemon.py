@@ -1,0 +1,283 @@
+"""The daemon's process: socket, handshakes, signals, beginning and end."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import struct
+import time
+from pathlib import Path
+
+import msgspec
+
+from qfw import __version__
+from qfw.config.runtime import journal_dir, lock_path, socket_path
+from qfw.config.settings import Settings
+from qfw.model.errors import ErrorReport, ForeignOwner, QFwError, VersionMismatch, WireError
+from qfw.model.events import DaemonStarted, DaemonStopped
+from qfw.qpm import registry
+from qfw.qpm.journal import JournalWriter
+from qfw.qpm.platform import Platform
+from qfw.qpm.wire import (
+    OBSERVER,
+    SESSION,
+    WIRE_VERSION,
+    Hello,
+    Refused,
+    Welcome,
+    decode_hello,
+    decode_request,
+    pack,
+)
+from qfw.qpmd.core import Core
+from qfw.qpmd.peer import Peer
+from qfw.qpmd.reactor import EpollReactor
+from qfw.scheduling.fair import FairScheduler
+
+logger = logging.getLogger(__name__)
+
+RECEIVE_BYTES = 1 << 18
+#: A client that connects and says nothing is let go.
+HANDSHAKE_LIMIT_S = 5.0
+#: An acknowledgement waits this long for the result that it could travel with.
+ACK_DELAY_S = 0.001
+MAX_CLIENTS = 4096
+
+
+class Daemon:
+    """One qpmd, serving one runtime folder on a Unix socket."""
+
+    def __init__(self, folder: Path, settings: Settings, private: bool) -> None:
+        """Opens journal and socket. `private`: ends when its last session does."""
+        self._folder = folder
+        self._settings = settings
+        self._private = private
+        self._reactor = EpollReactor()
+        self._journal = JournalWriter(
+            journal_dir(folder), settings.journal.segment_bytes, settings.journal.retain_bytes
+        )
+        platforms: list[Platform] = [
+            registry.load(registry.PLATFORMS, name)(settings) for name in registry.names(registry.PLATFORMS)
+        ]
+        scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
+        self._core = Core(settings, self._journal, scheduler, platforms)
+        self._peers: dict[int, Peer] = {}
+        self._sessions_seen = False
+        self._stopping = ""
+        path = socket_path(folder)
+        path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        path.chmod(0o600)
+        self._listener.listen(512)
+        self._listener.setblocking(False)
+        self._wake, self._waker = socket.socketpair()
+
+    def run(self) -> None:
+        """Serves until a signal or, for a private daemon, until its last session has ended."""
+        self._take_signals()
+        self._core.emit(DaemonStarted(time.monotonic_ns(), time.time_ns(), os.getpid(), __version__))
+        self._core.open_platforms(self._reactor)
+        self._reactor.watch(self._listener.fileno(), self._accept)
+        logger.info("qpmd started: folder=%s pid=%d version=%s", self._folder, os.getpid(), __version__)
+        try:
+            while not self._stopping:
+                self._reactor.turn()
+                self._end_turn()
+                if self._private and self._sessions_seen and not self._core.peers:
+                    self._leave_if_alone()
+        finally:
+            self._close()
+
+    def _end_turn(self) -> None:
+        for peer in self._core.end_turn():
+            self._flush(peer)
+
+    # Connections --------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                logger.error("accept failed: %s", error)
+                return
+            sock.setblocking(False)
+            pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            peer = Peer(sock, uid)
+            peer.pid = pid
+            self._peers[sock.fileno()] = peer
+            self._reactor.watch(sock.fileno(), lambda peer=peer: self._readable(peer))  # type: ignore[misc]
+            if len(self._peers) > MAX_CLIENTS:
+                self._refuse(peer, WireError(f"{MAX_CLIENTS} clients are connected already"))
+                continue
+
+            def let_go(peer: Peer = peer) -> None:
+                if not peer.greeted and not peer.closed:
+                    self._drop(peer, "no handshake")
+
+            self._reactor.call_at(self._reactor.now() + HANDSHAKE_LIMIT_S, let_go)
+
+    def _readable(self, peer: Peer) -> None:
+        try:
+            chunk = peer.socket.recv(RECEIVE_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._drop(peer, str(error))
+            return
+        if not chunk:
+            self._drop(peer, "the client closed the connection")
+            return
+        try:
+            for body in peer.reader.feed(chunk):
+                if not peer.greeted:
+                    self._greet(peer, body)
+                elif not self._core.request(peer, decode_request(body)):
+                    self._drop(peer, "closed in order")
+                if peer.closed:
+                    return
+        except msgspec.DecodeError as error:
+            self._refuse(peer, WireError(f"a message that this daemon cannot read: {error}"))
+        except QFwError as error:
+            self._refuse(peer, error)
+
+    def _greet(self, peer: Peer, body: bytes) -> None:
+        try:
+            hello: Hello = decode_hello(body)
+        except msgspec.DecodeError as error:
+            raise WireError(f"the first message is no Hello: {error}") from error
+        if hello.wire != WIRE_VERSION:
+            raise VersionMismatch(
+                f"the client (qfw {hello.version}) speaks version {hello.wire} of the wire, this daemon "
+                f"(qfw {__version__}, pid {os.getpid()}) version {WIRE_VERSION}. Use the same qfw on both sides; "
+                f"a private daemon ends with its last session"
+            )
+        if peer.uid != os.getuid():
+            raise ForeignOwner(f"this daemon serves uid {os.getuid()} only; you are uid {peer.uid}")
+        if hello.role not in (SESSION, OBSERVER):
+            raise WireError(f"a client is a {SESSION} or an {OBSERVER}, not {hello.role!r}")
+        peer.greeted = True
+        peer.name = hello.name[:200]
+        session = 0
+        if hello.role == SESSION:
+            session = self._next_session()
+            self._sessions_seen = True
+            self._core.open_session(peer, session)
+        limit = self._settings.scheduling.max_tasks_per_session
+        devices = self._core.devices()
+        peer.outbox.put(pack(Welcome(WIRE_VERSION, __version__, os.getpid(), session, devices, limit)))
+        self._core.touch(peer)
+
+    def _flush(self, peer: Peer) -> None:
+        if peer.closed:
+            return
+        try:
+            empty = peer.flush() if peer.owed else True
+        except OSError as error:
+            self._drop(peer, str(error))
+            return
+        if peer.acks and not peer.acks_due:
+            peer.acks_due = True
+            self._reactor.call_at(self._reactor.now() + ACK_DELAY_S, lambda: self._core.touch(peer))
+        if peer.blocked == empty:
+            peer.blocked = not empty
+            self._reactor.watch(
+                peer.socket.fileno(),
+                lambda: self._readable(peer),
+                (lambda: self._core.touch(peer)) if peer.blocked else None,
+            )
+        unread = peer.outbox.size
+        if not peer.held and unread > self._settings.unread_bytes:
+            peer.held = True
+            self._core.hold(peer.session, True)
+        elif peer.held and unread < self._settings.unread_bytes // 2:
+            peer.held = False
+            self._core.hold(peer.session, False)
+
+    def _refuse(self, peer: Peer, error: QFwError) -> None:
+        logger.warning("client refused: pid=%d %s", peer.pid, error)
+        try:
+            peer.outbox.put(pack(Refused(ErrorReport.of(error))))
+            peer.outbox.flush()
+        except OSError:
+            logger.debug("it is gone already: pid=%d", peer.pid)
+        self._drop(peer, str(error))
+
+    def _drop(self, peer: Peer, reason: str) -> None:
+        if peer.closed:
+            return
+        peer.closed = True
+        fd = peer.socket.fileno()
+        self._reactor.unwatch(fd)
+        self._peers.pop(fd, None)
+        peer.socket.close()
+        if peer.session:
+            self._core.close_session(peer, reason)
+
+    def _next_session(self) -> int:
+        """A number that no session of this folder had, under an earlier daemon either."""
+        path = self._folder / "sessions"
+        try:
+            number = int(path.read_text()) + 1
+        except (FileNotFoundError, ValueError):
+            number = 1
+        fresh = path.with_suffix(".new")
+        fresh.write_text(str(number))
+        fresh.replace(path)
+        return number
+
+    # Beginning and end ----------------------------------------------------------------------------
+
+    def _take_signals(self) -> None:
+        self._wake.setblocking(False)
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        # The terminal's Ctrl-C is for the application; its sessions end, and a private daemon with them.
+        signal.signal(signal.SIGINT, signal.SIG_IGN if self._private else lambda *_: None)
+
+        def woken() -> None:
+            numbers = self._wake.recv(64)
+            stopping = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}.intersection(numbers)
+            if stopping:
+                self._stopping = signal.Signals(stopping.pop()).name
+
+        self._reactor.watch(self._wake.fileno(), woken)
+
+    def _leave_if_alone(self) -> None:
+        """Ends a private daemon, unless somebody is about to join: whoever joins holds the lock."""
+        with lock_path(self._folder).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # The newcomer's handshake will wake the loop; look again in any case.
+                self._reactor.call_at(self._reactor.now() + 0.05, lambda: None)
+                return
+            self._accept()
+            if any(not peer.greeted for peer in self._peers.values()):
+                self._reactor.call_at(self._reactor.now() + 0.05, lambda: None)
+                return
+            self._stopping = "its last session ended"
+            socket_path(self._folder).unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        logger.info("qpmd stops: %s", self._stopping or "an error")
+        self._listener.close()
+        for peer in list(self._peers.values()):
+            self._drop(peer, f"the daemon stops: {self._stopping}")
+        self._core.close_platforms()
+        try:
+            self._core.emit(DaemonStopped(time.monotonic_ns()))
+            self._journal.close()
+        except OSError as error:
+            logger.error("the journal cannot be closed: %s", error)
+        if socket_path(self._folder).exists() and not self._private:
+            socket_path(self._folder).unlink(missing_ok=True)
+        self._reactor.close()

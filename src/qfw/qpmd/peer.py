@@ -1,0 +1,107 @@
+"""One connected client: what it is owed, and the bytes to and from it."""
+
+from __future__ import annotations
+
+import socket
+
+from qfw.model.errors import ErrorReport
+from qfw.qpm.outbox import Outbox
+from qfw.qpm.wire import (
+    MAX_REQUEST_BYTES,
+    Accepted,
+    Done,
+    Failed,
+    FrameReader,
+    NeedPrograms,
+    TaskAnswer,
+    pack,
+)
+
+#: Acknowledgements wait for the result that may follow at once, but not for more than these.
+MAX_UNSENT_ACKS = 512
+#: Answers of one message; a larger one would delay the first.
+MAX_ANSWERS = 1024
+#: Bytes of answers in one message, unless a single one is larger.
+MAX_MESSAGE_BYTES = 2**20
+
+
+class Peer:
+    """A session (or an observer) as the daemon holds it."""
+
+    def __init__(self, sock: socket.socket, uid: int) -> None:
+        self.socket = sock
+        self.uid = uid
+        self.pid = 0
+        self.name = ""
+        #: 0 until the handshake, and for observers.
+        self.session = 0
+        self.greeted = False
+        self.reader = FrameReader(MAX_REQUEST_BYTES)
+        self.outbox = Outbox(sock)
+        #: Live tasks.
+        self.tasks: set[int] = set()
+        #: Digests and tasks to be asked for.
+        self.needed: dict[bytes, list[int]] = {}
+        self.acks: dict[int, None] = {}
+        self.acks_due = False
+        self.answers: list[TaskAnswer] = []
+        self.errors: list[tuple[int, ErrorReport]] = []
+        #: Whether it is told to the loop that the socket is full, and to the scheduler.
+        self.blocked = False
+        self.held = False
+        self.closed = False
+
+    def answer(self, answer: TaskAnswer) -> None:
+        """Owes it an answer, which acknowledges the task as well."""
+        self.acks.pop(answer.task, None)
+        self.answers.append(answer)
+
+    def fail(self, task: int, error: ErrorReport) -> None:
+        """Owes it an error, which acknowledges the task as well."""
+        self.acks.pop(task, None)
+        self.errors.append((task, error))
+
+    @property
+    def owed(self) -> bool:
+        """Whether a flush would send something now."""
+        return bool(
+            self.answers
+            or self.errors
+            or self.needed
+            or self.outbox.size
+            or (self.acks and (self.acks_due or len(self.acks) >= MAX_UNSENT_ACKS))
+        )
+
+    def flush(self) -> bool:
+        """Sends what is owed; False where the socket took only a part.
+
+        Raises:
+            OSError: the client is gone.
+        """
+        outbox = self.outbox
+        if self.acks and (self.acks_due or len(self.acks) >= MAX_UNSENT_ACKS or self.answers or self.errors):
+            outbox.put(pack(Accepted(list(self.acks))))
+            self.acks.clear()
+            self.acks_due = False
+        if self.needed:
+            digests = list(self.needed)
+            outbox.put(pack(NeedPrograms(digests, [task for digest in digests for task in self.needed[digest]])))
+            self.needed.clear()
+        if self.answers:
+            self._put_answers()
+        if self.errors:
+            outbox.put(pack(Failed(self.errors)))
+            self.errors = []
+        return outbox.flush()
+
+    def _put_answers(self) -> None:
+        batch: list[TaskAnswer] = []
+        size = 0
+        for answer in self.answers:
+            if batch and (size + len(answer.answers) > MAX_MESSAGE_BYTES or len(batch) == MAX_ANSWERS):
+                self.outbox.put(pack(Done(batch)))
+                batch, size = [], 0
+            batch.append(answer)
+            size += len(answer.answers)
+        self.outbox.put(pack(Done(batch)))
+        self.answers = []

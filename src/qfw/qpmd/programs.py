@@ -1,0 +1,69 @@
+"""The programs that a daemon knows, by digest; bounded."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from qfw.model.program import Program
+
+
+class ProgramStore:
+    """Keeps every program that a live task uses, and as many others as fit."""
+
+    def __init__(self, idle_bytes: int) -> None:
+        """`idle_bytes` bounds the programs that no live task uses."""
+        self._idle_bytes = idle_bytes
+        self._programs: dict[bytes, tuple[Program, bytes]] = {}
+        self._uses: dict[bytes, int] = {}
+        self._idle: OrderedDict[bytes, None] = OrderedDict()
+        self._size = 0
+
+    def add(self, encoded: bytes) -> bytes | None:
+        """Stores a program that travelled; its digest, or None where it was there.
+
+        Raises:
+            ProgramError: the bytes are no well-formed program.
+        """
+        program = Program.decode(encoded)
+        # The digest is ours, taken of what we decoded: a client's claim is not asked for.
+        digest = program.digest
+        if digest in self._programs:
+            return None
+        self._programs[digest] = (program, program.encoded)
+        self._idle[digest] = None
+        self._size += len(encoded)
+        self._shrink(keep=digest)
+        return digest
+
+    def get(self, digest: bytes) -> Program | None:
+        """The program, or None where it is not known (any more)."""
+        found = self._programs.get(digest)
+        return found[0] if found else None
+
+    def encoded(self, digest: bytes) -> bytes:
+        """Canonical bytes of a program that a live task uses."""
+        return self._programs[digest][1]
+
+    def use(self, digest: bytes) -> None:
+        """A live task uses it."""
+        uses = self._uses.get(digest, 0)
+        self._uses[digest] = uses + 1
+        if not uses:
+            self._idle.pop(digest, None)
+
+    def release(self, digest: bytes) -> None:
+        """That task ended."""
+        uses = self._uses[digest] - 1
+        if uses:
+            self._uses[digest] = uses
+        else:
+            del self._uses[digest]
+            self._idle[digest] = None
+
+    def _shrink(self, keep: bytes) -> None:
+        while self._size > self._idle_bytes and self._idle:
+            digest = next(iter(self._idle))
+            if digest == keep:
+                return
+            del self._idle[digest]
+            self._size -= len(self._programs.pop(digest)[1])

@@ -1,0 +1,194 @@
+"""What the daemon knows: a fold over events, the same live and from the journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from qfw.model.errors import InternalError
+from qfw.model.events import (
+    DaemonStarted,
+    Event,
+    ProgramStored,
+    SessionClosed,
+    SessionOpened,
+    TaskAccepted,
+    TaskCancelled,
+    TaskDone,
+    TaskFailed,
+    TaskRequeued,
+    TaskStarted,
+    WorkerLost,
+    WorkerReady,
+)
+from qfw.model.task import TRANSITIONS, QuantumTask, TaskState
+
+
+class TaskEntry:
+    """A live task."""
+
+    __slots__ = ("accepted_ns", "attempts", "cost_s", "epoch", "quantum", "started_ns", "state", "worker", "worker_pid")
+
+    def __init__(self, quantum: QuantumTask, cost_s: float, accepted_ns: int) -> None:
+        self.quantum = quantum
+        self.cost_s = cost_s
+        self.accepted_ns = accepted_ns
+        self.state = TaskState.QUEUED
+        #: Counts executions; answers of another one are refused.
+        self.epoch = 0
+        #: Executions that a worker's death interrupted.
+        self.attempts = 0
+        self.started_ns = 0
+        self.worker = ""
+        self.worker_pid = 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TaskEntry):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+
+class SessionEntry:
+    """An open session."""
+
+    __slots__ = ("name", "number", "pid", "uid")
+
+    def __init__(self, event: SessionOpened) -> None:
+        self.number = event.session
+        self.name = event.name
+        self.pid = event.pid
+        self.uid = event.uid
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SessionEntry):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+
+class DaemonState:
+    """Live tasks, open sessions, workers and counters."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, TaskEntry] = {}
+        self.sessions: dict[int, SessionEntry] = {}
+        #: Pids of workers: device → worker → pid.
+        self.workers: dict[str, dict[str, int]] = {}
+        #: Running tasks by worker.
+        self.running: dict[str, set[int]] = {}
+        #: Tasks that ended, by final state; executions that were repeated.
+        self.counters: Counter[str] = Counter()
+        self.last_session = 0
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            DaemonStarted: self._daemon_started,
+            SessionOpened: self._session_opened,
+            SessionClosed: self._session_closed,
+            ProgramStored: self._program_stored,
+            TaskAccepted: self._accepted,
+            TaskStarted: self._started,
+            TaskRequeued: self._requeued,
+            TaskDone: self._done,
+            TaskFailed: self._failed,
+            TaskCancelled: self._cancelled,
+            WorkerReady: self._worker_ready,
+            WorkerLost: self._worker_lost,
+        }
+
+    def apply(self, event: Event) -> None:
+        """Takes an event into account. Raises InternalError for a change of state that TRANSITIONS forbids."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    @classmethod
+    def replay(cls, events: Iterable[Event]) -> DaemonState:
+        """The state after these events."""
+        state = cls()
+        for event in events:
+            state.apply(event)
+        return state
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DaemonState):
+            return NotImplemented
+        mine, others = (
+            (s.tasks, s.sessions, s.workers, s.running, s.counters, s.last_session) for s in (self, other)
+        )
+        return mine == others
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def _move(self, task: int, to: TaskState) -> TaskEntry:
+        entry = self.tasks.get(task)
+        if entry is None or to not in TRANSITIONS[entry.state]:
+            found = "unknown" if entry is None else entry.state
+            raise InternalError(f"task {task} cannot become {to}: it is {found}")
+        entry.state = to
+        return entry
+
+    def _end(self, task: int, to: TaskState) -> None:
+        entry = self._move(task, to)
+        if entry.worker:
+            self._not_running(task, entry.worker)
+        del self.tasks[task]
+        self.counters[to] += 1
+
+    def _not_running(self, task: int, worker: str) -> None:
+        tasks = self.running.get(worker)
+        if tasks is not None:
+            tasks.discard(task)
+
+    def _daemon_started(self, event: DaemonStarted) -> None:
+        # What an earlier daemon held died with it; its tasks stay listed until recovery exists.
+        self.sessions.clear()
+        self.workers.clear()
+        self.running.clear()
+
+    def _session_opened(self, event: SessionOpened) -> None:
+        self.sessions[event.session] = SessionEntry(event)
+        self.last_session = max(self.last_session, event.session)
+
+    def _session_closed(self, event: SessionClosed) -> None:
+        self.sessions.pop(event.session, None)
+
+    def _program_stored(self, event: ProgramStored) -> None:
+        self.counters["programs"] += 1
+
+    def _accepted(self, event: TaskAccepted) -> None:
+        self.tasks[event.task.number] = TaskEntry(event.task, event.cost_s, event.at_ns)
+
+    def _started(self, event: TaskStarted) -> None:
+        entry = self._move(event.task, TaskState.RUNNING)
+        entry.epoch = event.epoch
+        entry.started_ns = event.at_ns
+        entry.worker = event.worker
+        entry.worker_pid = event.worker_pid
+        self.running.setdefault(event.worker, set()).add(event.task)
+
+    def _requeued(self, event: TaskRequeued) -> None:
+        entry = self._move(event.task, TaskState.QUEUED)
+        self._not_running(event.task, entry.worker)
+        entry.attempts += event.interrupted
+        entry.worker = ""
+        entry.worker_pid = 0
+        self.counters["requeued"] += 1
+
+    def _done(self, event: TaskDone) -> None:
+        self._end(event.task, TaskState.DONE)
+
+    def _failed(self, event: TaskFailed) -> None:
+        self._end(event.task, TaskState.FAILED)
+
+    def _cancelled(self, event: TaskCancelled) -> None:
+        self._end(event.task, TaskState.CANCELLED)
+
+    def _worker_ready(self, event: WorkerReady) -> None:
+        self.workers.setdefault(event.device, {})[event.worker] = event.pid
+
+    def _worker_lost(self, event: WorkerLost) -> None:
+        self.workers.get(event.device, {}).pop(event.worker, None)
+        self.running.pop(event.worker, None)

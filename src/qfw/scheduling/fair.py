@@ -1,0 +1,315 @@
+"""Fair between sessions: start-time fair queueing on estimated cost.
+
+Each session is a flow per device. A flow's next task carries a start tag: the larger of the
+device's virtual time and the finish tag of the flow's task before it. The smallest tag goes
+first, so a session that was idle goes ahead of one that has been served, whatever the
+latter has queued, and no session falls behind another by more than one task.
+Goyal, Vin, Cheng: "Start-time fair queuing", IEEE/ACM ToN 5(5), 1997.
+
+While one session alone is open, a slot is given short tasks ahead of time, so that it need not
+wait for the daemon between them. With several, a slot holds one task: what a newcomer
+waits for is then never more than the tasks that run.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from qfw.model.events import (
+    Event,
+    SessionClosed,
+    SessionOpened,
+    TaskAccepted,
+    TaskCancelled,
+    TaskDone,
+    TaskFailed,
+    TaskRequeued,
+    WorkerLost,
+    WorkerReady,
+)
+from qfw.model.task import task_session
+from qfw.scheduling.scheduler import Decision, Start
+
+
+class _Task:
+    """A task that waits or runs."""
+
+    __slots__ = ("cost_s", "flow", "number", "order", "priority", "slot", "waits")
+
+    def __init__(self, number: int, cost_s: float, priority: int, order: int, flow: _Flow) -> None:
+        self.number = number
+        self.cost_s = cost_s
+        self.priority = priority
+        self.order = order
+        self.flow = flow
+        self.slot: _Slot | None = None
+        self.waits = True
+
+
+class _Flow:
+    """The tasks of one session that wait for one device."""
+
+    __slots__ = ("device", "finish_tag", "plain", "queued", "session", "special", "waiting")
+
+    def __init__(self, session: int, device: _Device) -> None:
+        self.session = session
+        self.device = device
+        #: Tasks of priority 0, first in first out; most tasks are here.
+        self.plain: deque[_Task] = deque()
+        #: Tasks of other priorities: (-priority, order, task).
+        self.special: list[tuple[int, int, _Task]] = []
+        self.finish_tag = 0.0
+        #: Whether the flow stands in its device's heap.
+        self.queued = False
+        self.waiting = 0
+
+    def push(self, task: _Task, front: bool = False) -> None:
+        self.waiting += 1
+        if task.priority:
+            heapq.heappush(self.special, (-task.priority, task.order, task))
+        elif front:
+            self.plain.appendleft(task)
+        else:
+            self.plain.append(task)
+
+    def head(self) -> _Task | None:
+        """The next task; those that were cancelled meanwhile are dropped on the way."""
+        while self.special and not self.special[0][2].waits:
+            heapq.heappop(self.special)
+        while self.plain and not self.plain[0].waits:
+            self.plain.popleft()
+        if self.special and (not self.plain or self.special[0][0] < 0):
+            return self.special[0][2]
+        if self.plain:
+            return self.plain[0]
+        return self.special[0][2] if self.special else None
+
+    def pop(self, task: _Task) -> None:
+        self.waiting -= 1
+        task.waits = False
+        if self.plain and self.plain[0] is task:
+            self.plain.popleft()
+        else:
+            heapq.heappop(self.special)
+
+
+class _Slot:
+    """A worker, and what it was given."""
+
+    __slots__ = ("load_s", "name", "offered", "tasks")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tasks: set[int] = set()
+        self.load_s = 0.0
+        #: Whether it stands in its device's list of slots that may take a task.
+        self.offered = False
+
+
+class _Device:
+    __slots__ = ("flows", "heap", "name", "open", "slots", "virtual_time", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.slots: dict[str, _Slot] = {}
+        #: Slots that may take a task, idle ones first.
+        self.open: deque[_Slot] = deque()
+        self.flows: dict[int, _Flow] = {}
+        #: (start tag, tie, flow) of the flows that have tasks.
+        self.heap: list[tuple[float, int, _Flow]] = []
+        self.virtual_time = 0.0
+        self.waiting = 0
+
+
+class FairScheduler:
+    """Start-time fair queueing between the sessions of each device."""
+
+    def __init__(self, prefetch_s: float = 0.001, prefetch_tasks: int = 64) -> None:
+        """A slot of a lone session holds up to `prefetch_tasks` tasks of `prefetch_s` seconds in all."""
+        self._prefetch_s = prefetch_s
+        self._prefetch_tasks = prefetch_tasks
+        self._sessions: set[int] = set()
+        self._held: set[int] = set()
+        self._devices: dict[str, _Device] = {}
+        self._tasks: dict[int, _Task] = {}
+        self._order = count()
+        self._dirty: set[str] = set()
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            SessionOpened: self._session_opened,
+            SessionClosed: self._session_closed,
+            TaskAccepted: self._accepted,
+            TaskDone: self._ended,
+            TaskFailed: self._ended,
+            TaskCancelled: self._ended,
+            TaskRequeued: self._requeued,
+            WorkerReady: self._ready,
+            WorkerLost: self._lost,
+        }
+
+    def observe(self, event: Event) -> None:
+        """See Scheduler."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def hold(self, session: int, held: bool) -> None:
+        """See Scheduler."""
+        if held:
+            self._held.add(session)
+            return
+        self._held.discard(session)
+        for device in self._devices.values():
+            flow = device.flows.get(session)
+            if flow is not None and flow.waiting:
+                self._enqueue(flow)
+
+    def waiting(self, device: str) -> int:
+        """See Scheduler."""
+        found = self._devices.get(device)
+        return found.waiting if found else 0
+
+    def decide(self, now_ns: int) -> list[Decision]:
+        """See Scheduler."""
+        if not self._dirty:
+            return []
+        decisions: list[Decision] = []
+        for name in self._dirty:
+            self._decide(self._devices[name], decisions)
+        self._dirty.clear()
+        return decisions
+
+    def _decide(self, device: _Device, decisions: list[Decision]) -> None:
+        heap, slots = device.heap, device.open
+        while heap and slots:
+            tag, _, flow = heap[0]
+            task = flow.head()
+            if task is None or flow.session in self._held:
+                heapq.heappop(heap)
+                flow.queued = False
+                if flow.session not in self._sessions:
+                    device.flows.pop(flow.session, None)
+                continue
+            slot = slots[0]
+            if slot.tasks and not self._may_prefetch(slot, task):
+                # Idle slots come first, so nobody can take this task now.
+                slots.popleft()
+                slot.offered = False
+                continue
+            slots.popleft()
+            flow.pop(task)
+            device.waiting -= 1
+            device.virtual_time = tag
+            flow.finish_tag = tag + task.cost_s
+            if flow.waiting:
+                heapq.heapreplace(heap, (flow.finish_tag, next(self._order), flow))
+            else:
+                heapq.heappop(heap)
+                flow.queued = False
+            task.slot = slot
+            slot.tasks.add(task.number)
+            slot.load_s += task.cost_s
+            slots.append(slot)
+            decisions.append(Start(task.number, device.name, slot.name))
+
+    def _may_prefetch(self, slot: _Slot, task: _Task) -> bool:
+        return (
+            len(self._sessions) <= 1
+            and len(slot.tasks) < self._prefetch_tasks
+            and slot.load_s + task.cost_s <= self._prefetch_s
+        )
+
+    def _enqueue(self, flow: _Flow) -> None:
+        self._dirty.add(flow.device.name)
+        if flow.queued or flow.session in self._held:
+            return
+        flow.queued = True
+        tag = max(flow.device.virtual_time, flow.finish_tag)
+        heapq.heappush(flow.device.heap, (tag, next(self._order), flow))
+
+    def _offer(self, device: _Device, slot: _Slot) -> None:
+        self._dirty.add(device.name)
+        if not slot.tasks:
+            if slot.offered:
+                device.open.remove(slot)
+            device.open.appendleft(slot)
+        elif not slot.offered:
+            device.open.append(slot)
+        slot.offered = True
+
+    def _device(self, name: str) -> _Device:
+        device = self._devices.get(name)
+        if device is None:
+            device = self._devices[name] = _Device(name)
+        return device
+
+    def _session_opened(self, event: SessionOpened) -> None:
+        self._sessions.add(event.session)
+
+    def _session_closed(self, event: SessionClosed) -> None:
+        self._sessions.discard(event.session)
+        self._held.discard(event.session)
+        for device in self._devices.values():
+            flow = device.flows.get(event.session)
+            if flow is not None and not flow.waiting and not flow.queued:
+                del device.flows[event.session]
+
+    def _accepted(self, event: TaskAccepted) -> None:
+        quantum = event.task
+        device = self._device(quantum.device)
+        session = task_session(quantum.number)
+        flow = device.flows.get(session)
+        if flow is None:
+            flow = device.flows[session] = _Flow(session, device)
+        task = _Task(quantum.number, event.cost_s, quantum.options.priority, next(self._order), flow)
+        self._tasks[task.number] = task
+        flow.push(task)
+        device.waiting += 1
+        self._enqueue(flow)
+
+    def _ended(self, event: TaskDone | TaskFailed | TaskCancelled) -> None:
+        task = self._tasks.pop(event.task, None)
+        if task is None:
+            return
+        if task.waits:
+            # Stays in its queue as a tombstone until it comes to the head.
+            task.waits = False
+            task.flow.waiting -= 1
+            task.flow.device.waiting -= 1
+        else:
+            self._release(task)
+
+    def _release(self, task: _Task) -> None:
+        slot, device = task.slot, task.flow.device
+        task.slot = None
+        if slot is None or task.number not in slot.tasks:
+            return
+        slot.tasks.discard(task.number)
+        slot.load_s = max(0.0, slot.load_s - task.cost_s) if slot.tasks else 0.0
+        if device.slots.get(slot.name) is slot:
+            self._offer(device, slot)
+
+    def _requeued(self, event: TaskRequeued) -> None:
+        task = self._tasks.get(event.task)
+        if task is None or task.waits:
+            return
+        self._release(task)
+        task.waits = True
+        task.flow.push(task, front=True)
+        task.flow.device.waiting += 1
+        self._enqueue(task.flow)
+
+    def _ready(self, event: WorkerReady) -> None:
+        device = self._device(event.device)
+        slot = device.slots[event.worker] = _Slot(event.worker)
+        self._offer(device, slot)
+
+    def _lost(self, event: WorkerLost) -> None:
+        device = self._device(event.device)
+        slot = device.slots.pop(event.worker, None)
+        if slot is not None and slot.offered:
+            device.open.remove(slot)
+            slot.offered = False

@@ -1,0 +1,43 @@
+"""The scheduler's interface: events in, decisions out.
+
+The same code runs in the daemon, in tests and in simulations, so a Scheduler gets
+every event and the time from its caller and acts on nothing itself.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from qfw.model.events import Event
+
+
+class Start(NamedTuple):
+    """Decision: give this task to this slot now."""
+
+    task: int
+    device: str
+    slot: str
+
+
+#: All decisions there are; reservations and windows will add theirs.
+Decision = Start
+
+
+class Scheduler(Protocol):
+    """A policy."""
+
+    def observe(self, event: Event) -> None:
+        """Takes note of something that happened. Every event comes once, in the journal's order."""
+        ...
+
+    def decide(self, now_ns: int) -> list[Decision]:
+        """What shall be done now. The caller does all of it; each Start comes back as TaskStarted."""
+        ...
+
+    def hold(self, session: int, held: bool) -> None:
+        """Starts none of a session's waiting tasks while held (it does not read its results)."""
+        ...
+
+    def waiting(self, device: str) -> int:
+        """Tasks that wait for a device."""
+        ...

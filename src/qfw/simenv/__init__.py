@@ -1,0 +1,1 @@
+"""Simulation environment: warm, limited workers behind one platform."""

@@ -1,0 +1,30 @@
+"""What a worker may use; set before it reads anything."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+
+_PR_SET_PDEATHSIG = 1
+
+
+def apply(memory_bytes: int, parent: int) -> None:
+    """Limits this process for the rest of its life.
+
+    Args:
+        memory_bytes: of data (RLIMIT_DATA: heap, anonymous mappings); 0 for none.
+        parent: pid of the process that started this one; when it dies, so does this one.
+    """
+    if memory_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    # The parent may have died before the line above took effect.
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+    # Ctrl-C in the user's terminal is for the application, which cancels what it has in flight.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,402 @@
+"""PoolPlatform: every engine as a device, each behind warm workers."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from qfw.config.discover import cores, memory_bytes
+from qfw.config.settings import Settings
+from qfw.model.device import DeviceKind, DeviceProfile, Estimate
+from qfw.model.errors import (
+    DeadlineExceeded,
+    ErrorReport,
+    NotInstalled,
+    PlatformFailed,
+    SetupError,
+    TooLarge,
+    UnknownDevice,
+    UnsupportedFeature,
+    WireError,
+)
+from qfw.model.outputs import Output
+from qfw.model.program import Program
+from qfw.qpm import registry
+from qfw.qpm.launcher import Launched, Launcher
+from qfw.qpm.outbox import Outbox
+from qfw.qpm.platform import ProgramSource, Reactor, Run, RunDone, RunFailed, Sink
+from qfw.qpm.wire import FrameReader, pack
+from qfw.simenv.protocol import (
+    MAX_FRAME_BYTES,
+    Ended,
+    Load,
+    NeedProgram,
+    NotReady,
+    Ready,
+    Work,
+    decode_from_worker,
+)
+
+logger = logging.getLogger(__name__)
+
+RECEIVE_BYTES = 1 << 18
+#: Memory that a Python process with its engine takes before the first task.
+BASE_BYTES = 600 * 2**20
+#: Workers that may die in a row before they are ready, until the device goes offline.
+MAX_FAILED_STARTS = 3
+#: Digests that the pool believes a worker to know; the worker keeps more.
+KNOWN_PROGRAMS = 2048
+#: A run that was cancelled is left to end by itself when it has at most this many seconds to go.
+CANCEL_PATIENCE_S = 0.25
+
+
+class _Device:
+    """An engine and its workers."""
+
+    def __init__(self, name: str, kind: Any, profile: DeviceProfile) -> None:
+        self.name = name
+        self.kind = kind
+        self.profile = profile
+        self.workers: dict[str, _Worker] = {}
+        self.warm = False
+        self.failed_starts = 0
+        self.started = 0
+
+
+class _Worker:
+    """The pool's end of one worker process."""
+
+    def __init__(self, device: _Device, name: str, launched: Launched, started_s: float) -> None:
+        self.device = device
+        self.name = name
+        self.launched = launched
+        self.started_s = started_s
+        self.reader = FrameReader(MAX_FRAME_BYTES)
+        self.outbox = Outbox(launched.channel)
+        self.ready = False
+        #: What it was given and has not answered; the first one runs.
+        self.runs: deque[Run] = deque()
+        #: When the first of `runs` began, as far as the pool can tell.
+        self.head_s = 0.0
+        #: When a timer will look at the deadline.
+        self.watched_s = math.inf
+        self.known: OrderedDict[bytes, None] = OrderedDict()
+        self.blocked = False
+
+
+class PoolPlatform:
+    """Serves the engines that are installed; satisfies `qfw.qpm.platform.Platform`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Looks up engines; starts nothing.
+
+        Raises:
+            UnknownDevice: a configured engine does not exist.
+            NotInstalled: a configured engine's framework is missing.
+        """
+        self._settings = settings.workers
+        self._count = self._settings.count or cores()
+        self._memory_bytes = self._settings.memory_bytes or int(
+            0.8 * memory_bytes() / self._count
+        )
+        self._devices: dict[str, _Device] = {}
+        for name in settings.engines or registry.names(registry.ENGINES):
+            try:
+                kind = registry.load(registry.ENGINES, name)
+                version = kind.version()
+            except SetupError as error:
+                # One broken plugin must not take the others with it, unless it was asked for.
+                if settings.engines:
+                    raise
+                logger.error("engine left out: %s", error)
+                continue
+            if version is None:
+                if settings.engines:
+                    raise NotInstalled(f"engine {name!r} is configured; run: pip install 'qfw[{name}]'")
+                continue
+            if not settings.engines and kind.preference < 0:
+                continue
+            self._devices[name] = _Device(name, kind, self._profile(name, kind, version))
+        launcher: type[Launcher] = registry.load(registry.LAUNCHERS, self._settings.launcher)
+        self._launcher = launcher()
+        self._reactor: Reactor
+        self._sink: Sink
+        self._programs: ProgramSource
+        self._closed = False
+
+    def devices(self) -> Sequence[DeviceProfile]:
+        """See Platform."""
+        return [device.profile for device in self._devices.values()]
+
+    def open(self, reactor: Reactor, sink: Sink, programs: ProgramSource) -> None:
+        """See Platform."""
+        self._reactor = reactor
+        self._sink = sink
+        self._programs = programs
+
+    def warm(self, device: str) -> None:
+        """See Platform. The first call for a device starts its workers."""
+        found = self._device(device)
+        if not found.warm:
+            found.warm = True
+            for _ in range(self._count):
+                self._launch(found)
+
+    def estimate(
+        self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
+    ) -> Estimate:
+        """See Platform."""
+        found = self._device(device)
+        if program.num_qubits > found.profile.max_qubits:
+            raise TooLarge(_too_large(program.num_qubits, found.profile, self._memory_bytes))
+        for output in outputs:
+            tag = output.__struct_config__.tag
+            if tag not in found.kind.outputs:
+                raise UnsupportedFeature(
+                    f"device {device} does not answer {tag}; it answers {', '.join(sorted(found.kind.outputs))}"
+                )
+        estimate: Estimate = found.kind.estimate(program, outputs, sets, shots)
+        if estimate.memory_bytes > self._memory_bytes - BASE_BYTES:
+            raise TooLarge(
+                f"the task would take {_size(estimate.memory_bytes)} on {device}; a worker holds "
+                f"{_size(self._memory_bytes - BASE_BYTES)}. Send fewer parameter sets or shots per task, "
+                f"or raise workers.memory_bytes"
+            )
+        return estimate
+
+    def start(self, device: str, slot: str, runs: Sequence[Run]) -> None:
+        """See Platform."""
+        worker = self._devices[device].workers.get(slot)
+        if worker is None:
+            return  # Lost in this very turn: the loss was reported, and the runs with it.
+        if not worker.runs:
+            worker.head_s = self._reactor.now()
+        for run in runs:
+            if run.program not in worker.known:
+                self._load(worker, run.program)
+        worker.runs.extend(runs)
+        self._watch_deadline(worker)
+        worker.outbox.put(pack(Work(list(runs))))
+        self._flush(worker)
+
+    def cancel(self, device: str, slot: str, task: int, epoch: int) -> None:
+        """See Platform. A run that would go on for long is ended with its worker."""
+        worker = self._devices[device].workers.get(slot)
+        if worker is None or not worker.runs:
+            return
+        head = worker.runs[0]
+        if head.task == task and head.epoch == epoch:
+
+            def end_if_still_running() -> None:
+                if worker.runs and worker.runs[0] is head:
+                    self._lose(worker, "its task was cancelled")
+
+            self._reactor.call_at(self._reactor.now() + CANCEL_PATIENCE_S, end_if_still_running)
+
+    def close(self) -> None:
+        """See Platform."""
+        self._closed = True
+        for device in self._devices.values():
+            for worker in device.workers.values():
+                self._reactor.unwatch(worker.launched.channel.fileno())
+                worker.launched.channel.close()
+                worker.launched.kill()
+        for device in self._devices.values():
+            for worker in device.workers.values():
+                worker.launched.reap()
+            device.workers.clear()
+
+    def _device(self, name: str) -> _Device:
+        found = self._devices.get(name)
+        if found is None:
+            raise UnknownDevice(registry.unknown("device", name, sorted(self._devices)))
+        return found
+
+    def _profile(self, name: str, kind: Any, version: str) -> DeviceProfile:
+        # Two states: the one that evolves, and the one that an output is computed from.
+        room = max(self._memory_bytes - BASE_BYTES, 2**20)
+        by_memory = int(math.log2(room / 32))
+        return DeviceProfile(
+            name=name,
+            kind=DeviceKind.SIMULATOR,
+            engine=name,
+            max_qubits=min(by_memory, kind.max_qubits),
+            native_gates=tuple(sorted(kind.native_gates)),
+            outputs=tuple(sorted(kind.outputs)),
+            slots=self._count,
+            version=version,
+            preference=kind.preference,
+        )
+
+    def _launch(self, device: _Device) -> None:
+        device.started += 1
+        name = f"{device.name}/{device.started}"
+        now = self._reactor.now()
+        try:
+            launched = self._launcher.launch(device.name, name, self._settings.threads, self._memory_bytes)
+        except PlatformFailed as error:
+            self._failed_start(device, str(error))
+            return
+        worker = _Worker(device, name, launched, now)
+        device.workers[name] = worker
+        self._reactor.watch(launched.channel.fileno(), lambda: self._readable(worker))
+        limit_s = self._settings.start_limit_s
+
+        def not_ready_in_time() -> None:
+            if not worker.ready and device.workers.get(name) is worker:
+                self._lose(worker, f"not ready within {limit_s:g} s")
+
+        self._reactor.call_at(now + limit_s, not_ready_in_time)
+
+    def _failed_start(self, device: _Device, reason: str) -> None:
+        device.failed_starts += 1
+        logger.error("worker start failed: device=%s reason=%s", device.name, reason)
+        if device.failed_starts >= MAX_FAILED_STARTS and not any(w.ready for w in device.workers.values()):
+            device.warm = False
+            device.failed_starts = 0
+            self._sink.device_offline(device.name, reason)
+        elif len(device.workers) < self._count:
+            # Not at once: what failed a moment ago fails again.
+            self._reactor.call_at(self._reactor.now() + 0.05 * 4**device.failed_starts, lambda: self._refill(device))
+
+    def _refill(self, device: _Device) -> None:
+        if not self._closed and device.warm and len(device.workers) < self._count:
+            self._launch(device)
+
+    def _readable(self, worker: _Worker) -> None:
+        try:
+            chunk = worker.launched.channel.recv(RECEIVE_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(worker, str(error))
+            return
+        if not chunk:
+            self._lose(worker, "its channel closed")
+            return
+        try:
+            for body in worker.reader.feed(chunk):
+                message = decode_from_worker(body)
+                match message:
+                    case Ended():
+                        for outcome in message.outcomes:
+                            self._ended(worker, outcome)
+                    case Ready():
+                        worker.ready = True
+                        worker.device.failed_starts = 0
+                        self._sink.slot_ready(worker.device.name, worker.name, worker.launched.pid)
+                    case NeedProgram():
+                        self._resend(worker, message)
+                    case NotReady():
+                        self._lose(worker, message.error.message)
+                        return
+        except (msgspec.DecodeError, WireError) as error:
+            # A worker is believed nothing: one that breaks the protocol is ended.
+            self._lose(worker, f"broken message: {error}")
+
+    def _ended(self, worker: _Worker, outcome: RunDone | RunFailed) -> None:
+        if worker.runs and worker.runs[0].task == outcome.task and worker.runs[0].epoch == outcome.epoch:
+            worker.runs.popleft()
+            worker.head_s = self._reactor.now()
+            if worker.runs:
+                self._watch_deadline(worker)
+        self._sink.run_ended(worker.device.name, worker.name, worker.launched.pid, outcome)
+
+    def _resend(self, worker: _Worker, message: NeedProgram) -> None:
+        # It goes behind what the worker has; `runs` follows the worker's order.
+        for run in worker.runs:
+            if run.task == message.task and run.epoch == message.epoch:
+                worker.runs.remove(run)
+                worker.runs.append(run)
+                self._load(worker, run.program)
+                worker.outbox.put(pack(Work([run])))
+                self._flush(worker)
+                return
+
+    def _load(self, worker: _Worker, digest: bytes) -> None:
+        worker.outbox.put(pack(Load(digest, self._programs.encoded(digest))))
+        worker.known[digest] = None
+        if len(worker.known) > KNOWN_PROGRAMS:
+            worker.known.popitem(last=False)
+
+    def _flush(self, worker: _Worker) -> None:
+        try:
+            empty = worker.outbox.flush()
+        except OSError:
+            return  # Its end shows as readable, and is dealt with there.
+        if empty != (not worker.blocked):
+            worker.blocked = not empty
+            channel = worker.launched.channel
+            self._reactor.watch(
+                channel.fileno(),
+                lambda: self._readable(worker),
+                (lambda: self._flush(worker)) if worker.blocked else None,
+            )
+
+    def _watch_deadline(self, worker: _Worker) -> None:
+        """Sees to it that the first run's deadline is looked at; one timer serves many runs."""
+        at_s = worker.head_s + worker.runs[0].time_limit_s
+        if at_s < worker.watched_s:
+            worker.watched_s = at_s
+            self._reactor.call_at(at_s, lambda: self._look_at_deadline(worker))
+
+    def _look_at_deadline(self, worker: _Worker) -> None:
+        worker.watched_s = math.inf
+        if not worker.runs or worker.device.workers.get(worker.name) is not worker:
+            return
+        head = worker.runs[0]
+        if self._reactor.now() < worker.head_s + head.time_limit_s:
+            self._watch_deadline(worker)
+            return
+        worker.runs.popleft()
+        error = DeadlineExceeded(
+            f"the task ran longer than its limit of {head.time_limit_s:g} s and was ended. "
+            f"Give it more (time_limit_s, workers.time_limit_s) or make it smaller"
+        )
+        failed = RunFailed(head.task, head.epoch, ErrorReport.of(error))
+        self._sink.run_ended(worker.device.name, worker.name, worker.launched.pid, failed)
+        self._lose(worker, "a task ran past its deadline")
+
+    def _lose(self, worker: _Worker, reason: str) -> None:
+        device = worker.device
+        if device.workers.pop(worker.name, None) is None:
+            return
+        self._reactor.unwatch(worker.launched.channel.fileno())
+        worker.launched.channel.close()
+        worker.launched.kill()
+        self._reap(worker, reason)
+        if self._closed:
+            return
+        if worker.ready:
+            running = worker.runs[0].task if worker.runs else None
+            self._sink.slot_lost(device.name, worker.name, worker.launched.pid, reason, running)
+            self._launch(device)
+        else:
+            self._failed_start(device, reason)
+
+    def _reap(self, worker: _Worker, reason: str) -> None:
+        ended = worker.launched.reap()
+        if ended is None:
+            self._reactor.call_at(self._reactor.now() + 0.05, lambda: self._reap(worker, reason))
+            return
+        logger.warning("worker ended: worker=%s pid=%d %s (%s)", worker.name, worker.launched.pid, ended, reason)
+
+
+def _size(count: float) -> str:
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+    step = min(int(math.log2(max(count, 1)) / 10), len(units) - 1)
+    return f"{count / 1024**step:.4g} {units[step]}"
+
+
+def _too_large(num_qubits: int, profile: DeviceProfile, worker_bytes: int) -> str:
+    state = _size(16.0 * 2.0 ** min(num_qubits, 900))
+    return (
+        f"the program needs {num_qubits} qubits; {profile.name} holds {profile.max_qubits} here "
+        f"({state} for a statevector, {_size(worker_bytes)} for a worker). "
+        f"Use fewer qubits, or fewer workers with more memory each (workers.count, workers.memory_bytes)"
+    )

@@ -1,0 +1,176 @@
+"""A worker process: one engine, one task at a time. `python -m qfw.simenv.worker`.
+
+Limits come first, then the engine's import, then the first byte of input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import socket
+import time
+from collections import OrderedDict, deque
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from qfw.formats.lowering import lower
+from qfw.model.errors import ErrorReport, OutOfMemory, QFwError
+from qfw.model.outputs import Output, decode_outputs, encode_answers
+from qfw.model.program import Program
+from qfw.model.seeds import set_seeds
+from qfw.qpm import registry
+from qfw.qpm.engine import Engine
+from qfw.qpm.platform import Run, RunDone, RunFailed
+from qfw.qpm.wire import FrameReader, pack
+from qfw.simenv import limits
+from qfw.simenv.protocol import (
+    MAX_FRAME_BYTES,
+    Ended,
+    Load,
+    NeedProgram,
+    NotReady,
+    Ready,
+    Work,
+    decode_to_worker,
+)
+
+#: Prepared programs that a worker keeps.
+PREPARED = 1024
+#: Programs (encoded) that a worker keeps.
+PROGRAMS = 4096
+#: While more runs wait, outcomes of short ones travel together, but none waits longer than this.
+HOLD_NS = 200_000
+RECEIVE_BYTES = 1 << 18
+
+
+class Worker:
+    """Runs what arrives on its channel until that closes."""
+
+    def __init__(self, engine: Engine, channel: socket.socket) -> None:
+        self._engine = engine
+        self._channel = channel
+        self._reader = FrameReader(MAX_FRAME_BYTES)
+        self._runs: deque[Run] = deque()
+        self._programs: OrderedDict[bytes, bytes] = OrderedDict()
+        self._prepared: OrderedDict[bytes, tuple[int, Any]] = OrderedDict()
+        self._outputs: OrderedDict[bytes, tuple[Output, ...]] = OrderedDict()
+
+    def serve(self) -> None:
+        """Returns when the channel closes."""
+        outcomes: list[RunDone | RunFailed] = []
+        flushed_ns = time.monotonic_ns()
+        while True:
+            if not self._runs:
+                if outcomes:
+                    self._channel.sendall(pack(Ended(outcomes)))
+                    outcomes = []
+                if not self._receive():
+                    return
+                flushed_ns = time.monotonic_ns()
+                continue
+            outcome = self._run(self._runs.popleft())
+            if outcome is not None:
+                outcomes.append(outcome)
+            now_ns = time.monotonic_ns()
+            if outcomes and now_ns - flushed_ns > HOLD_NS:
+                self._channel.sendall(pack(Ended(outcomes)))
+                outcomes = []
+                flushed_ns = now_ns
+
+    def _receive(self) -> bool:
+        chunk = self._channel.recv(RECEIVE_BYTES)
+        if not chunk:
+            return False
+        for body in self._reader.feed(chunk):
+            message = decode_to_worker(body)
+            match message:
+                case Work():
+                    self._runs.extend(message.runs)
+                case Load():
+                    _keep(self._programs, message.digest, message.encoded, PROGRAMS)
+        return True
+
+    def _run(self, run: Run) -> RunDone | RunFailed | None:
+        began_ns = time.monotonic_ns()
+        try:
+            cached = self._prepared.get(run.program)
+            if cached is None:
+                encoded = self._programs.get(run.program)
+                if encoded is None:
+                    self._channel.sendall(pack(NeedProgram(run.task, run.epoch, run.program)))
+                    return None
+                program = Program.decode(encoded)
+                prepared = self._engine.prepare(lower(program, self._engine.native_gates))
+                num_slots = program.num_slots
+                _keep(self._prepared, run.program, (num_slots, prepared), PREPARED)
+                compile_ns = time.monotonic_ns() - began_ns
+            else:
+                num_slots, prepared = cached
+                self._prepared.move_to_end(run.program)
+                compile_ns = 0
+            outputs = self._outputs.get(run.outputs)
+            if outputs is None:
+                outputs = decode_outputs(run.outputs)
+                _keep(self._outputs, run.outputs, outputs, PREPARED)
+            parameters = np.frombuffer(run.parameters, dtype="<f8").reshape(run.sets, num_slots)
+            seeds = set_seeds(run.seed, 0, run.sets)
+            answers = self._engine.run(prepared, outputs, parameters, run.shots, seeds)
+            encoded_answers = encode_answers(answers)
+        except MemoryError:
+            # Leave the handler before anything is allocated for the report.
+            gc.collect()
+            error: QFwError = OutOfMemory(
+                "the worker met its memory limit while running this task. Use fewer qubits or sets per task, "
+                "or raise workers.memory_bytes in the daemon's settings"
+            )
+            return RunFailed(run.task, run.epoch, ErrorReport.of(error))
+        except Exception as error:  # noqa: BLE001 - an engine may raise anything; it becomes the task's answer
+            return RunFailed(run.task, run.epoch, ErrorReport.of(error))
+        return RunDone(
+            run.task, run.epoch, began_ns, time.monotonic_ns(), compile_ns, compile_ns == 0, encoded_answers
+        )
+
+
+def _keep(cache: OrderedDict[bytes, Any], key: bytes, value: Any, size: int) -> None:
+    cache[key] = value
+    cache.move_to_end(key)
+    if len(cache) > size:
+        cache.popitem(last=False)
+
+
+def main() -> int:
+    """Runs one worker; its exit code is 0 when the pool closed the channel."""
+    parser = argparse.ArgumentParser(prog="qfw.simenv.worker")
+    parser.add_argument("--engine", required=True)
+    parser.add_argument("--channel", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    arguments = parser.parse_args()
+    limits.apply(arguments.memory_bytes, arguments.parent)
+    channel = socket.socket(fileno=arguments.channel)
+    channel.setblocking(True)
+    try:
+        kind = registry.load(registry.ENGINES, arguments.engine)
+        engine: Engine = kind(arguments.threads)
+    except (QFwError, MemoryError, ImportError) as error:
+        channel.sendall(pack(NotReady(ErrorReport.of(error))))
+        return 1
+    channel.sendall(pack(Ready(os.getpid(), kind.version() or "")))
+    # What is imported stays; the collector need not look at it between tasks.
+    gc.collect()
+    gc.freeze()
+    try:
+        Worker(engine, channel).serve()
+    except (ConnectionError, BrokenPipeError):
+        return 0
+    except msgspec.DecodeError:
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
