@@ -9,7 +9,7 @@ import threading
 from qfw.qpi import Session
 
 _lock = threading.Lock()
-#: By process id: a forked child needs one of its own.
+#: By process id: a forked child opens its own, and leaves its parent's alone.
 _sessions: dict[int, Session] = {}
 
 
@@ -18,7 +18,6 @@ def shared_session() -> Session:
     with _lock:
         pid = os.getpid()
         if pid not in _sessions:
-            _sessions.clear()
             _sessions[pid] = Session()
         return _sessions[pid]
 
@@ -27,7 +26,7 @@ def forget(session: Session) -> None:
     """Closes `session`; where it is the shared one, the next need opens another."""
     with _lock:
         if _sessions.get(os.getpid()) is session:
-            _sessions.clear()
+            del _sessions[os.getpid()]
     session.close()
 
 

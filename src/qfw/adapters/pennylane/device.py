@@ -121,7 +121,8 @@ class QFwDevice(Device):  # type: ignore[misc]
         super().__init__(wires=wires, shots=shots)
         self._engine = engine
         self._rng = None if seed is None else random.Random(seed)
-        self._own_session = session
+        self._given = session
+        self._session: Any = None
         self._stream: Any = None
         self._close: Any = None
         self._pid = 0
@@ -206,14 +207,13 @@ class QFwDevice(Device):  # type: ignore[misc]
         except ConnectionFailed:
             # The daemon is gone; what comes next may find another.
             self._stream = None
-            if self._own_session is None:
-                forget(shared_session())
+            if self._given is None:
+                forget(self._session)
             raise
 
     def _open(self) -> None:
-        session = self._own_session or shared_session()
-        device = session.device() if self._engine is None else session.device(self._engine)
-        self._stream, self._pid = device.stream(), os.getpid()
+        self._session = self._given or shared_session()
+        self._stream, self._pid = self._session.device(self._engine).stream(), os.getpid()
         self._close = weakref.finalize(self, self._stream.close)
         # At the end of the process the session closes its streams.
         self._close.atexit = False
