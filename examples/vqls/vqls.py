@@ -16,6 +16,7 @@ Exit codes: 0 converged, 1 not converged, 2 usage, 3 refused because it needs to
 import argparse
 import sys
 import time
+from contextlib import suppress
 from itertools import product
 
 import numpy as np
@@ -98,7 +99,7 @@ def make_cost(hadamard_test):
     def cost(weights):
         norm = pnp.abs(overlap(weights, None))
         mean = sum(overlap(weights, qubit) for qubit in range(QUBITS)) / (QUBITS * norm)
-        # The distance of the mean from 1: its absolute value alone would take -1, where no qubit agrees, for a solution.
+        # The distance of the mean from 1: by its absolute value alone, -1 (no qubit agrees) were a solution.
         return 0.5 * pnp.abs(1 - mean)
 
     return cost
@@ -148,7 +149,12 @@ class Progress:
 
     def __init__(self, counter, tolerance):
         self.counter, self.tolerance = counter, tolerance
-        self.epoch, self.circuits, self.calls, self.began = 0, counter.circuits, counter.calls, time.perf_counter()
+        self.epoch, self.circuits, self.calls, self.began = (
+            0,
+            counter.circuits,
+            counter.calls,
+            time.perf_counter(),
+        )
 
     def report(self, cost):
         """Prints the epoch that gave `cost`; true where it is good enough."""
@@ -189,27 +195,38 @@ def search(cost, weights, epochs, progress):
             raise Enough
         return value
 
-    try:
+    with suppress(Enough):
         minimize(evaluate, np.asarray(weights), method="COBYLA", options={"maxiter": epochs, "rhobeg": 1.0})
-    except Enough:
-        pass
     return best[1]
 
 
 def parse(arguments):
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="vqls.py", description="Solve a linear system with the variational quantum linear solver.",
-        epilog="Exit codes: 0 converged, 1 not converged, 2 usage, 3 refused because it needs too many circuits.",
-    )  # fmt: skip
-    parser.add_argument("--device", default="lightning.qubit", help="any PennyLane device (default: %(default)s)")
+        prog="vqls.py",
+        description="Solve a linear system with the variational quantum linear solver.",
+        epilog="Exit codes: 0 converged, 1 not converged, 2 usage, 3 refused: too many circuits.",
+    )
+    parser.add_argument(
+        "--device", default="lightning.qubit", help="any PennyLane device (default: %(default)s)"
+    )
     parser.add_argument("--engine", help="with --device qfw: the engine that runs the circuits")
     parser.add_argument("--shots", type=positive, help="shots of every circuit (default: exact)")
-    parser.add_argument("--optimizer", choices=["gd", "cobyla"], default="gd", help="gradient descent, or without")
-    parser.add_argument("--epochs", "--steps", type=positive, default=60, help="at most so many (default: %(default)s)")
-    parser.add_argument("--tolerance", type=float, default=0.01, help="stop at this cost (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the start and of the device (default: %(default)s)")
-    parser.add_argument("--max-circuits", type=positive, default=50_000, help="refuse above (default: %(default)s)")
+    parser.add_argument(
+        "--optimizer", choices=["gd", "cobyla"], default="gd", help="gradient descent, or without"
+    )
+    parser.add_argument(
+        "--epochs", "--steps", type=positive, default=60, help="at most so many (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, default=0.01, help="stop at this cost (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the start and of the device (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-circuits", type=positive, default=50_000, help="refuse above (default: %(default)s)"
+    )
     args = parser.parse_args(arguments)
     if args.engine and args.device != "qfw":
         parser.error(f"--engine is for --device qfw, not {args.device}")
@@ -236,8 +253,8 @@ def main(arguments=None):
     circuits = most_circuits(args.optimizer, args.epochs)
     if circuits > args.max_circuits:
         print(
-            f"refused: {args.epochs} epochs with {args.optimizer} may need {circuits} circuits, more than"
-            f" --max-circuits {args.max_circuits}; lower --epochs, try --optimizer cobyla, or raise the limit",
+            f"refused: {args.epochs} epochs with {args.optimizer} may need {circuits} circuits, more than "
+            f"--max-circuits {args.max_circuits}; lower --epochs, try --optimizer cobyla, or raise it",
             file=sys.stderr,
         )
         return 3

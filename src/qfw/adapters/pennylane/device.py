@@ -20,7 +20,7 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
 
 from qfw.adapters.pennylane.lowering import lower, structure
-from qfw.adapters.pennylane.measurements import Reading, covers_all_wires, reading, signature
+from qfw.adapters.pennylane.measurements import Reading, Values, covers_all_wires, reading, signature
 from qfw.adapters.pennylane.preprocess import pipeline
 from qfw.adapters.session import forget, shared_session
 from qfw.model.errors import ConnectionFailed
@@ -48,7 +48,7 @@ class _Task:
         self.shots = shots
         self.rows: list[npt.NDArray[np.float64]] = []
         self.sets = 0
-        self.values: Sequence[Any] = ()
+        self.values: Values = ()
 
     def add(self, rows: npt.NDArray[np.float64], copies: int) -> slice:
         """Adds the sets `rows`, `copies` times; returns where their values will be."""
@@ -160,16 +160,17 @@ class QFwDevice(Device):  # type: ignore[misc]
         if config.device_options:
             raise DeviceError(f"device options {dict(config.device_options)} are not known to {self.name}")
         if config.mcm_config.mcm_method not in (None, "deferred"):
-            raise DeviceError(
-                f"mcm_method {str(config.mcm_config.mcm_method)!r} is not supported by {self.name}; use 'deferred'"
-            )
+            method = str(config.mcm_config.mcm_method)
+            raise DeviceError(f"{self.name} does not support mcm_method={method!r}; use 'deferred'")
         return config
 
     def preprocess_transforms(self, execution_config: ExecutionConfig | None = None) -> CompilePipeline:
         """One transform, which changes only tapes that cannot run as they are."""
         return self._pipeline
 
-    def execute(self, circuits: Sequence[QuantumScript], execution_config: ExecutionConfig | None = None) -> Any:
+    def execute(
+        self, circuits: Sequence[QuantumScript], execution_config: ExecutionConfig | None = None
+    ) -> Any:
         """Results of a batch of tapes, run together.
 
         Raises:
@@ -238,7 +239,7 @@ class QFwDevice(Device):  # type: ignore[misc]
 
 
 def wire_order(tape: QuantumScript, wires: Wires | None) -> tuple[Hashable, ...]:
-    """The wires that a tape needs, most significant first: in the device's order, or else in PennyLane's standard one.
+    """The wires that a tape needs, most significant first: in the device's order, or in PennyLane's own.
 
     Raises:
         WireError: the tape uses a wire that the device does not have.
@@ -255,7 +256,7 @@ def wire_order(tape: QuantumScript, wires: Wires | None) -> tuple[Hashable, ...]
 
 
 def _parameters(tape: QuantumScript) -> tuple[npt.NDArray[np.float64], int | None]:
-    """Numbers of all operations, shape (sets, slots), and the number of sets where parameters are broadcast."""
+    """Numbers of all operations, shape (sets, slots); and the number of sets if parameters are broadcast."""
     values = [value for operation in tape.operations for value in operation.data]
     try:
         rows = np.array(values)
@@ -274,14 +275,13 @@ def _shots(tape: QuantumScript) -> list[tuple[int | None, int]]:
     return [(entry.shots, entry.copies) for entry in tape.shots.shot_vector]
 
 
-def _stack(rows: Sequence[Any]) -> Any:
+def _stack(rows: Values) -> Any:
     if isinstance(rows[0], tuple):
         return tuple(np.stack(column) for column in zip(*rows, strict=True))
-    return np.stack(rows)
+    return np.stack(list(rows))
 
 
 def _remember(cache: OrderedDict[Hashable, Any], key: Hashable, value: Any) -> None:
     cache[key] = value
     if len(cache) > MAX_STRUCTURES:
         cache.popitem(last=False)
-

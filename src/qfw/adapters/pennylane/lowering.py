@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pennylane as qml
 from pennylane.operation import Operator
@@ -40,7 +40,9 @@ def _affine(terms: Iterable[tuple[Affine, float]]) -> Affine:
 def _rot(qubits: tuple[int, ...], slots: tuple[Affine, ...]) -> Iterable[Operation]:
     # RZ(ω) RY(θ) RZ(φ) = e^{-i(φ+ω)/2} u(θ, ω, φ)
     phi, theta, omega = slots
-    return Gate("u", qubits, (theta, omega, phi)), Gate("gphase", (), (_affine([(phi, -0.5), (omega, -0.5)]),))
+    return Gate("u", qubits, (theta, omega, phi)), Gate(
+        "gphase", (), (_affine([(phi, -0.5), (omega, -0.5)]),)
+    )
 
 
 def _controlled_rot(qubits: tuple[int, ...], slots: tuple[Affine, ...]) -> Iterable[Operation]:
@@ -114,7 +116,7 @@ NATIVE_NAMES = frozenset(
 ) | {"PauliX", "PauliY", "PauliZ"}
 
 
-def kind_of(operation: Operator) -> Hashable:
+def kind_of(operation: Operator) -> Any:
     """What `RULES` knows an operation by."""
     kind = type(operation)
     return (Adjoint, type(operation.base)) if kind is AdjointOperation else kind

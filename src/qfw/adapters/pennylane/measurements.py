@@ -30,7 +30,15 @@ from pennylane.pauli import PauliSentence
 from pennylane.wires import Wires
 
 from qfw.model.observable import PauliSum, PauliTerm
-from qfw.model.outputs import Counts, Expectation, Memory, Output, Probabilities, ProbabilitiesAnswer, Statevector
+from qfw.model.outputs import (
+    Counts,
+    Expectation,
+    Memory,
+    Output,
+    Probabilities,
+    ProbabilitiesAnswer,
+    Statevector,
+)
 from qfw.model.result import Result
 
 #: Measured one random basis per shot: PennyLane draws these from the state.
@@ -43,6 +51,10 @@ _MEANS = (ExpectationMP, VarianceMP)
 _READOUTS = (SampleMP, CountsMP, ProbabilityMP)
 
 
+#: An entry for each parameter set.
+Values = Sequence[Any] | npt.NDArray[Any]
+
+
 class Reading(NamedTuple):
     """How the measurements of a tape are read from the result of one task."""
 
@@ -50,7 +62,7 @@ class Reading(NamedTuple):
     #: Whether the task runs with the tape's shots; else it is exact.
     sampled: bool
     #: Of the result and the tape's shots: for each parameter set the value, or the tuple of values.
-    read: Callable[[Result, int | None], Sequence[Any]]
+    read: Callable[[Result, int | None], Values]
 
 
 def terms_of(sentence: PauliSentence) -> tuple[tuple[Hashable, float], ...]:
@@ -59,13 +71,13 @@ def terms_of(sentence: PauliSentence) -> tuple[tuple[Hashable, float], ...]:
 
 
 def signature(measurements: Sequence[MeasurementProcess], sampled: bool) -> tuple[Hashable, ...] | None:
-    """What measurements have in common that the same `Reading` reads; None where the stack does not answer them.
+    """What measurements that one `Reading` reads have in common; None where the stack does not answer them.
 
     Args:
         measurements: of one tape.
         sampled: whether the tape has shots.
     """
-    key: list[Hashable] = [sampled]
+    key: list[Any] = [sampled]
     means = readouts = 0
     for mp in measurements:
         kind = type(mp)
@@ -148,7 +160,7 @@ def _reading_of_means(
             columns.append(_mean_of(means))
         means += 1
 
-    def read(result: Result, shots: int | None) -> Sequence[Any]:
+    def read(result: Result, shots: int | None) -> Values:
         return _rows([column(result) for column in columns])
 
     return Reading(tuple(outputs), sampled, read)
@@ -165,18 +177,20 @@ def _reading_of_samples(
         return Reading((_probabilities(first, qubits),), True, lambda result, shots: result.probabilities)
     if len(filled) == 1 and isinstance(first, CountsMP):
 
-        def read_counts(result: Result, shots: int | None) -> Sequence[Any]:
+        def read_counts(result: Result, shots: int | None) -> Values:
             return [first.process_counts(counts, wires) for counts in result.counts]
 
         return Reading((Counts(),), True, read_counts)
 
-    def read(result: Result, shots: int | None) -> Sequence[Any]:
+    def read(result: Result, shots: int | None) -> Values:
         return _rows([[mp.process_samples(bits, wires) for bits in _samples(result)] for mp in filled])
 
     return Reading((Memory(),), True, read)
 
 
-def _reading_by_state(measurements: Sequence[MeasurementProcess], sampled: bool, order: Sequence[Hashable]) -> Reading:
+def _reading_by_state(
+    measurements: Sequence[MeasurementProcess], sampled: bool, order: Sequence[Hashable]
+) -> Reading:
     """Everything else, by PennyLane's own code from the exact state."""
     wire_map = {wire: index for index, wire in enumerate(order)}
     mapped = [qml.map_wires(_with_wires(mp, Wires(order)), wire_map) for mp in measurements]
@@ -187,7 +201,7 @@ def _reading_by_state(measurements: Sequence[MeasurementProcess], sampled: bool,
             return mp.process_state_with_shots(state, positions, shots)
         return measure(mp, state)
 
-    def read(result: Result, shots: int | None) -> Sequence[Any]:
+    def read(result: Result, shots: int | None) -> Values:
         states = [state.reshape((2,) * len(order)) for state in result.statevector]
         return _rows([[value(mp, state, shots) for state in states] for mp in mapped])
 
@@ -195,13 +209,13 @@ def _reading_by_state(measurements: Sequence[MeasurementProcess], sampled: bool,
 
 
 def is_answerable(mp: MeasurementProcess, sampled: bool) -> bool:
-    """Whether PennyLane can compute a measurement from samples, or from the state where nothing is sampled."""
+    """Whether PennyLane can compute a measurement from samples; from the state where nothing is sampled."""
     if sampled:
         return isinstance(mp, (SampleMeasurement, *SHADOWS))
     return isinstance(mp, qml.measurements.StateMeasurement)
 
 
-def _rows(columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
+def _rows(columns: Sequence[Values]) -> Values:
     """Per set the tuple of all columns' entries, or the entry where there is one column."""
     return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
 

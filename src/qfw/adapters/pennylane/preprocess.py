@@ -33,7 +33,7 @@ def pipeline(wires: Wires | None, name: str) -> CompilePipeline:
     """The one transform of a device: PennyLane's own ones, applied only to tapes that need them."""
     general = _general_pipeline(wires, name)
 
-    @qml.transform
+    @qml.transform  # type: ignore[untyped-decorator]
     def to_native(tape: QuantumScript) -> Transformed:
         if runs_as_it_is(tape):
             return (tape,), null_postprocessing
@@ -83,20 +83,24 @@ def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
     return program
 
 
-@qml.transform
+@qml.transform  # type: ignore[untyped-decorator]
 def _expand_broadcasting(tape: QuantumScript) -> Transformed:
     """One tape for each set of broadcast parameters, where they cannot run as sets of one task."""
     if tape.batch_size is None:
         return (tape,), null_postprocessing
     whole = all(is_native(op) or op.batch_size is None for op in tape.operations)
-    if whole and is_broadcastable(tape.measurements) and signature(tape.measurements, bool(tape.shots)) is not None:
+    if (
+        whole
+        and is_broadcastable(tape.measurements)
+        and signature(tape.measurements, bool(tape.shots)) is not None
+    ):
         return (tape,), null_postprocessing
     return broadcast_expand(tape)  # type: ignore[no-any-return]
 
 
-@qml.transform
+@qml.transform  # type: ignore[untyped-decorator]
 def _validate_wires(tape: QuantumScript, wires: Wires | None, name: str) -> Transformed:
-    """PennyLane's check, which also gives wires to measurements of all wires; without device wires those of the tape."""
+    """PennyLane's check; measurements of all wires then name them: the device's, or else the tape's."""
     if wires:
         return validate_device_wires(tape, wires, name)  # type: ignore[no-any-return]
     labels = set(tape.wires)
@@ -104,7 +108,7 @@ def _validate_wires(tape: QuantumScript, wires: Wires | None, name: str) -> Tran
     return validate_device_wires(tape, Wires(order), name)  # type: ignore[no-any-return]
 
 
-@qml.transform
+@qml.transform  # type: ignore[untyped-decorator]
 def _separate_shadows(tape: QuantumScript) -> Transformed:
     """A tape for each classical shadow, and one for the other measurements."""
     shadows = [index for index, mp in enumerate(tape.measurements) if isinstance(mp, SHADOWS)]
@@ -127,7 +131,7 @@ def _separate_shadows(tape: QuantumScript) -> Transformed:
     return tapes, postprocessing
 
 
-@qml.transform
+@qml.transform  # type: ignore[untyped-decorator]
 def _separate_bases(tape: QuantumScript) -> Transformed:
     """Sampled measurements that the stack does not answer: a tape for each basis that they need."""
     if _is_answered(tape):
@@ -135,7 +139,7 @@ def _separate_bases(tape: QuantumScript) -> Transformed:
     return split_non_commuting(tape)  # type: ignore[no-any-return]
 
 
-@qml.transform
+@qml.transform  # type: ignore[untyped-decorator]
 def _measure_in_basis(tape: QuantumScript) -> Transformed:
     """Sampled measurements in one basis: rotate into it, sample, and let PennyLane read the samples."""
     if _is_answered(tape):
