@@ -1,3 +1,85 @@
-"""QFw: quantum processors for hybrid applications, as usable as a GPU."""
+"""QFw: quantum processors for hybrid applications, as usable as a GPU.
+
+import qfw
+
+program = qfw.Program.from_qasm(text)
+with qfw.Session() as session:
+with session.device().stream() as stream:
+future = stream.run(program, shots=1000)
+print(future.result(timeout=30).counts[0])
+"""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 __version__ = "0.1.0"
+
+if _TYPE_CHECKING:
+    from qfw.model import errors as errors
+    from qfw.model.observable import PauliSum as PauliSum
+    from qfw.model.outputs import (
+        Counts as Counts,
+    )
+    from qfw.model.outputs import (
+        Expectation as Expectation,
+    )
+    from qfw.model.outputs import (
+        Memory as Memory,
+    )
+    from qfw.model.outputs import (
+        Probabilities as Probabilities,
+    )
+    from qfw.model.outputs import (
+        Statevector as Statevector,
+    )
+    from qfw.model.program import Gate as Gate
+    from qfw.model.program import Measure as Measure
+    from qfw.model.program import slot as slot
+    from qfw.model.result import Result as Result
+    from qfw.model.task import TaskOptions as TaskOptions
+    from qfw.qpi.device import Device as Device
+    from qfw.qpi.future import TaskFuture as TaskFuture
+    from qfw.qpi.program import Program as Program
+    from qfw.qpi.session import Session as Session
+    from qfw.qpi.stream import QStream as QStream
+    from qfw.qpi.stream import Request as Request
+
+# Imported on first use: the command line starts in a fraction of what NumPy alone takes to import.
+_HOMES = {
+    "errors": "qfw.model",
+    "PauliSum": "qfw.model.observable",
+    "Counts": "qfw.model.outputs",
+    "Expectation": "qfw.model.outputs",
+    "Memory": "qfw.model.outputs",
+    "Probabilities": "qfw.model.outputs",
+    "Statevector": "qfw.model.outputs",
+    "Gate": "qfw.model.program",
+    "Measure": "qfw.model.program",
+    "slot": "qfw.model.program",
+    "Result": "qfw.model.result",
+    "TaskOptions": "qfw.model.task",
+    "Device": "qfw.qpi.device",
+    "TaskFuture": "qfw.qpi.future",
+    "Program": "qfw.qpi.program",
+    "Session": "qfw.qpi.session",
+    "QStream": "qfw.qpi.stream",
+    "Request": "qfw.qpi.stream",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> _Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'qfw' has no attribute {name!r}")
+    if home == "qfw.model":
+        return _import_module("qfw.model.errors")
+    found = getattr(_import_module(home), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

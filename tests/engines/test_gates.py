@@ -6,6 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+
 from qfw.engines import gates
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.gates import GATES

@@ -13,8 +13,9 @@ from qfw.model.errors import ForeignOwner, NetworkFileSystem, SetupError, Socket
 SOCKET_PATH_BYTES = 108
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    "afs beegfs ceph cifs coda fuse.beegfs fuse.ceph fuse.cephfs fuse.glusterfs fuse.s3fs fuse.sshfs gfs2 "
-    "glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs panfs pvfs2 smb2 smb3 smbfs wekafs".split()
+    {"afs", "beegfs", "ceph", "cifs", "coda", "fuse.beegfs", "fuse.ceph", "fuse.cephfs", "fuse.glusterfs"}
+    | {"fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2"}
+    | {"orangefs", "panfs", "pvfs2", "smb2", "smb3", "smbfs", "wekafs"}
 )
 
 
@@ -47,7 +48,7 @@ def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Pat
         NetworkFileSystem: it lies on a network file system.
         SetupError: it cannot be made.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = folder.absolute()
     length = len(os.fsencode(socket_path(folder))) + 1
     if length > SOCKET_PATH_BYTES:
         raise SocketPathTooLong(
@@ -57,7 +58,9 @@ def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Pat
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise SetupError(f"cannot make the runtime folder {folder}: {error.strerror}. Set QFW_RUNTIME_DIR") from error
+        raise SetupError(
+            f"cannot make the runtime folder {folder}: {error.strerror}. Set QFW_RUNTIME_DIR"
+        ) from error
     check_owner(folder)
     kind = file_system(folder, mountinfo)
     if kind in NETWORK_FILE_SYSTEMS:

@@ -74,10 +74,12 @@ class Answers:
         for output, parts in zip(question.outputs, self._parts, strict=True):
             match output:
                 case Counts():
-                    assert samples is not None and self._placing is not None
+                    assert samples is not None
+                    assert self._placing is not None
                     parts.append(self._placing.counts(samples))
                 case Memory():
-                    assert memory is not None and self._placing is not None
+                    assert memory is not None
+                    assert self._placing is not None
                     parts.append((self._placing.place(memory),))
                 case Expectation():
                     last = first + len(output.observables)
@@ -108,7 +110,7 @@ class Answers:
 
 def _answer(output: Output, parts: list[tuple[npt.NDArray[np.generic], ...]], num_bits: int) -> Answer:
     if isinstance(output, Counts):
-        lengths = np.concatenate([np.diff(part[2]) for part in parts])  # type: ignore[arg-type]
+        lengths = np.concatenate([np.diff(part[2]) for part in parts])
         offsets = np.zeros(lengths.size + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         return CountsAnswer(num_bits, _array(parts, 0), _array(parts, 1), Array.of(offsets))
@@ -195,7 +197,8 @@ def _frequencies(samples: Samples, qubits: tuple[int, ...], num_qubits: int, sho
             found |= (samples.states >> qubit & 1) << place
     rows = np.repeat(np.arange(sets) << width, np.diff(samples.offsets))
     total = np.bincount(rows + found, weights=samples.counts, minlength=sets << width)
-    return total.reshape(sets, 1 << width) / shots
+    frequencies: Floats = total.reshape(sets, 1 << width) / shots
+    return frequencies
 
 
 def _marginal(distribution: Floats, qubits: tuple[int, ...]) -> Floats:
@@ -207,5 +210,6 @@ def _marginal(distribution: Floats, qubits: tuple[int, ...]) -> Floats:
     others = tuple(num_qubits - q for q in range(num_qubits) if q not in qubits)
     kept = axes.sum(axis=others)
     # Axes left are the qubits asked for, highest first; the answer wants qubits[0] lowest.
-    rising = sorted(qubits, reverse=True)
-    return kept.transpose(0, *(1 + rising.index(q) for q in reversed(qubits))).reshape(sets, -1)
+    falling = sorted(qubits, reverse=True)
+    ordered: Floats = kept.transpose(0, *(1 + falling.index(q) for q in reversed(qubits)))
+    return ordered.reshape(sets, -1)

@@ -79,8 +79,8 @@ def _matrix(name: str, *angles: npt.ArrayLike) -> Complex:
 
 def bands_of(unitary: Complex) -> Bands:
     """The bands of a 2×2 matrix, with flip = 1; a band that is exactly zero is None."""
-    diagonal: Entries = (complex(unitary[0, 0]), complex(unitary[1, 1]))
-    partner: Entries = (complex(unitary[0, 1]), complex(unitary[1, 0]))
+    diagonal = (complex(unitary[0, 0]), complex(unitary[1, 1]))
+    partner = (complex(unitary[0, 1]), complex(unitary[1, 0]))
     return Bands(diagonal if any(diagonal) else None, partner if any(partner) else None)
 
 

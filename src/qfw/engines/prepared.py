@@ -47,7 +47,7 @@ class Kind:
     """All gates of one name whose angles depend on slots: their angles and coefficients together."""
 
     def __init__(self, name: str, positions: list[int], matrix: Floats, offsets: Floats) -> None:
-        """Of steps at `positions`; `matrix`, shape (gates · angles, slots), and `offsets` as in AngleTable."""
+        """Of steps at `positions`; `matrix` (gates · angles, slots) and `offsets` as in AngleTable."""
         self.positions = positions
         self._bands = gates.FORMS[name].bands
         self._matrix = matrix

@@ -16,6 +16,9 @@ from qfw.model.observable import PauliSum
 from qfw.model.outputs import Counts, Expectation, Memory, Output, Probabilities, Statevector
 from qfw.model.program import Program
 
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
 #: Up to here a table of values over all basis states is kept for an observable.
 TABLE_QUBITS = 10
 #: Questions that a prepared program remembers.
@@ -42,9 +45,9 @@ class Part:
     #: Pairs (coefficient, mask of the qubits whose parity counts).
     parities: tuple[tuple[float, int], ...]
     #: Value of every basis state, shape (2**qubits,); None for wide programs.
-    table: npt.NDArray[np.float64] | None
+    table: Floats | None
 
-    def values(self, states: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def values(self, states: Ints) -> Floats:
         """Value of each basis state given by index, shape of `states`."""
         if self.table is not None:
             return self.table[states]
@@ -65,7 +68,7 @@ class Question:
     #: With shots: what is measured in each basis.
     parts: tuple[tuple[Part, ...], ...]
     #: Coefficient of the identity in each observable, shape (observables,).
-    constants: npt.NDArray[np.float64]
+    constants: Floats
     #: Without shots: (observable, word) of all other terms, by the bits that they flip.
     words_by_flip: dict[int, list[tuple[int, Word]]]
     wants_vector: bool
@@ -138,9 +141,10 @@ def word_of(coefficient: float, qubits: tuple[int, ...], paulis: str) -> Word:
     return Word(coefficient, x, z)
 
 
-def parities(states: npt.NDArray[np.int64], mask: int) -> npt.NDArray[np.float64]:
+def parities(states: Ints, mask: int) -> Floats:
     """+1 or -1 for each basis state: the parity of its bits in `mask`."""
-    return 1.0 - 2.0 * (np.bitwise_count(states & mask) & 1)
+    signs: Floats = 1.0 - 2.0 * (np.bitwise_count(states & mask) & 1)
+    return signs
 
 
 class _Group:
@@ -200,9 +204,7 @@ def _by_flip(words: list[list[Word]]) -> dict[int, list[tuple[int, Word]]]:
     return found
 
 
-def _parity_sum(
-    terms: tuple[tuple[float, int], ...], states: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
+def _parity_sum(terms: tuple[tuple[float, int], ...], states: Ints) -> Floats:
     total = np.zeros(states.shape)
     for coefficient, mask in terms:
         total += coefficient * parities(states, mask)

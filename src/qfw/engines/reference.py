@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qfw.engines.answers import Answers, Readings
 from qfw.engines.costs import Costs, estimate
 from qfw.engines.prepared import PreparedProgram
-from qfw.engines.question import Question, parities, word_of
+from qfw.engines.question import Question, parities
 from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, refuse_outputs
 from qfw.engines.register import Register, basis_change
 from qfw.engines.sampling import Stream

@@ -90,6 +90,7 @@ class Register:
         multiply, add, copyto = np.multiply, np.add, np.copyto
         for acted, partners, scratch, diagonal, partner in steps:
             if partner is None:
+                assert diagonal is not None
                 multiply(acted, diagonal, acted)
             else:
                 multiply(partners, partner, scratch)

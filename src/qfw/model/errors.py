@@ -1,36 +1,36 @@
 """Every error that QFw raises on purpose: one tree, and its form on the wire.
 
-    QFwError
-    ├── ProgramError             your program is wrong: again would fail again
-    │   ├── ParseError           the text cannot be read (line, column)
-    │   ├── UnsupportedFeature   correct, but this device or engine does not do it
-    │   ├── ParameterError       wrong number, shape or value of parameters
-    │   └── TooLarge             beyond what the device holds, by estimate
-    ├── RequestError             the call is wrong: options, names
-    │   ├── UnknownDevice        no such device, engine or platform
-    │   ├── OptionError          shots, seed, timeout … out of range
-    │   └── UsageError           closed session, used after fork, …
-    ├── NotAllowed               somebody else's
-    │   └── ForeignOwner         a socket or folder that belongs to another user
-    ├── NoCapacity               not now: try later (retry_after_s)
-    ├── SetupError               this machine or configuration is not ready
-    │   ├── ConfigError          file, key, allowed values
-    │   ├── NotInstalled         an optional package is missing
-    │   ├── SocketPathTooLong    over the limit of the operating system
-    │   ├── NetworkFileSystem    a runtime folder where sockets and journals are unsafe
-    │   └── JournalDamaged       a record of the journal fails its checksum
-    ├── PlatformFailed           the device or its worker failed
-    │   ├── OutOfMemory          a worker met its memory limit
-    │   ├── DeadlineExceeded     a task ran past its deadline and was ended
-    │   └── WorkerLost           workers died under this task too often
-    ├── ConnectionFailed         between this process and the daemon
-    │   ├── DaemonUnreachable    nobody answers there
-    │   ├── DaemonLost           it answered, and then went away
-    │   ├── VersionMismatch      client and daemon speak different versions
-    │   └── WireError            a message that breaks the protocol
-    ├── ResultTimeout            waited for longer than asked (the task goes on)
-    ├── TaskCancelled            cancelled before it was answered
-    └── InternalError            our fault: please report it
+QFwError
+├── ProgramError             your program is wrong: again would fail again
+│   ├── ParseError           the text cannot be read (line, column)
+│   ├── UnsupportedFeature   correct, but this device or engine does not do it
+│   ├── ParameterError       wrong number, shape or value of parameters
+│   └── TooLarge             beyond what the device holds, by estimate
+├── RequestError             the call is wrong: options, names
+│   ├── UnknownDevice        no such device, engine or platform
+│   ├── OptionError          shots, seed, timeout … out of range
+│   └── UsageError           closed session, used after fork, …
+├── NotAllowed               somebody else's
+│   └── ForeignOwner         a socket or folder that belongs to another user
+├── NoCapacity               not now: try later (retry_after_s)
+├── SetupError               this machine or configuration is not ready
+│   ├── ConfigError          file, key, allowed values
+│   ├── NotInstalled         an optional package is missing
+│   ├── SocketPathTooLong    over the limit of the operating system
+│   ├── NetworkFileSystem    a runtime folder where sockets and journals are unsafe
+│   └── JournalDamaged       a record of the journal fails its checksum
+├── PlatformFailed           the device or its worker failed
+│   ├── OutOfMemory          a worker met its memory limit
+│   ├── DeadlineExceeded     a task ran past its deadline and was ended
+│   └── WorkerLost           workers died under this task too often
+├── ConnectionFailed         between this process and the daemon
+│   ├── DaemonUnreachable    nobody answers there
+│   ├── DaemonLost           it answered, and then went away
+│   ├── VersionMismatch      client and daemon speak different versions
+│   └── WireError            a message that breaks the protocol
+├── ResultTimeout            waited for longer than asked (the task goes on)
+├── TaskCancelled            cancelled before it was answered
+└── InternalError            our fault: please report it
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class _Event(msgspec.Struct, frozen=True, array_like=True):
     pass
 
 
-class DaemonStarted(_Event, tag=1):
+class DaemonStarted(_Event, frozen=True, tag=1):
     """The first record of every daemon's life."""
 
     at_ns: int
@@ -26,13 +26,13 @@ class DaemonStarted(_Event, tag=1):
     version: str
 
 
-class DaemonStopped(_Event, tag=2):
+class DaemonStopped(_Event, frozen=True, tag=2):
     """An orderly end; a journal without it ended by a crash."""
 
     at_ns: int
 
 
-class SessionOpened(_Event, tag=3):
+class SessionOpened(_Event, frozen=True, tag=3):
     """An application connected."""
 
     at_ns: int
@@ -42,7 +42,7 @@ class SessionOpened(_Event, tag=3):
     name: str
 
 
-class SessionClosed(_Event, tag=4):
+class SessionClosed(_Event, frozen=True, tag=4):
     """An application left; its unfinished tasks are cancelled by events of their own."""
 
     at_ns: int
@@ -50,7 +50,7 @@ class SessionClosed(_Event, tag=4):
     reason: str
 
 
-class ProgramStored(_Event, tag=5):
+class ProgramStored(_Event, frozen=True, tag=5):
     """A program became known by its digest."""
 
     at_ns: int
@@ -58,7 +58,7 @@ class ProgramStored(_Event, tag=5):
     encoded: bytes
 
 
-class TaskAccepted(_Event, tag=6):
+class TaskAccepted(_Event, frozen=True, tag=6):
     """A task was checked, estimated and journalled: from here on it is listed until answered."""
 
     at_ns: int
@@ -66,7 +66,7 @@ class TaskAccepted(_Event, tag=6):
     cost_s: float
 
 
-class TaskStarted(_Event, tag=7):
+class TaskStarted(_Event, frozen=True, tag=7):
     """A task was given to a worker."""
 
     at_ns: int
@@ -76,7 +76,7 @@ class TaskStarted(_Event, tag=7):
     worker_pid: int
 
 
-class TaskRequeued(_Event, tag=8):
+class TaskRequeued(_Event, frozen=True, tag=8):
     """The worker went away; the task waits again. Answers of older epochs are refused."""
 
     at_ns: int
@@ -87,7 +87,7 @@ class TaskRequeued(_Event, tag=8):
     interrupted: bool
 
 
-class TaskDone(_Event, tag=9):
+class TaskDone(_Event, frozen=True, tag=9):
     """A task was answered."""
 
     at_ns: int
@@ -105,7 +105,7 @@ class TaskDone(_Event, tag=9):
     answers: bytes | None
 
 
-class TaskFailed(_Event, tag=10):
+class TaskFailed(_Event, frozen=True, tag=10):
     """A task will not be answered."""
 
     at_ns: int
@@ -113,7 +113,7 @@ class TaskFailed(_Event, tag=10):
     error: ErrorReport
 
 
-class TaskCancelled(_Event, tag=11):
+class TaskCancelled(_Event, frozen=True, tag=11):
     """A task was cancelled by its owner, or with its session."""
 
     at_ns: int
@@ -121,14 +121,14 @@ class TaskCancelled(_Event, tag=11):
     reason: str
 
 
-class TasksReceived(_Event, tag=12):
+class TasksReceived(_Event, frozen=True, tag=12):
     """When the client had the results: pairs (task, monotonic ns)."""
 
     at_ns: int
     received: tuple[tuple[int, int], ...]
 
 
-class WorkerReady(_Event, tag=13):
+class WorkerReady(_Event, frozen=True, tag=13):
     """A worker of a device takes tasks."""
 
     at_ns: int
@@ -137,7 +137,7 @@ class WorkerReady(_Event, tag=13):
     pid: int
 
 
-class WorkerLost(_Event, tag=14):
+class WorkerLost(_Event, frozen=True, tag=14):
     """A worker of a device is gone."""
 
     at_ns: int

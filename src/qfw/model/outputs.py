@@ -175,7 +175,9 @@ def check_outputs(outputs: tuple[Output, ...], program: Program, sets: int, shot
         match output:
             case Counts() | Memory():
                 if shots == 0:
-                    raise OptionError(f"{type(output).__name__.lower()} needs shots >= 1; none were asked for")
+                    raise OptionError(
+                        f"{type(output).__name__.lower()} needs shots >= 1; none were asked for"
+                    )
             case Statevector():
                 if shots:
                     raise OptionError("a statevector is exact: ask for it without shots")
@@ -186,7 +188,9 @@ def check_outputs(outputs: tuple[Output, ...], program: Program, sets: int, shot
                 if len(set(output.qubits)) != len(output.qubits):
                     raise ProgramError(f"probabilities of {output.qubits}: a qubit is named twice")
                 if any(not 0 <= qubit < program.num_qubits for qubit in output.qubits):
-                    raise ProgramError(f"probabilities of {output.qubits}: the program has {program.num_qubits} qubits")
+                    raise ProgramError(
+                        f"probabilities of {output.qubits}: the program has {program.num_qubits} qubits"
+                    )
     size = sum(answer_bytes(output, program, sets, shots) for output in outputs)
     if size > MAX_ANSWER_BYTES:
         raise TooLarge(
@@ -205,7 +209,7 @@ def answer_bytes(output: Output, program: Program, sets: int, shots: int) -> int
     match output:
         case Counts():
             states = min(shots, 2 ** min(program.num_bits, 40))
-            return sets * states * (8 * words + 8) + 8 * (sets + 1)
+            return int(sets * states * (8 * words + 8) + 8 * (sets + 1))
         case Memory():
             return sets * shots * 8 * words
         case Expectation():

@@ -181,7 +181,9 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
         if not 0 < self.num_qubits <= MAX_QUBITS:
             raise ProgramError(f"a program has 1 to {MAX_QUBITS} qubits; this one declares {self.num_qubits}")
         if not (0 <= self.num_clbits <= MAX_QUBITS and 0 <= self.num_slots <= 10_000_000):
-            raise ProgramError(f"{self.num_clbits} classical bits and {self.num_slots} slots are out of range")
+            raise ProgramError(
+                f"{self.num_clbits} classical bits and {self.num_slots} slots are out of range"
+            )
         _check(self.operations, self, 0)
 
     def bound(self, parameters: npt.ArrayLike) -> Program:
@@ -216,7 +218,9 @@ def check_parameters(parameters: npt.ArrayLike, num_slots: int) -> npt.NDArray[n
     try:
         values = np.ascontiguousarray(parameters, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"parameters must be real numbers of shape (sets, {num_slots}): {error}") from error
+        raise ParameterError(
+            f"parameters must be real numbers of shape (sets, {num_slots}): {error}"
+        ) from error
     if values.ndim == 1 and (values.size == num_slots):
         values = values.reshape(1, num_slots)
     if values.ndim != 2 or values.shape[1] != num_slots:
@@ -281,14 +285,18 @@ def _check(operations: tuple[Operation, ...], program: Program, depth: int) -> N
                     _check(op.otherwise, program, depth + 1)
                 else:
                     if op.max_trips < 1:
-                        raise ProgramError(f"operation {position}: a loop needs max_trips >= 1, not {op.max_trips}")
+                        raise ProgramError(
+                            f"operation {position}: a loop needs max_trips >= 1, not {op.max_trips}"
+                        )
                     _check(op.body, program, depth + 1)
 
 
 def _check_gate(gate: Gate, program: Program, position: int) -> None:
     spec = GATES.get(gate.name)
     if spec is None:
-        raise ProgramError(f"operation {position}: no gate is called {gate.name!r}; known: {', '.join(GATES)}")
+        raise ProgramError(
+            f"operation {position}: no gate is called {gate.name!r}; known: {', '.join(GATES)}"
+        )
     if len(gate.qubits) != spec.num_qubits or len(gate.angles) != spec.num_angles:
         raise ProgramError(
             f"operation {position}: {gate.name} takes {spec.num_qubits} qubits and {spec.num_angles} angles, "

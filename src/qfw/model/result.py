@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import msgspec
@@ -133,7 +134,7 @@ class Result:
         strings = bit_strings(outcomes, answer.num_bits)
         return [
             dict(zip(strings[low:high], numbers[low:high].tolist(), strict=True))
-            for low, high in zip(offsets, offsets[1:], strict=False)
+            for low, high in pairwise(offsets)
         ]
 
     @cached_property

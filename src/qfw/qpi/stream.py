@@ -80,43 +80,30 @@ class QStream:
             UsageError: the stream or session is closed, or this process was forked.
             DaemonLost: the daemon is gone.
         """
-        request = Request(program, parameters, shots, outputs, seed, options, began_ns)
-        return self.run_many((request,))[0]
+        return self.run_many((Request(program, parameters, shots, outputs, seed, options, began_ns),))[0]
 
     def run_many(self, requests: Sequence[Request]) -> list[TaskFuture]:
-        """Submits tasks in as few messages as possible; their futures in the same order."""
+        """Submits tasks in as few messages as possible; their futures in the same order.
+
+        A request whose idempotency key this stream has seen is not submitted again: its future is
+        the earlier one. Raises like `run`; then nothing of the list was submitted, keyed requests
+        before the wrong one excepted.
+        """
         if self._closed:
             raise UsageError("the stream is closed; open a new one")
         now_ns = time.monotonic_ns()
-        futures: list[TaskFuture | None] = []
-        drafts: list[tuple[QuantumTask, Program]] = []
-        fresh: dict[str, int] = {}
-        repeats: list[tuple[int, str]] = []
-        for request in requests:
-            key = request.options.idempotency_key
+        if any(request.options.idempotency_key for request in requests):
+            return [self._run_once(request, now_ns) for request in requests]
+        return self._client.submit([(self._draft(request, now_ns), request.program) for request in requests])
+
+    def _run_once(self, request: Request, now_ns: int) -> TaskFuture:
+        key = request.options.idempotency_key
+        future = self._keys.get(key)
+        if future is None:
+            future = self._client.submit([(self._draft(request, now_ns), request.program)])[0]
             if key:
-                known = self._keys.get(key)
-                if known is not None or key in fresh:
-                    futures.append(known)
-                    if known is None:
-                        repeats.append((len(futures) - 1, key))
-                    continue
-                fresh[key] = len(futures)
-            drafts.append((self._draft(request, now_ns), request.program))
-            futures.append(None)
-        submitted = iter(self._client.submit(drafts)) if drafts else iter(())
-        repeated = {position for position, _ in repeats}
-        complete = [
-            future if future is not None or position in repeated else next(submitted)
-            for position, future in enumerate(futures)
-        ]
-        for key, position in fresh.items():
-            future = complete[position]
-            assert future is not None
-            self._keys[key] = future
-        for position, key in repeats:
-            complete[position] = self._keys[key]
-        return [future for future in complete if future is not None]
+                self._keys[key] = future
+        return future
 
     def _draft(self, request: Request, now_ns: int) -> QuantumTask:
         program = request.program

@@ -62,7 +62,12 @@ def _start(folder: Path, config: Path | None, deadline: float) -> None:
     try:
         with log_path(folder).open("ab") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(writer,), start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writer,),
+                start_new_session=True,
             )
     finally:
         os.close(writer)
@@ -77,7 +82,9 @@ def _start(folder: Path, config: Path | None, deadline: float) -> None:
     if said:
         raise msgspec.msgpack.decode(said, type=ErrorReport).to_exception()
     process.poll()
-    found = "it is still starting" if process.returncode is None else f"it ended with code {process.returncode}"
+    found = (
+        "it is still starting" if process.returncode is None else f"it ended with code {process.returncode}"
+    )
     if process.returncode is None:
         process.kill()
     raise DaemonUnreachable(f"the private daemon did not come up: {found}. Its log: {log_path(folder)}")

@@ -56,7 +56,9 @@ def read(path: Path, salvage: bool = False) -> Iterator[Event]:
     """
     found = segments(path)
     if not found or not found[0].exists():
-        raise JournalDamaged(f"{path}: there is no journal; name a runtime folder's journal/ or one of its segments")
+        raise JournalDamaged(
+            f"{path}: there is no journal; name a runtime folder's journal/ or one of its segments"
+        )
     for segment in found:
         try:
             yield from _read_segment(segment, last=segment is found[-1])

@@ -80,7 +80,9 @@ class Sink(Protocol):
 class Reactor(Protocol):
     """The daemon's loop, as a platform sees it."""
 
-    def watch(self, fd: int, readable: Callable[[], None], writable: Callable[[], None] | None = None) -> None:
+    def watch(
+        self, fd: int, readable: Callable[[], None], writable: Callable[[], None] | None = None
+    ) -> None:
         """Calls `readable` whenever `fd` can be read; `writable`, if given, whenever it can be written."""
         ...
 
@@ -124,7 +126,7 @@ class Platform(Protocol):
     def estimate(
         self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
     ) -> Estimate:
-        """Cost of a task. Raises TooLarge where the device cannot hold it, UnsupportedFeature …"""
+        """Cost of a task. Raises TooLarge or UnsupportedFeature where the device cannot run it."""
         ...
 
     def start(self, device: str, slot: str, runs: Sequence[Run]) -> None:

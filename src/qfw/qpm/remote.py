@@ -16,7 +16,14 @@ import msgspec
 from qfw import __version__
 from qfw.config.runtime import check_owner, socket_path
 from qfw.model.device import DeviceStatus
-from qfw.model.errors import DaemonLost, DaemonUnreachable, ForeignOwner, ResultTimeout, VersionMismatch, WireError
+from qfw.model.errors import (
+    DaemonLost,
+    DaemonUnreachable,
+    ForeignOwner,
+    ResultTimeout,
+    VersionMismatch,
+    WireError,
+)
 from qfw.qpm.status import Counters, TaskRow
 from qfw.qpm.wire import (
     MAX_REPLY_BYTES,
@@ -25,6 +32,7 @@ from qfw.qpm.wire import (
     FrameReader,
     Hello,
     Query,
+    Receiver,
     Refused,
     Reply,
     Welcome,
@@ -33,7 +41,6 @@ from qfw.qpm.wire import (
     pack,
 )
 
-RECEIVE_BYTES = 1 << 18
 #: A daemon that does not read for this long is taken for lost.
 SEND_LIMIT_S = 30.0
 #: A blocking read returns at least this often.
@@ -60,10 +67,15 @@ class Link:
                 check_owner(path)
             self._socket.settimeout(timeout_s)
             self._socket.connect(str(path))
-            pid, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            pid, uid, _ = struct.unpack(
+                "3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            )
             if uid not in (os.getuid(), 0):
-                raise ForeignOwner(f"the daemon behind {path} (pid {pid}) runs as uid {uid}, you are {os.getuid()}")
+                raise ForeignOwner(
+                    f"the daemon behind {path} (pid {pid}) runs as uid {uid}, you are {os.getuid()}"
+                )
             self._reader = FrameReader(MAX_REPLY_BYTES)
+            self._receiver = Receiver()
             self._ready: list[bytes] = []
             self._socket.sendall(pack(Hello(WIRE_VERSION, __version__, os.getpid(), name, role)))
             self.welcome = self._greeted(deadline)
@@ -98,7 +110,9 @@ class Link:
         try:
             self._socket.sendall(data)
         except BlockingIOError as error:
-            raise DaemonLost(f"the daemon (pid {self.welcome.pid}) has not read for {SEND_LIMIT_S:g} s") from error
+            raise DaemonLost(
+                f"the daemon (pid {self.welcome.pid}) has not read for {SEND_LIMIT_S:g} s"
+            ) from error
         except OSError as error:
             raise self.lost(str(error)) from error
 
@@ -113,9 +127,13 @@ class Link:
             ready, self._ready = self._ready, []
             return ready
         try:
-            if timeout_s is not None and timeout_s < READ_SLICE_S and not self._poll.poll(max(0.0, timeout_s) * 1e3):
+            if (
+                timeout_s is not None
+                and timeout_s < READ_SLICE_S
+                and not self._poll.poll(max(0.0, timeout_s) * 1e3)
+            ):
                 return []
-            chunk = self._socket.recv(RECEIVE_BYTES)
+            chunk = self._receiver.receive(self._socket)
         except (BlockingIOError, InterruptedError):
             return []
         except OSError as error:
@@ -148,12 +166,14 @@ class Link:
             if remaining <= 0:
                 raise TimeoutError
             self._socket.settimeout(remaining)
-            chunk = self._socket.recv(RECEIVE_BYTES)
+            chunk = self._receiver.receive(self._socket)
             if not chunk:
-                raise DaemonUnreachable(f"the daemon at {socket_path(self.folder)} closed the connection at once")
+                raise DaemonUnreachable(
+                    f"the daemon at {socket_path(self.folder)} closed the connection at once"
+                )
             self._ready = self._reader.feed(chunk)
         try:
-            greeting = decode_greeting(self._ready.pop(0))
+            greeting: Welcome | Refused = decode_greeting(self._ready.pop(0))
         except msgspec.DecodeError as error:
             raise WireError(f"what answers at {socket_path(self.folder)} is no qpmd: {error}") from error
         if isinstance(greeting, Refused):

@@ -20,9 +20,13 @@ from qfw.model.errors import (
     ErrorReport,
     NoCapacity,
     QFwError,
-    TaskCancelled as TaskCancelledError,
     UnknownDevice,
     WireError,
+)
+from qfw.model.errors import (
+    TaskCancelled as TaskCancelledError,
+)
+from qfw.model.errors import (
     WorkerLost as WorkerLostError,
 )
 from qfw.model.events import (
@@ -35,8 +39,8 @@ from qfw.model.events import (
     TaskDone,
     TaskFailed,
     TaskRequeued,
-    TaskStarted,
     TasksReceived,
+    TaskStarted,
     WorkerLost,
     WorkerReady,
 )
@@ -136,7 +140,9 @@ class Core:
             return  # Sent again while it is live: it is the same task.
         if len(peer.tasks) >= self._settings.scheduling.max_tasks_per_session:
             limit = self._settings.scheduling.max_tasks_per_session
-            refusal = NoCapacity(f"{limit} tasks of this session are unanswered already; wait for some results")
+            refusal = NoCapacity(
+                f"{limit} tasks of this session are unanswered already; wait for some results"
+            )
             peer.fail(task.number, ErrorReport.of(refusal))
             return
         program = self.programs.get(task.program)
@@ -186,7 +192,7 @@ class Core:
 
     def devices(self) -> list[DeviceStatus]:
         """Every device and what it does now."""
-        running = {name: 0 for name in self._profiles}
+        running = dict.fromkeys(self._profiles, 0)
         for entry in self.state.tasks.values():
             if entry.state is TaskState.RUNNING:
                 running[entry.quantum.device] += 1
@@ -194,7 +200,9 @@ class Core:
         for name, profile in self._profiles.items():
             reason = self._intake.offline.get(name, "")
             starting = name in self._warmed and not self.state.workers.get(name)
-            state = DeviceState.OFFLINE if reason else DeviceState.STARTING if starting else DeviceState.ONLINE
+            state = (
+                DeviceState.OFFLINE if reason else DeviceState.STARTING if starting else DeviceState.ONLINE
+            )
             found.append(DeviceStatus(profile, state, running[name], self._scheduler.waiting(name), reason))
         return found
 
@@ -206,7 +214,9 @@ class Core:
         counts = {str(name): number for name, number in self.state.counters.items()}
         counts["late_answers"] = self.late_answers
         uptime_s = (self._clock_ns() - self._started_ns) / 1e9
-        return Counters(counts, len(self.state.sessions), len(self.state.tasks), os.getpid(), __version__, uptime_s)
+        return Counters(
+            counts, len(self.state.sessions), len(self.state.tasks), os.getpid(), __version__, uptime_s
+        )
 
     # What platforms report (Sink) ---------------------------------------------------------------
 
@@ -248,7 +258,12 @@ class Core:
     def run_ended(self, device: str, slot: str, pid: int, outcome: RunDone | RunFailed) -> None:
         """See Sink."""
         entry = self.state.tasks.get(outcome.task)
-        if entry is None or entry.epoch != outcome.epoch or entry.state is not TaskState.RUNNING or entry.worker != slot:
+        if (
+            entry is None
+            or entry.epoch != outcome.epoch
+            or entry.state is not TaskState.RUNNING
+            or entry.worker != slot
+        ):
             self.late_answers += 1
             return
         if outcome.task in self._cancelling:
@@ -380,7 +395,7 @@ class Core:
 
 def task_rows(state: DaemonState, now_ns: int, most: int = 100_000) -> list[TaskRow]:
     """Rows of the live tasks of a state, oldest first, at most `most`."""
-    rows = []
+    rows: list[TaskRow] = []
     for number, entry in state.tasks.items():
         if len(rows) == most:
             break

@@ -26,6 +26,7 @@ from qfw.qpm.wire import (
     SESSION,
     WIRE_VERSION,
     Hello,
+    Receiver,
     Refused,
     Welcome,
     decode_hello,
@@ -39,7 +40,6 @@ from qfw.scheduling.fair import FairScheduler
 
 logger = logging.getLogger(__name__)
 
-RECEIVE_BYTES = 1 << 18
 #: A client that connects and says nothing is let go.
 HANDSHAKE_LIMIT_S = 5.0
 #: An acknowledgement waits this long for the result that it could travel with.
@@ -64,6 +64,7 @@ class Daemon:
         ]
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
         self._core = Core(settings, self._journal, scheduler, platforms)
+        self._receiver = Receiver()
         self._peers: dict[int, Peer] = {}
         self._sessions_seen = False
         self._stopping = ""
@@ -125,7 +126,7 @@ class Daemon:
 
     def _readable(self, peer: Peer) -> None:
         try:
-            chunk = peer.socket.recv(RECEIVE_BYTES)
+            chunk = self._receiver.receive(peer.socket)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:

@@ -85,7 +85,9 @@ class Peer:
             self.acks_due = False
         if self.needed:
             digests = list(self.needed)
-            outbox.put(pack(NeedPrograms(digests, [task for digest in digests for task in self.needed[digest]])))
+            outbox.put(
+                pack(NeedPrograms(digests, [task for digest in digests for task in self.needed[digest]]))
+            )
             self.needed.clear()
         if self.answers:
             self._put_answers()

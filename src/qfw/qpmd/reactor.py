@@ -23,7 +23,9 @@ class EpollReactor:
         self._order = count()
         self.now = now
 
-    def watch(self, fd: int, readable: Callable[[], None], writable: Callable[[], None] | None = None) -> None:
+    def watch(
+        self, fd: int, readable: Callable[[], None], writable: Callable[[], None] | None = None
+    ) -> None:
         """See Reactor. A second call for the same descriptor replaces the first."""
         events = select.EPOLLIN | (select.EPOLLOUT if writable is not None else 0)
         if fd in self._watched:

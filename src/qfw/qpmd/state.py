@@ -28,7 +28,17 @@ from qfw.model.task import TRANSITIONS, QuantumTask, TaskState
 class TaskEntry:
     """A live task."""
 
-    __slots__ = ("accepted_ns", "attempts", "cost_s", "epoch", "quantum", "started_ns", "state", "worker", "worker_pid")
+    __slots__ = (
+        "accepted_ns",
+        "attempts",
+        "cost_s",
+        "epoch",
+        "quantum",
+        "started_ns",
+        "state",
+        "worker",
+        "worker_pid",
+    )
 
     def __init__(self, quantum: QuantumTask, cost_s: float, accepted_ns: int) -> None:
         self.quantum = quantum

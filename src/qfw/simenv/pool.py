@@ -30,7 +30,7 @@ from qfw.qpm import registry
 from qfw.qpm.launcher import Launched, Launcher
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import ProgramSource, Reactor, Run, RunDone, RunFailed, Sink
-from qfw.qpm.wire import FrameReader, pack
+from qfw.qpm.wire import FrameReader, Receiver, pack
 from qfw.simenv.protocol import (
     MAX_FRAME_BYTES,
     Ended,
@@ -44,7 +44,6 @@ from qfw.simenv.protocol import (
 
 logger = logging.getLogger(__name__)
 
-RECEIVE_BYTES = 1 << 18
 #: Memory that a Python process with its engine takes before the first task.
 BASE_BYTES = 600 * 2**20
 #: Workers that may die in a row before they are ready, until the device goes offline.
@@ -101,9 +100,7 @@ class PoolPlatform:
         """
         self._settings = settings.workers
         self._count = self._settings.count or cores()
-        self._memory_bytes = self._settings.memory_bytes or int(
-            0.8 * memory_bytes() / self._count
-        )
+        self._memory_bytes = self._settings.memory_bytes or int(0.8 * memory_bytes() / self._count)
         self._devices: dict[str, _Device] = {}
         for name in settings.engines or registry.names(registry.ENGINES):
             try:
@@ -127,6 +124,7 @@ class PoolPlatform:
         self._reactor: Reactor
         self._sink: Sink
         self._programs: ProgramSource
+        self._receiver = Receiver()
         self._closed = False
 
     def devices(self) -> Sequence[DeviceProfile]:
@@ -262,7 +260,9 @@ class PoolPlatform:
             self._sink.device_offline(device.name, reason)
         elif len(device.workers) < self._count:
             # Not at once: what failed a moment ago fails again.
-            self._reactor.call_at(self._reactor.now() + 0.05 * 4**device.failed_starts, lambda: self._refill(device))
+            self._reactor.call_at(
+                self._reactor.now() + 0.05 * 4**device.failed_starts, lambda: self._refill(device)
+            )
 
     def _refill(self, device: _Device) -> None:
         if not self._closed and device.warm and len(device.workers) < self._count:
@@ -270,7 +270,7 @@ class PoolPlatform:
 
     def _readable(self, worker: _Worker) -> None:
         try:
-            chunk = worker.launched.channel.recv(RECEIVE_BYTES)
+            chunk = self._receiver.receive(worker.launched.channel)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -384,7 +384,9 @@ class PoolPlatform:
         if ended is None:
             self._reactor.call_at(self._reactor.now() + 0.05, lambda: self._reap(worker, reason))
             return
-        logger.warning("worker ended: worker=%s pid=%d %s (%s)", worker.name, worker.launched.pid, ended, reason)
+        logger.warning(
+            "worker ended: worker=%s pid=%d %s (%s)", worker.name, worker.launched.pid, ended, reason
+        )
 
 
 def _size(count: float) -> str:

@@ -24,7 +24,7 @@ from qfw.model.seeds import set_seeds
 from qfw.qpm import registry
 from qfw.qpm.engine import Engine
 from qfw.qpm.platform import Run, RunDone, RunFailed
-from qfw.qpm.wire import FrameReader, pack
+from qfw.qpm.wire import FrameReader, Receiver, pack
 from qfw.simenv import limits
 from qfw.simenv.protocol import (
     MAX_FRAME_BYTES,
@@ -43,7 +43,6 @@ PREPARED = 1024
 PROGRAMS = 4096
 #: While more runs wait, outcomes of short ones travel together, but none waits longer than this.
 HOLD_NS = 200_000
-RECEIVE_BYTES = 1 << 18
 
 
 class Worker:
@@ -52,6 +51,7 @@ class Worker:
     def __init__(self, engine: Engine, channel: socket.socket) -> None:
         self._engine = engine
         self._channel = channel
+        self._receiver = Receiver()
         self._reader = FrameReader(MAX_FRAME_BYTES)
         self._runs: deque[Run] = deque()
         self._programs: OrderedDict[bytes, bytes] = OrderedDict()
@@ -81,7 +81,7 @@ class Worker:
                 flushed_ns = now_ns
 
     def _receive(self) -> bool:
-        chunk = self._channel.recv(RECEIVE_BYTES)
+        chunk = self._receiver.receive(self._channel)
         if not chunk:
             return False
         for body in self._reader.feed(chunk):
@@ -127,7 +127,7 @@ class Worker:
                 "or raise workers.memory_bytes in the daemon's settings"
             )
             return RunFailed(run.task, run.epoch, ErrorReport.of(error))
-        except Exception as error:  # noqa: BLE001 - an engine may raise anything; it becomes the task's answer
+        except Exception as error:
             return RunFailed(run.task, run.epoch, ErrorReport.of(error))
         return RunDone(
             run.task, run.epoch, began_ns, time.monotonic_ns(), compile_ns, compile_ns == 0, encoded_answers

@@ -1,0 +1,308 @@
+"""QulacsEngine: statevectors by qulacs (C++, OpenMP), one parameter set after the other.
+
+qulacs rotates by exp(+i φ/2 P): the signs of all angles are turned where a circuit is built, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from qfw.engines import gates
+from qfw.engines.answers import Answers, Readings
+from qfw.engines.costs import Costs, estimate
+from qfw.engines.question import Basis, Question, Questions
+from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, refuse_outputs
+from qfw.engines.rotations import PRODUCTS
+from qfw.engines.sampling import Stream
+from qfw.model.device import Estimate
+from qfw.model.errors import NotInstalled
+from qfw.model.gates import GATES
+from qfw.model.observable import PauliSum
+from qfw.model.outputs import Answer, Output
+from qfw.model.program import Affine, Gate, Program
+
+#: Sets whose readings are held at once have this many amplitudes, unless one set alone has more.
+CHUNK_AMPLITUDES = 2**18
+#: A state of up to this width (1 MiB) is kept for the next run.
+KEPT_QUBITS = 16
+
+Floats = npt.NDArray[np.float64]
+Complex = npt.NDArray[np.complex128]
+
+
+class QulacsEngine:
+    """Every gate, exact or sampled answers. Gates with slots are Pauli rotations, the others matrices.
+
+    State: 16 · 2**qubits bytes.
+    """
+
+    native_gates: ClassVar[frozenset[str]] = frozenset(GATES)
+    outputs: ClassVar[frozenset[str]] = frozenset(
+        {"counts", "memory", "expectation", "probabilities", "statevector"}
+    )
+    max_qubits: ClassVar[int] = 30
+    preference: ClassVar[int] = 10
+
+    def __init__(self, threads: int) -> None:
+        """Imports qulacs. Whoever starts the worker sets OMP_NUM_THREADS to `threads`, before this.
+
+        Raises:
+            NotInstalled: qulacs is missing.
+        """
+        try:
+            import qulacs
+        except ImportError as error:
+            raise NotInstalled(
+                f"engine qulacs needs the package qulacs ({error}). Install it: pip install qfw[qulacs]"
+            ) from error
+        self._qulacs = qulacs
+        self._stream = Stream()
+        self._states = States(qulacs)
+
+    @classmethod
+    def version(cls) -> str | None:
+        """Version of qulacs; None where it is not installed."""
+        try:
+            return version("qulacs")
+        except PackageNotFoundError:
+            return None
+
+    @classmethod
+    def estimate(cls, program: Program, outputs: Sequence[Output], sets: int, shots: int) -> Estimate:
+        """Calibrated on one core of an AMD EPYC."""
+        return estimate(program, outputs, sets, shots, _COSTS)
+
+    def prepare(self, program: Program) -> QulacsProgram:
+        """A circuit of qulacs whose parameters are affine in the slots.
+
+        Raises:
+            UnsupportedFeature: control, reset or measurement before the end.
+        """
+        refuse_control(program, "qulacs")
+        refuse_gates(program, self.native_gates, "qulacs")
+        return QulacsProgram(program, self._qulacs)
+
+    def run(
+        self,
+        prepared: Any,
+        outputs: tuple[Output, ...],
+        parameters: npt.NDArray[np.float64],
+        shots: int,
+        seeds: Sequence[int],
+    ) -> tuple[Answer, ...]:
+        """Answers in the order of `outputs`; see `qfw.qpm.engine.Engine`."""
+        assert isinstance(prepared, QulacsProgram)
+        refuse_outputs(outputs, self.outputs, "qulacs")
+        program = prepared.program
+        sets, states = parameters.shape[0], 2**program.num_qubits
+        chunk = max(1, CHUNK_AMPLITUDES // states)
+        with memory_errors("qulacs", program.num_qubits, sets):
+            question = prepared.questions.of(outputs, shots)
+            answers = Answers(program, question, shots, self._stream)
+            for start in range(0, sets, chunk):
+                readings = prepared.read(self._states, parameters[start : start + chunk], question)
+                answers.add(readings, seeds[start : start + chunk])
+            return answers.answers()
+
+
+_COSTS = Costs(
+    run_us=60.0,
+    set_us=6.0,
+    gate_us=0.6,
+    sets_at_once=1,
+    amplitude_ns=2.0,
+    wide_amplitude_ns=4.0,
+    term_ns=2.0,
+    term_us=0.5,
+    copies=3,
+)
+
+
+class QulacsProgram:
+    """A circuit with its parameters, and the observables and basis changes asked for lately."""
+
+    def __init__(self, program: Program, qulacs: Any) -> None:
+        """Of a straight-line program."""
+        self.program = program
+        self.questions = Questions(program)
+        self._qulacs = qulacs
+        self._circuit, weights, phase = _circuit(program, qulacs)
+        table = program.angle_table
+        # qulacs' parameters, then the phase: affine in the slots, as the angles are.
+        rows = np.vstack([weights, phase])
+        self._matrix = np.ascontiguousarray((rows @ table.matrix).T)
+        self._offsets = rows @ table.offsets
+        self._last: Question | None = None
+        self._observables: list[Any] = []
+        self._changes: list[Any] = []
+
+    def read(self, states: States, parameters: Floats, question: Question) -> Readings:
+        """What `question` needs of the final states of the sets in `parameters`."""
+        if question is not self._last:
+            self._look_at(question)
+        bound = parameters @ self._matrix + self._offsets
+        shape = (parameters.shape[0], 2**question.num_qubits)
+        vectors = np.empty(shape, dtype=np.complex128) if question.wants_vector else None
+        values = np.empty((shape[0], len(self._observables))) if question.wants_values else None
+        rotated = [np.empty(shape, dtype=np.complex128) for _ in self._changes]
+        state = states.main(question.num_qubits)
+        circuit, set_parameter = self._circuit, self._circuit.set_parameter
+        for k, row in enumerate(bound[:, :-1].tolist()):
+            for index, value in enumerate(row):
+                set_parameter(index, value)
+            state.set_zero_state()
+            circuit.update_quantum_state(state)
+            if values is not None:
+                values[k] = [observable.get_expectation_value(state) for observable in self._observables]
+            if vectors is not None:
+                vectors[k] = state.get_vector()
+            for change, kept in zip(self._changes, rotated, strict=True):
+                if change is None:
+                    kept[k] = state.get_vector()
+                else:
+                    scratch = states.scratch(question.num_qubits)
+                    scratch.load(state)
+                    change.update_quantum_state(scratch)
+                    kept[k] = scratch.get_vector()
+        if vectors is not None:
+            vectors *= np.exp(1j * bound[:, -1:])
+        return Readings(vectors, values, [_probabilities(kept) for kept in rotated])
+
+    def _look_at(self, question: Question) -> None:
+        self._last, width, qulacs = question, question.num_qubits, self._qulacs
+        observables = question.observables if question.wants_values else ()
+        self._observables = [_observable(observable, width, qulacs) for observable in observables]
+        self._changes = [_basis_change(basis, width, qulacs) for basis in question.bases]
+
+
+class States:
+    """Quantum states by width, kept where they are small."""
+
+    def __init__(self, qulacs: Any) -> None:
+        """None as yet."""
+        self._qulacs = qulacs
+        self._kept: dict[tuple[int, bool], Any] = {}
+
+    def main(self, num_qubits: int) -> Any:
+        """The state that circuits act on."""
+        return self._of(num_qubits, False)
+
+    def scratch(self, num_qubits: int) -> Any:
+        """A second one."""
+        return self._of(num_qubits, True)
+
+    def _of(self, num_qubits: int, scratch: bool) -> Any:
+        state = self._kept.get((num_qubits, scratch))
+        if state is None:
+            # qulacs ends the process where it gets no memory: ask for as much first, and give it back.
+            np.empty(2**num_qubits, dtype=np.complex128)
+            state = self._qulacs.QuantumState(num_qubits)
+            if num_qubits <= KEPT_QUBITS:
+                self._kept[num_qubits, scratch] = state
+        return state
+
+
+def _probabilities(vectors: Complex) -> Floats:
+    """|ψ|² of vectors, which are overwritten: wide states have no room for more copies."""
+    parts = vectors.view(np.float64)
+    parts *= parts
+    found: Floats = parts[:, 0::2] + parts[:, 1::2]
+    return found
+
+
+def _circuit(program: Program, qulacs: Any) -> tuple[Any, Floats, Floats]:
+    """The circuit; its parameters as sums of angles, shape (parameters, angles); the phase's, (angles,)."""
+    circuit = qulacs.ParametricQuantumCircuit(program.num_qubits)
+    total = program.angle_table.offsets.size
+    weights: list[Floats] = []
+    phase = np.zeros(total)
+    first = 0
+    for gate in program.gates():
+        angles = slice(first, first + len(gate.angles))
+        first = angles.stop
+        constant = tuple(angle for angle in gate.angles if not isinstance(angle, Affine))
+        if len(constant) == len(gate.angles) and gate.qubits:
+            circuit.add_gate(_constant(gate, constant, qulacs.gate))
+            continue
+        product = PRODUCTS[gate.name]
+        phase[angles] = product.phase
+        for word, factors in product.rotations:
+            row = np.zeros(total)
+            row[angles] = [-factor for factor in factors]
+            weights.append(row)
+            _add_rotation(circuit, word, gate.qubits)
+    return circuit, np.array(weights).reshape(len(weights), total), phase
+
+
+def _add_rotation(circuit: Any, word: str, qubits: tuple[int, ...]) -> None:
+    acting = [(qubit, pauli) for qubit, pauli in zip(qubits, word, strict=True) if pauli != "I"]
+    if len(acting) == 1:
+        qubit, pauli = acting[0]
+        getattr(circuit, f"add_parametric_R{pauli}_gate")(qubit, 0.0)
+    else:
+        codes = ["IXYZ".index(pauli) for _, pauli in acting]
+        circuit.add_parametric_multi_Pauli_rotation_gate([qubit for qubit, _ in acting], codes, 0.0)
+
+
+def _constant(gate: Gate, angles: tuple[float, ...], library: Any) -> Any:
+    special = _SPECIAL.get(gate.name)
+    if special is not None:
+        return getattr(library, special)(*gate.qubits, *angles)
+    form = gates.FORMS[gate.name]
+    # qulacs' first target is the least significant bit of a matrix' index; ours is the most.
+    controls, targets = gate.qubits[: form.num_controls], list(reversed(gate.qubits[form.num_controls :]))
+    size = 2 ** len(targets)
+    matrix = gates.matrix(gate.name, *angles)[-size:, -size:]
+    if form.flip == 0 and not controls:
+        return library.DiagonalMatrix(targets, matrix.diagonal())
+    dense = library.DenseMatrix(targets, matrix)
+    for control in controls:
+        dense.add_control_qubit(control, 1)
+    return dense
+
+
+#: Gates that qulacs has kernels for; its Rot… rotate as ours do.
+_SPECIAL = {
+    "id": "Identity",
+    "x": "X",
+    "y": "Y",
+    "z": "Z",
+    "h": "H",
+    "s": "S",
+    "sdg": "Sdag",
+    "t": "T",
+    "tdg": "Tdag",
+    "sx": "sqrtX",
+    "sxdg": "sqrtXdag",
+    "rx": "RotX",
+    "ry": "RotY",
+    "rz": "RotZ",
+    "cx": "CNOT",
+    "cz": "CZ",
+    "swap": "SWAP",
+}
+
+
+def _observable(observable: PauliSum, num_qubits: int, qulacs: Any) -> Any:
+    found = qulacs.Observable(num_qubits)
+    for term in observable.terms:
+        word = " ".join(f"{pauli} {qubit}" for qubit, pauli in zip(term.qubits, term.paulis, strict=True))
+        found.add_operator(term.coefficient, word)
+    return found
+
+
+def _basis_change(basis: Basis, num_qubits: int, qulacs: Any) -> Any:
+    """The circuit after which measuring Z is measuring `basis`; None where nothing is to be done."""
+    if not basis:
+        return None
+    circuit = qulacs.QuantumCircuit(num_qubits)
+    for qubit, pauli in basis:
+        if pauli == "Y":
+            circuit.add_Sdag_gate(qubit)
+        circuit.add_H_gate(qubit)
+    return circuit

@@ -1,0 +1,36 @@
+"""Program as applications see it: the normal form, and the texts that it is read from and written to."""
+
+from __future__ import annotations
+
+from qfw.formats import openqasm
+from qfw.model import program as model
+
+
+class Program(model.Program, frozen=True):
+    """What is to be run. See `qfw.model.program` for its form, slots and bit order."""
+
+    @classmethod
+    def from_qasm(cls, text: str) -> Program:
+        """The program of an OpenQASM 2 or 3 text.
+
+        Inputs of OpenQASM 3 become slots, in the order of their declarations.
+
+        Raises:
+            ParseError: the text cannot be read; says line and column.
+            UnsupportedFeature: it uses what straight-line programs do not have.
+            TooLarge: beyond the limits of `qfw.formats.precheck`.
+        """
+        return cls.of(openqasm.loads(text))
+
+    @classmethod
+    def of(cls, program: model.Program) -> Program:
+        """This class's form of a program of the model."""
+        return cls(program.num_qubits, program.num_clbits, program.num_slots, program.operations)
+
+    def to_qasm(self, version: int = 3) -> str:
+        """The program as OpenQASM `version` (2 or 3).
+
+        Raises:
+            UnsupportedFeature: that version cannot say it.
+        """
+        return openqasm.dumps(self, version=version)
