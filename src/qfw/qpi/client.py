@@ -17,8 +17,9 @@ import msgspec
 from qfw.model.errors import DaemonLost, ErrorReport, QFwError, UsageError, WireError
 from qfw.model.outputs import Output, encode_outputs
 from qfw.model.program import Program
-from qfw.model.result import Result, Timeline
+from qfw.model.result import Result
 from qfw.model.task import QuantumTask, task_number
+from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
