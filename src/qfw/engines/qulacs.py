@@ -135,12 +135,15 @@ class QulacsProgram:
         self.program = program
         self.questions = Questions(program)
         self._qulacs = qulacs
-        self._circuit, weights, phase = _circuit(program, qulacs)
+        self._circuit, rows = _circuit(program, qulacs)
         table = program.angle_table
         # qulacs' parameters, then the phase: affine in the slots, as the angles are.
-        rows = np.vstack([weights, phase])
-        self._matrix = np.ascontiguousarray((rows @ table.matrix).T)
-        self._offsets = rows @ table.offsets
+        self._matrix = np.zeros((program.num_slots, len(rows)))
+        self._offsets = np.zeros(len(rows))
+        for column, row in enumerate(rows):
+            for angle, factor in row:
+                self._matrix[:, column] += factor * table.matrix[angle]
+                self._offsets[column] += factor * table.offsets[angle]
         #: Angles that are worked out for each set.
         self.num_angles = len(rows)
         self._last: Question | None = None
@@ -226,28 +229,28 @@ def _probabilities(vectors: Complex) -> Floats:
     return found
 
 
-def _circuit(program: Program, qulacs: Any) -> tuple[Any, Floats, Floats]:
-    """The circuit; its parameters as sums of angles, shape (parameters, angles); the phase's, (angles,)."""
+#: A sum of the program's angles: pairs (place in its angle table, factor).
+Row = list[tuple[int, float]]
+
+
+def _circuit(program: Program, qulacs: Any) -> tuple[Any, list[Row]]:
+    """The circuit, and its parameters in order as sums of angles; the last row is the phase."""
     circuit = qulacs.ParametricQuantumCircuit(program.num_qubits)
-    total = program.angle_table.offsets.size
-    weights: list[Floats] = []
-    phase = np.zeros(total)
-    first = 0
+    rows: list[Row] = []
+    phase: Row = []
+    after = 0
     for gate in program.gates():
-        angles = slice(first, first + len(gate.angles))
-        first = angles.stop
+        first, after = after, after + len(gate.angles)
         constant = tuple(angle for angle in gate.angles if not isinstance(angle, Affine))
         if len(constant) == len(gate.angles) and gate.qubits:
             circuit.add_gate(_constant(gate, constant, qulacs.gate))
             continue
         product = PRODUCTS[gate.name]
-        phase[angles] = product.phase
-        for word, factors in product.rotations:
-            row = np.zeros(total)
-            row[angles] = [-factor for factor in factors]
-            weights.append(row)
+        phase += [(first + i, factor) for i, factor in enumerate(product.phase) if factor]
+        for word, weights in product.rotations:
+            rows.append([(first + i, -factor) for i, factor in enumerate(weights) if factor])
             _add_rotation(circuit, word, gate.qubits)
-    return circuit, np.array(weights).reshape(len(weights), total), phase
+    return circuit, [*rows, phase]
 
 
 def _add_rotation(circuit: Any, word: str, qubits: tuple[int, ...]) -> None:
