@@ -16,7 +16,17 @@ pytest.importorskip("pennylane_lightning")
 def outcomes(device: str, shots: str, folder: Path) -> dict[str, int]:
     command = [sys.executable, "-c", "from pennylane.devices.tests import cli; cli()"]
     done = subprocess.run(
-        [*command, "--device", device, f"--shots={shots}", "-q", "-p", "no:warnings", "-p", "no:cacheprovider"],
+        [
+            *command,
+            "--device",
+            device,
+            f"--shots={shots}",
+            "-q",
+            "-p",
+            "no:warnings",
+            "-p",
+            "no:cacheprovider",
+        ],
         env=os.environ | {"QFW_RUNTIME_DIR": str(folder)},
         cwd=folder,
         capture_output=True,
