@@ -20,7 +20,12 @@ from pennylane.ops import LinearCombination, Sum
 from pennylane.pauli import diagonalize_qwc_pauli_words, is_pauli_word
 from pennylane.queuing import QueuingManager
 from pennylane.tape import QuantumScript
-from pennylane.transforms import broadcast_expand, defer_measurements, split_non_commuting
+from pennylane.transforms import (
+    broadcast_expand,
+    convert_to_numpy_parameters,
+    defer_measurements,
+    split_non_commuting,
+)
 from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
 
@@ -82,6 +87,7 @@ def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
     program.add_transform(_measure_in_basis)
     # The gates that rotate into a basis may be matrices.
     program.add_transform(decompose, **decomposition)
+    program.add_transform(convert_to_numpy_parameters)
     return program
 
 
