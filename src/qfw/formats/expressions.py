@@ -46,6 +46,8 @@ class Dialect(NamedTuple):
     version: int
     #: Slots that one angle may depend on.
     max_terms: int
+    #: Tokens of one expression.
+    max_expression: int
 
 
 def read(
@@ -58,6 +60,7 @@ def read(
     Raises:
         ParseError: it is not an expression, or uses a name that is not known.
         UnsupportedFeature: operators of integers and bits.
+        TooLarge: it is longer than the dialect's limit.
     """
     tokens = source.tokens
     output: list[Value | Formal | _Apply] = []
@@ -65,6 +68,12 @@ def read(
     start, wants_value, open_brackets = at, True, 0
     while True:
         token = tokens[at]
+        if at - start > dialect.max_expression:
+            raise source.error(
+                TooLarge,
+                start,
+                f"an expression of more than {dialect.max_expression} tokens; compute the number before",
+            )
         if wants_value:
             if token == "(":
                 pending.append(_Apply("(", at))

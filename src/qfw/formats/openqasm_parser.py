@@ -69,7 +69,7 @@ class Parser:
         self._tokens = source.tokens
         self._limits = limits
         self._at = 0
-        self._dialect = Dialect(3, limits.max_terms)
+        self._dialect = self._dialect_of(3)
         self._gates: dict[str, _AnyGate] = {}
         self._defined: set[str] = set()
         self._qubits: dict[str, _Register] = {}
@@ -79,6 +79,8 @@ class Parser:
         self._names: dict[str, Value | Formal] = {}
         self._num_qubits = self._num_clbits = self._num_slots = 0
         self._operations: list[Operation] = []
+        #: Qubits that barriers name: they cost memory as operations do.
+        self._fenced = 0
         self._phase: Angle = 0.0
         self._expansions: dict[tuple[int, tuple[_Modifier, ...], tuple[Angle, ...]], list[Gate]] = {}
 
@@ -124,8 +126,11 @@ class Parser:
             self._expect(";")
         elif tokens[0] == "include" and tokens[1][1:-1] == "qelib1.inc":
             version = 2
-        self._dialect = Dialect(version, self._limits.max_terms)
+        self._dialect = self._dialect_of(version)
         self._gates.update(BUILTIN[version])
+
+    def _dialect_of(self, version: int) -> Dialect:
+        return Dialect(version, self._limits.max_terms, self._limits.max_expression)
 
     def _include(self) -> None:
         name = self._tokens[self._at + 1][1:-1]
@@ -518,23 +523,24 @@ class Parser:
     def _reset(self) -> None:
         at = self._at
         self._at += 1
-        operands, width = self._operands(self._qubits, "qubit")
+        operands, _ = self._operands(self._qubits, "qubit")
         self._at += 1
         for operand in operands:
             self._operations += map(Reset, [operand] if isinstance(operand, int) else operand)
         self._check_count(at)
 
     def _barrier(self) -> None:
+        at = self._at
         self._at += 1
-        if self._tokens[self._at] == ";":
-            if self._num_qubits:
-                self._operations.append(Barrier(tuple(range(self._num_qubits))))
-            self._at += 1
-            return
         qubits: list[int] = []
-        for operand in self._operands(self._qubits, "qubit", broadcast=False)[0]:
-            qubits += [operand] if isinstance(operand, int) else operand
+        if self._tokens[self._at] == ";":
+            qubits += range(self._num_qubits)
+        else:
+            for operand in self._operands(self._qubits, "qubit", broadcast=False)[0]:
+                qubits += [operand] if isinstance(operand, int) else operand
         self._at += 1
+        self._fenced += len(qubits)
+        self._check_count(at)
         self._operations.append(Barrier(tuple(qubits)))
 
     def _unknown(self, token: str) -> NoReturn:
@@ -673,7 +679,7 @@ class Parser:
             )
 
     def _check_count(self, at: int) -> None:
-        if len(self._operations) > self._limits.max_operations:
+        if len(self._operations) + self._fenced > self._limits.max_operations:
             raise self._too_many(at)
 
     def _too_many(self, at: int) -> ProgramError:
