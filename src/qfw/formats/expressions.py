@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Union
 
 from qfw.formats.recipes import added, scaled
 from qfw.formats.source import Source
-from qfw.model.errors import ParameterError, ParseError, TooLarge, UnsupportedFeature
+from qfw.model.errors import ParameterError, ParseError, ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.program import Affine
 
 #: Whole numbers stay whole, for sizes and powers and for OpenQASM 3's division.
@@ -137,6 +137,8 @@ def evaluate(expression: Expression, arguments: Sequence[Value], source: Source,
                 else:
                     right = stack.pop()
                     stack[-1] = _binary(item, stack[-1], right, source, dialect)
+            except ProgramError:
+                raise
             except (ArithmeticError, ValueError) as error:
                 raise source.error(
                     ParameterError, item.at, f"{source.shown(item.at)} has no finite value here: {error}"
