@@ -78,7 +78,7 @@ def run(
     """The result as a user gets it, through the bytes of the wire; seeds are 0, 1, … if not given."""
     values = np.zeros((1, program.num_slots)) if parameters is None else np.asarray(parameters, dtype=float)
     seeds = list(range(len(values))) if seeds is None else seeds
-    check_outputs(outputs, program, shots)
+    check_outputs(outputs, program, len(values), shots)
     answers = engine.run(engine.prepare(program), outputs, values, shots, seeds)
     encoded = encode_answers(answers)
     assert encode_answers(decode_answers(encoded)) == encoded

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from format_programs import gate_programs
 from format_yardstick import unitary
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qfw.formats.lowering import lower
 from qfw.formats.recipes import RECIPES, applied

@@ -518,7 +518,7 @@ class Parser:
     def _reset(self) -> None:
         at = self._at
         self._at += 1
-        operands, width = self._operands(self._qubits, "qubit")
+        operands, _width = self._operands(self._qubits, "qubit")
         self._at += 1
         for operand in operands:
             self._operations += map(Reset, [operand] if isinstance(operand, int) else operand)

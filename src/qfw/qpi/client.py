@@ -29,6 +29,7 @@ from qfw.qpm.wire import (
     Failed,
     NeedPrograms,
     Received,
+    Refused,
     StoreProgram,
     Submit,
     TaskAnswer,
@@ -102,6 +103,9 @@ class Client:
     def submit(self, drafts: Sequence[tuple[QuantumTask, Program]]) -> list[TaskFuture]:
         """Numbers and sends tasks, in order; their futures."""
         self.check()
+        for task, program in drafts:
+            if task.program not in self._sent:
+                program.check()
         futures = []
         with self._sending:
             for first in range(0, len(drafts), TASKS_PER_MESSAGE):
@@ -259,13 +263,15 @@ class Client:
                     self._take(item)
                 else:
                     self._failed(*item)
-        except (DaemonLost, WireError) as error:
+        except QFwError as error:
             self._fail_all(error)
         except msgspec.DecodeError as error:
             self._fail_all(WireError(f"a message of the daemon that this client cannot read: {error}"))
 
     def _take(self, body: bytes) -> None:
         message = decode_response(body)
+        if isinstance(message, Refused):
+            raise message.error.to_exception()
         match message:
             case Done():
                 if len(message.answers) == 1:

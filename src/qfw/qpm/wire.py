@@ -151,7 +151,17 @@ encode = msgspec.msgpack.Encoder().encode
 decode_hello = msgspec.msgpack.Decoder(Hello).decode
 decode_greeting = msgspec.msgpack.Decoder(Greeting).decode
 decode_request = msgspec.msgpack.Decoder(Request).decode
-decode_response = msgspec.msgpack.Decoder(Response).decode
+_decode_response = msgspec.msgpack.Decoder(Response).decode
+
+
+def decode_response(body: bytes) -> Response | Refused:
+    """A message of the daemon after the handshake. Raises msgspec.DecodeError."""
+    # The one map after the handshake is a Refused, in front of the end of the connection.
+    if body[:1] and 0x80 <= body[0] <= 0x8F:
+        return msgspec.msgpack.decode(body, type=Refused)
+    answer: Response = _decode_response(body)
+    return answer
+
 
 _LENGTH = struct.Struct(">I")
 HEADER_BYTES = _LENGTH.size

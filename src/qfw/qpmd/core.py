@@ -7,20 +7,15 @@ once, and only then platforms and clients hear of it. Knows no socket.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 
-import msgspec
-
-from qfw import __version__
 from qfw.config.settings import Settings
-from qfw.model.device import DeviceState, DeviceStatus
+from qfw.model.device import DeviceStatus
 from qfw.model.errors import (
     ErrorReport,
     NoCapacity,
     QFwError,
-    UnknownDevice,
     WireError,
 )
 from qfw.model.errors import (
@@ -45,12 +40,11 @@ from qfw.model.events import (
     WorkerReady,
 )
 from qfw.model.task import QuantumTask, TaskState, task_name, task_session
-from qfw.qpm import registry
 from qfw.qpm.journal import JournalWriter
 from qfw.qpm.platform import Platform, Reactor, Run, RunDone, RunFailed
-from qfw.qpm.status import Counters, TaskRow
 from qfw.qpm.wire import Bye, Cancel, Query, Received, Reply, Request, StoreProgram, Submit, TaskAnswer, pack
 from qfw.qpmd.intake import Intake
+from qfw.qpmd.listing import Listing
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.programs import ProgramStore
 from qfw.qpmd.state import DaemonState, TaskEntry
@@ -75,7 +69,6 @@ class Core:
         self._journal = journal
         self._scheduler = scheduler
         self._platforms = {profile.name: platform for platform in platforms for profile in platform.devices()}
-        self._profiles = {profile.name: profile for platform in platforms for profile in platform.devices()}
         self._intake = Intake(self._platforms, settings)
         self._clock_ns = clock_ns
         self.programs = ProgramStore(settings.program_bytes)
@@ -84,11 +77,12 @@ class Core:
         #: Journal segment of each live task.
         self._segments: dict[int, int] = {}
         self._cancelling: set[int] = set()
+        #: Devices whose workers were asked for.
         self._warmed: set[str] = set()
         #: Peers that were given something in this turn.
         self._touched: dict[Peer, None] = {}
-        self._started_ns = clock_ns()
-        self.late_answers = 0
+        profiles = [profile for platform in platforms for profile in platform.devices()]
+        self._listing = Listing(self.state, scheduler, profiles, clock_ns)
 
     # What clients ask -------------------------------------------------------------------------
 
@@ -128,7 +122,7 @@ class Core:
                     if number in peer.tasks:
                         self._cancel(number, "its owner cancelled it")
             case Query():
-                peer.outbox.put(pack(Reply(message.request, self._answer(message.subject))))
+                peer.outbox.put(pack(Reply(message.request, self._listing.answer(message.subject))))
             case Bye():
                 return False
         return True
@@ -156,6 +150,7 @@ class Core:
             return
         if task.device not in self._warmed:
             self._warmed.add(task.device)
+            self._listing.offline.pop(task.device, None)
             self._platforms[task.device].warm(task.device)
         peer.tasks.add(task.number)
         peer.acks[task.number] = None
@@ -180,43 +175,6 @@ class Core:
         self.emit(TaskCancelled(self._clock_ns(), number, reason))
         error = TaskCancelledError(f"task {task_name(number)} was cancelled: {reason}")
         self._fail(entry, ErrorReport.of(error))
-
-    def _answer(self, subject: str) -> bytes:
-        if subject == "devices":
-            return msgspec.msgpack.encode(self.devices())
-        if subject == "tasks":
-            return msgspec.msgpack.encode(self.task_rows())
-        if subject == "counters":
-            return msgspec.msgpack.encode(self._counters())
-        raise WireError(f"nothing is known of the subject {subject!r}; ask for devices, tasks or counters")
-
-    def devices(self) -> list[DeviceStatus]:
-        """Every device and what it does now."""
-        running = dict.fromkeys(self._profiles, 0)
-        for entry in self.state.tasks.values():
-            if entry.state is TaskState.RUNNING:
-                running[entry.quantum.device] += 1
-        found = []
-        for name, profile in self._profiles.items():
-            reason = self._intake.offline.get(name, "")
-            starting = name in self._warmed and not self.state.workers.get(name)
-            state = (
-                DeviceState.OFFLINE if reason else DeviceState.STARTING if starting else DeviceState.ONLINE
-            )
-            found.append(DeviceStatus(profile, state, running[name], self._scheduler.waiting(name), reason))
-        return found
-
-    def task_rows(self, most: int = 100_000) -> list[TaskRow]:
-        """Live tasks, oldest first."""
-        return task_rows(self.state, self._clock_ns(), most)
-
-    def _counters(self) -> Counters:
-        counts = {str(name): number for name, number in self.state.counters.items()}
-        counts["late_answers"] = self.late_answers
-        uptime_s = (self._clock_ns() - self._started_ns) / 1e9
-        return Counters(
-            counts, len(self.state.sessions), len(self.state.tasks), os.getpid(), __version__, uptime_s
-        )
 
     # What platforms report (Sink) ---------------------------------------------------------------
 
@@ -249,6 +207,7 @@ class Core:
         """See Sink. Waiting tasks fail; a later task of a new session tries the device again."""
         logger.error("device offline: device=%s reason=%s", device, reason)
         self._warmed.discard(device)
+        self._listing.offline[device] = reason
         report = ErrorReport.of(NoCapacity(f"device {device} went offline: {reason}"))
         for number, entry in list(self.state.tasks.items()):
             if entry.quantum.device == device and entry.state is TaskState.QUEUED:
@@ -264,7 +223,7 @@ class Core:
             or entry.state is not TaskState.RUNNING
             or entry.worker != slot
         ):
-            self.late_answers += 1
+            self._listing.late_answers += 1
             return
         if outcome.task in self._cancelling:
             self._end_cancelled(entry, "cancelled while it ran")
@@ -307,6 +266,10 @@ class Core:
             )
 
     # The turn -----------------------------------------------------------------------------------
+
+    def devices(self) -> list[DeviceStatus]:
+        """Every device and what it does now."""
+        return self._listing.devices()
 
     def emit(self, event: Event) -> None:
         """Something happened: journal, state and scheduler take note."""
@@ -385,37 +348,3 @@ class Core:
         """Ends what the platforms started."""
         for platform in dict.fromkeys(self._platforms.values()):
             platform.close()
-
-    def known_device(self, name: str) -> str:
-        """`name`, if there is such a device. Raises UnknownDevice."""
-        if name not in self._platforms:
-            raise UnknownDevice(registry.unknown("device", name, sorted(self._platforms)))
-        return name
-
-
-def task_rows(state: DaemonState, now_ns: int, most: int = 100_000) -> list[TaskRow]:
-    """Rows of the live tasks of a state, oldest first, at most `most`."""
-    rows: list[TaskRow] = []
-    for number, entry in state.tasks.items():
-        if len(rows) == most:
-            break
-        session = state.sessions.get(task_session(number))
-        running = entry.state is TaskState.RUNNING
-        rows.append(
-            TaskRow(
-                task=task_name(number),
-                session=session.name if session else "",
-                client_pid=session.pid if session else 0,
-                device=entry.quantum.device,
-                state=entry.state.value,
-                sets=entry.quantum.sets,
-                shots=entry.quantum.shots,
-                priority=entry.quantum.options.priority,
-                cost_s=entry.cost_s,
-                age_s=max(0.0, (now_ns - entry.accepted_ns) / 1e9),
-                running_s=max(0.0, (now_ns - entry.started_ns) / 1e9) if running else 0.0,
-                worker=entry.worker,
-                worker_pid=entry.worker_pid,
-            )
-        )
-    return rows

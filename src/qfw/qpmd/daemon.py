@@ -220,6 +220,8 @@ class Daemon:
         peer.socket.close()
         if peer.session:
             self._core.close_session(peer, reason)
+            # What that brought (cancellations) is journalled by a turn of its own, soon.
+            self._reactor.call_at(self._reactor.now(), lambda: None)
 
     def _next_session(self) -> int:
         """A number that no session of this folder had, under an earlier daemon either."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from qfw.config.settings import Settings
 from qfw.model.device import Estimate
-from qfw.model.errors import NoCapacity, OptionError, ParameterError, UnknownDevice
+from qfw.model.errors import OptionError, ParameterError, UnknownDevice
 from qfw.model.outputs import check_outputs, check_shots, decode_outputs
 from qfw.model.program import Program
 from qfw.model.task import MAX_PRIORITY, MIN_PRIORITY, DeadlineClass, QuantumTask
@@ -27,7 +27,6 @@ class Intake:
         self._platforms = platforms
         self._settings = settings
         self._estimates: dict[tuple[str, bytes, bytes, int, int], Estimate] = {}
-        self.offline: dict[str, str] = {}
 
     def estimate(self, task: QuantumTask, program: Program) -> Estimate:
         """Cost of a task that is fit to run.
@@ -35,9 +34,6 @@ class Intake:
         Raises:
             QFwError: it is not; says what was asked, what was found and what to do.
         """
-        reason = self.offline.get(task.device)
-        if reason is not None:
-            raise NoCapacity(f"device {task.device} is offline: {reason}")
         if len(task.parameters) != 8 * task.sets * program.num_slots:
             raise ParameterError(
                 f"{len(task.parameters) // 8} parameters were sent; {task.sets} sets of {program.num_slots} slots "

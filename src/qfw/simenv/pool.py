@@ -159,6 +159,9 @@ class PoolPlatform:
                     f"device {device} does not answer {tag}; it answers {', '.join(sorted(found.kind.outputs))}"
                 )
         estimate: Estimate = found.kind.estimate(program, outputs, sets, shots)
+        # The table that binds slots to angles is dense; an engine need not know of it.
+        table_bytes = 8 * program.num_angles * program.num_slots
+        estimate = Estimate(estimate.cost_s, estimate.memory_bytes + table_bytes)
         if estimate.memory_bytes > self._memory_bytes - BASE_BYTES:
             raise TooLarge(
                 f"the task would take {_size(estimate.memory_bytes)} on {device}; a worker holds "
