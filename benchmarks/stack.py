@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from qfw.model.events import DaemonStarted, SessionOpened, TaskDone
 from qfw.model.result import Result
 from qfw.qpm.journal import read
 
+ROOT = Path(__file__).parents[1]
 WORKERS = 2
 SETTINGS = f"""\
 engines = {{engines}}
@@ -38,9 +40,14 @@ def folder(engines: tuple[str, ...]) -> Iterator[tuple[Path, dict[str, str]]]:
     names = ", ".join(f'"{name}"' for name in engines)
     config.write_text(SETTINGS.format(engines=f"[{names}]"), encoding="utf-8")
     # One thread on both sides, limited before any library starts.
+    around = child_environment()
     environment = {
-        **child_environment(),
+        **around,
         **worker_environment(1),
+        # Parsl starts commands of its own by name.
+        "PATH": os.pathsep.join(filter(None, (str(Path(sys.executable).parent), around.get("PATH")))),
+        # Peers' workers import the task by name.
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), around.get("PYTHONPATH")))),
         RUNTIME_DIR: str(made / "run"),
         CONFIG: str(config),
         # Peers send nothing home.

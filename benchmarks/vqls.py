@@ -60,9 +60,9 @@ def _epoch(name: str, shots: int | None, goal: float, pairs: int) -> list[Outcom
 
 def analytic(effort: Effort) -> list[Outcome]:
     """Exact expectation values."""
-    return _epoch("vqls_epoch_analytic", None, 1.10, effort.pairs(24))
+    return _epoch("vqls_epoch_analytic", None, 1.10, effort.pairs(60))
 
 
 def shots(effort: Effort) -> list[Outcome]:
     """1000 shots for each circuit."""
-    return _epoch("vqls_epoch_1000_shots", 1000, 1.0, effort.pairs(16))
+    return _epoch("vqls_epoch_1000_shots", 1000, 1.0, effort.pairs(50))
