@@ -16,7 +16,11 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def _examples() -> list[object]:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+    pages = [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted((ROOT / "examples").rglob("*.md")),
+    ]
     return [
         pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
         for page in pages
@@ -28,7 +32,12 @@ def _examples() -> list[object]:
 def test_example_runs(code: str, tmp_path: Path) -> None:
     environment = child_environment(QFW_RUNTIME_DIR=str(tmp_path / "run"))
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
