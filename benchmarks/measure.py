@@ -176,9 +176,13 @@ def agree(ours: Leg, peer: Leg, repetitions: int, tolerance: float, first: int =
         mine, theirs = np.asarray(ours(index)), np.asarray(peer(index))
         if mine.shape != theirs.shape:
             raise Disagreement(f"repetition {index}: results of shapes {mine.shape} and {theirs.shape}")
-        worst = max(worst, float(np.max(np.abs(mine - theirs))))
-    if not worst <= tolerance:
-        raise Disagreement(f"the results differ by {worst:.3g}, more than {tolerance:.3g}")
+        difference = float(np.max(np.abs(mine - theirs)))
+        # Not a number is a difference, too.
+        if not difference <= tolerance:
+            raise Disagreement(
+                f"repetition {index}: the results differ by {difference:.3g}, more than {tolerance:.3g}"
+            )
+        worst = max(worst, difference)
     return worst
 
 

@@ -20,7 +20,8 @@ BURST = 1000
 #: background after its answer then falls into its own time, not into the other's.
 IN_A_ROW = 10
 NOTE = (
-    f"a task that does nothing, {WORKERS} worker processes each; ours also checks, journals and queues fairly"
+    f"time of {IN_A_ROW} tasks that do nothing, each submitted when the one before was answered; {WORKERS} worker "
+    f"processes on each side; ours also checks, journals and queues fairly"
 )
 
 
