@@ -38,7 +38,6 @@ from qfw.model.events import (
 from qfw.model.task import task_session
 from qfw.scheduling.scheduler import Decision, Start
 
-
 #: Cancelled tasks that may stand in the queues of a flow, or as many as wait in it.
 MAX_DEAD = 64
 
