@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-pytest.importorskip("pennylane")
-
 from qfw.qpi import Request, Session
 
 

@@ -307,3 +307,29 @@ def test_close_and_use_again(qfw):
     device.close()
     device.close()
     assert device.execute(tape_of(0.1, qml.Z(0))) == before
+
+
+SHIFTED = {
+    "native": lambda x: (qml.Rot(x[0], x[1], 0.3, wires=0), qml.CRot(x[1], x[0], 0.2, wires=[0, 1])),
+    "ladder": lambda x: (qml.RX(x[0], 0), qml.MultiRZ(x[1], [0, 1, 2]), qml.RX(0.3, 1), qml.U2(0.3, x[0], 0)),
+    "global phase": lambda x: (qml.RX(x[0], 0), qml.GlobalPhase(x[1]), qml.IsingXX(x[1], [0, 1])),
+    "controlled": lambda x: (qml.Hadamard(1), qml.ctrl(qml.Rot(x[0], x[1], 0.1, wires=0), 1)),
+    "template": lambda x: qml.StronglyEntanglingLayers(
+        qml.math.reshape(qml.math.stack([x[0], x[1], x[0]] * 3), (1, 3, 3)), range(3)
+    ),
+}
+
+
+@pytest.mark.parametrize("cache", ["auto", True])
+@pytest.mark.parametrize("measured", [lambda: qml.expval(qml.Z(0)), lambda: qml.var(qml.X(0) @ qml.Z(1))])
+@pytest.mark.parametrize("name", SHIFTED)
+def test_parameter_shift_of_what_is_and_is_not_native(qfw, name, measured, cache):
+    def function(x):
+        SHIFTED[name](x)
+        return measured()
+
+    x = pnp.array([0.4, -1.3], requires_grad=True)
+    ours = qml.QNode(function, qfw(3), diff_method="parameter-shift", cache=cache)
+    theirs = qml.QNode(function, qml.device("default.qubit", wires=3), diff_method="parameter-shift")
+    np.testing.assert_allclose(ours(x), theirs(x), atol=1e-9)
+    np.testing.assert_allclose(qml.grad(ours)(x), qml.grad(theirs)(x), atol=1e-9)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
+from qfw.model.observable import PauliSum
 from qfw.model.outputs import Expectation, Probabilities, Statevector
-from qfw.model.program import Program
+from qfw.model.program import Gate, Program, slot
 from tests.engines.programs import (
     NUM_SLOTS,
     everything_exact,
@@ -102,9 +103,6 @@ def test_marginals(qulacs: QulacsEngine, case: Any, data: Any) -> None:
 @pytest.mark.parametrize("width", [9, 13])
 def test_wide_programs_in_several_chunks(qulacs: QulacsEngine, width: int) -> None:
     # More sets than one chunk of the reference holds, and none left over evenly.
-    from qfw.model.observable import PauliSum
-    from qfw.model.program import Gate, slot
-
     operations = [Gate("ry", (q,), (slot(q % 3, 1.0 + q),)) for q in range(width)]
     operations += [Gate("cx", (q, (q + 3) % width)) for q in range(width)]
     operations += [Gate("rxx", (q, (q + 5) % width), (slot(q % 3, 0.3),)) for q in range(width)]
@@ -113,3 +111,15 @@ def test_wide_programs_in_several_chunks(qulacs: QulacsEngine, width: int) -> No
     asked = (Expectation((PauliSum.of({"Z0 Y3": 1.0, "X1": 2.0, "": 0.5, f"Y0 Y{width - 1}": 1.5}),)),)
     ours, theirs = (run(engine, program, *asked, parameters=parameters) for engine in (REFERENCE, qulacs))
     np.testing.assert_allclose(ours.expectation_values, theirs.expectation_values, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["reference", "qulacs"])
+def test_long_programs_of_many_sets_are_run_in_bounded_chunks(qulacs: QulacsEngine, name: str) -> None:
+    # 2**20 coefficients are fewer than 300 sets of 4000 rotations have.
+    engine = REFERENCE if name == "reference" else qulacs
+    program = Program(1, 0, 1, tuple(Gate("rx" if k % 2 else "ry", (0,), (slot(0),)) for k in range(4000)))
+    parameters = np.linspace(-1, 1, 300).reshape(-1, 1)
+    together = run(engine, program, Probabilities(), parameters=parameters)
+    for k in (0, 64, 65, 66, 299):
+        alone = run(engine, program, Probabilities(), parameters=parameters[k : k + 1])
+        np.testing.assert_allclose(together.probabilities[k], alone.probabilities[0], rtol=0, atol=1e-12)

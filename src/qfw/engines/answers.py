@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from qfw.engines.question import Question
-from qfw.engines.sampling import Samples, Stream, draw
+from qfw.engines.question import Part, Question
+from qfw.engines.sampling import Samples, Stream, draw, in_random_order
 from qfw.model.outputs import (
     Answer,
     Array,
@@ -39,8 +39,8 @@ class Readings(NamedTuple):
     vectors: npt.NDArray[np.complex128] | None
     #: Exact expectation values, shape (sets, observables), or None where not wanted.
     values: Floats | None
-    #: For each of `question.bases`: shape (sets, 2**qubits). May be overwritten.
-    distributions: Sequence[Floats]
+    #: For each of `question.bases`: shape (sets, 2**qubits). May be overwritten; is gone through once.
+    distributions: Iterable[Floats]
 
 
 class Answers:
@@ -59,17 +59,21 @@ class Answers:
 
     def add(self, readings: Readings, seeds: Sequence[int]) -> None:
         """Takes the readings of the next sets, and their seeds."""
-        question, samples, memory = self._question, None, None
+        question, samples, memory, exact = self._question, None, None, None
         values, errors = readings.values, None
-        if question.sampled and question.bases:
-            drawn, memory = draw(
-                readings.distributions, self._shots, seeds, self._stream, question.wants_memory
-            )
-            samples = drawn[0]
-            if question.observables:
-                values, errors = _estimates(question, drawn, self._shots)
-        elif question.observables and question.sampled:
-            values = np.broadcast_to(question.constants, (len(seeds), question.constants.size))
+        if question.sampled:
+            values = np.tile(question.constants, (len(seeds), 1))
+            variances = np.zeros_like(values)
+            for basis, distribution in enumerate(readings.distributions):
+                drawn = draw(distribution, self._shots, seeds, basis, self._stream)
+                _add_estimates(drawn, question.parts[basis], self._shots, values, variances)
+                if basis == 0 and question.wants_outcomes:
+                    samples = drawn
+            errors = np.sqrt(variances)
+        elif question.wants_outcomes:
+            (exact,) = readings.distributions
+        if samples is not None and question.wants_memory:
+            memory = in_random_order(samples, self._shots, seeds, self._stream)
         first = 0
         for output, parts in zip(question.outputs, self._parts, strict=True):
             match output:
@@ -85,8 +89,8 @@ class Answers:
                     last = first + len(output.observables)
                     if values is None:
                         values = np.zeros((len(seeds), 0))
-                    exact = np.zeros_like(values) if errors is None else errors
-                    parts.append((values[:, first:last], exact[:, first:last]))
+                    errors = np.zeros_like(values) if errors is None else errors
+                    parts.append((values[:, first:last], errors[:, first:last]))
                     first = last
                 case Probabilities():
                     if samples is not None:
@@ -94,7 +98,8 @@ class Answers:
                             (_frequencies(samples, output.qubits, self._program.num_qubits, self._shots),)
                         )
                     else:
-                        parts.append((_marginal(readings.distributions[0], output.qubits),))
+                        assert exact is not None
+                        parts.append((_marginal(exact, output.qubits),))
                 case Statevector():
                     assert readings.vectors is not None
                     parts.append((readings.vectors,))
@@ -169,22 +174,19 @@ class _Placing:
         )
 
 
-def _estimates(question: Question, drawn: list[Samples], shots: int) -> tuple[Floats, Floats]:
-    # Means of the observables' parts add up; so do the variances of the means, bases being independent.
-    sets = drawn[0].offsets.size - 1
-    means = np.tile(question.constants, (sets, 1))
-    variances = np.zeros_like(means)
-    for samples, parts in zip(drawn, question.parts, strict=True):
-        starts = samples.offsets[:-1]
-        for part in parts:
-            values = part.values(samples.states)
-            mean = np.add.reduceat(samples.counts * values, starts) / shots
-            deviations = values - np.repeat(mean, np.diff(samples.offsets))
-            squares = np.add.reduceat(samples.counts * deviations**2, starts)
-            means[:, part.observable] += mean
-            # One shot says nothing of the spread: not a number, rather than a false zero.
-            variances[:, part.observable] += squares / ((shots - 1) * shots) if shots > 1 else np.nan
-    return means, np.sqrt(variances)
+def _add_estimates(
+    samples: Samples, parts: Sequence[Part], shots: int, means: Floats, variances: Floats
+) -> None:
+    # Means of an observable's parts add up; so do the variances of the means, bases being independent.
+    starts = samples.offsets[:-1]
+    for part in parts:
+        values = part.values(samples.states)
+        mean = np.add.reduceat(samples.counts * values, starts) / shots
+        deviations = values - np.repeat(mean, np.diff(samples.offsets))
+        squares = np.add.reduceat(samples.counts * deviations**2, starts)
+        means[:, part.observable] += mean
+        # One shot says nothing of the spread: not a number, rather than a false zero.
+        variances[:, part.observable] += squares / ((shots - 1) * shots) if shots > 1 else np.nan
 
 
 def _frequencies(samples: Samples, qubits: tuple[int, ...], num_qubits: int, shots: int) -> Floats:

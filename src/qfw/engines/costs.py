@@ -31,8 +31,14 @@ class Costs(NamedTuple):
     term_ns: float
     #: Microseconds of each such term besides, for every `sets_at_once` sets together.
     term_us: float
-    #: Arrays of the size of a state that are alive at once, sampling apart.
+    #: Arrays of the size of a state that are alive at once in any run; and besides, where exact
+    #: expectation values are asked for.
     copies: int
+    term_copies: int
+
+
+#: The same for reading a vector or a distribution, changed basis and cumulated sum included.
+_READING_COPIES = 3
 
 
 def estimate(program: Program, outputs: Sequence[Output], sets: int, shots: int, costs: Costs) -> Estimate:
@@ -43,7 +49,7 @@ def estimate(program: Program, outputs: Sequence[Output], sets: int, shots: int,
     calls = -(-sets // min(chunk, costs.sets_at_once))
     gates = len(program.operations)
     answer = terms = changed_bases = 0
-    outcomes = False
+    outcomes = vector = False
     for output in outputs:
         answer += answer_bytes(output, program, sets, shots)
         if isinstance(output, Expectation):
@@ -52,6 +58,8 @@ def estimate(program: Program, outputs: Sequence[Output], sets: int, shots: int,
                 changed_bases += sum(1 for term in observable.terms if term.paulis.strip("Z"))
         elif isinstance(output, (Counts, Memory, Probabilities)):
             outcomes = True
+        else:
+            vector = True
     amplitude_ns = costs.amplitude_ns if states <= _CACHED_AMPLITUDES else costs.wide_amplitude_ns
     total_us = costs.run_us + sets * costs.set_us + calls * gates * costs.gate_us
     total_us += 1e-3 * amplitude_ns * gates * states * sets
@@ -64,9 +72,16 @@ def estimate(program: Program, outputs: Sequence[Output], sets: int, shots: int,
     else:
         total_us += terms * (calls * costs.term_us + 1e-3 * costs.term_ns * states * sets)
     at_once = min(sets, chunk)
-    # Complex copies of the state; distributions (8 bytes) of each basis; samples of 24 bytes.
-    memory = at_once * states * (16 * costs.copies + 8 * (bases + 1))
-    memory += at_once * bases * 24 * min(states, shots) + 16 * shots
+    copies = costs.copies
+    if terms and not shots:
+        copies += costs.term_copies
+    if bases or outcomes or vector:
+        copies += _READING_COPIES
+    memory = 16 * at_once * states * copies
+    # Coefficients or angles of gates that depend on slots; engines bound them by 2**20 at a time.
+    memory += 32 * max(8 * gates, min(8 * gates * at_once, 2**20))
+    # Uniform numbers of one set, outcomes with their counts and values of all sets at once.
+    memory += 40 * shots + 64 * at_once * min(states, shots) if bases else 0
     # Answers: collected, joined, and as bytes.
     return Estimate(cost_s=1e-6 * total_us + 1e-9 * answer, memory_bytes=min(memory + 3 * answer, 2**62))
 
@@ -74,4 +89,4 @@ def estimate(program: Program, outputs: Sequence[Output], sets: int, shots: int,
 def _sampling_us(states: int, shots: int) -> float:
     if states <= MULTINOMIAL_STATES:
         return 3 + 0.05 * states
-    return 10 + 0.1 * shots + 0.005 * states
+    return 10 + 0.05 * shots + 0.015 * states

@@ -26,6 +26,8 @@ class PreparedProgram:
         self.questions = Questions(program)
         self._factors, self._steps, self._kinds = _compile(program)
         self._start = _product(self._factors) if 2**program.num_qubits <= KEPT_AMPLITUDES else None
+        #: Of each set: entries of all gates that depend on slots, at least 1.
+        self.num_coefficients = max(1, sum(len(kind.positions) * sum(kind.rows) for kind in self._kinds))
         self._kept: Workspace | None = None
 
     def final_states(self, parameters: Floats) -> Register:

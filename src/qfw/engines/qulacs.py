@@ -26,8 +26,10 @@ from qfw.model.observable import PauliSum
 from qfw.model.outputs import Answer, Output
 from qfw.model.program import Affine, Gate, Program
 
-#: Sets whose readings are held at once have this many amplitudes, unless one set alone has more.
-CHUNK_AMPLITUDES = 2**18
+#: Sets that are run together have this many amplitudes in all bases that are read, and this many
+#: rotation angles, unless one set alone has more.
+CHUNK_AMPLITUDES = 2**16
+CHUNK_ANGLES = 2**20
 #: A state of up to this width (1 MiB) is kept for the next run.
 KEPT_QUBITS = 16
 
@@ -100,9 +102,10 @@ class QulacsEngine:
         refuse_outputs(outputs, self.outputs, "qulacs")
         program = prepared.program
         sets, states = parameters.shape[0], 2**program.num_qubits
-        chunk = max(1, CHUNK_AMPLITUDES // states)
         with memory_errors("qulacs", program.num_qubits, sets):
             question = prepared.questions.of(outputs, shots)
+            chunk = max(1, CHUNK_AMPLITUDES // (states * max(1, len(question.bases))))
+            chunk = max(1, min(chunk, CHUNK_ANGLES // prepared.num_angles))
             answers = Answers(program, question, shots, self._stream)
             for start in range(0, sets, chunk):
                 readings = prepared.read(self._states, parameters[start : start + chunk], question)
@@ -111,15 +114,16 @@ class QulacsEngine:
 
 
 _COSTS = Costs(
-    run_us=60.0,
-    set_us=6.0,
-    gate_us=0.6,
+    run_us=15.0,
+    set_us=3.0,
+    gate_us=0.5,
     sets_at_once=1,
-    amplitude_ns=2.0,
-    wide_amplitude_ns=4.0,
-    term_ns=2.0,
+    amplitude_ns=5.0,
+    wide_amplitude_ns=5.0,
+    term_ns=2.5,
     term_us=0.5,
-    copies=3,
+    copies=1,
+    term_copies=0,
 )
 
 
@@ -131,12 +135,17 @@ class QulacsProgram:
         self.program = program
         self.questions = Questions(program)
         self._qulacs = qulacs
-        self._circuit, weights, phase = _circuit(program, qulacs)
+        self._circuit, rows = _circuit(program, qulacs)
         table = program.angle_table
         # qulacs' parameters, then the phase: affine in the slots, as the angles are.
-        rows = np.vstack([weights, phase])
-        self._matrix = np.ascontiguousarray((rows @ table.matrix).T)
-        self._offsets = rows @ table.offsets
+        self._matrix = np.zeros((program.num_slots, len(rows)))
+        self._offsets = np.zeros(len(rows))
+        for column, row in enumerate(rows):
+            for angle, factor in row:
+                self._matrix[:, column] += factor * table.matrix[angle]
+                self._offsets[column] += factor * table.offsets[angle]
+        #: Angles that are worked out for each set.
+        self.num_angles = len(rows)
         self._last: Question | None = None
         self._observables: list[Any] = []
         self._changes: list[Any] = []
@@ -149,7 +158,8 @@ class QulacsProgram:
         shape = (parameters.shape[0], 2**question.num_qubits)
         vectors = np.empty(shape, dtype=np.complex128) if question.wants_vector else None
         values = np.empty((shape[0], len(self._observables))) if question.wants_values else None
-        rotated = [np.empty(shape, dtype=np.complex128) for _ in self._changes]
+        # One set: its distributions are read when they are used, so that one is alive at a time.
+        kept = [np.empty(shape, dtype=np.complex128) for _ in self._changes] if shape[0] > 1 else []
         state = states.main(question.num_qubits)
         circuit, set_parameter = self._circuit, self._circuit.set_parameter
         for k, row in enumerate(bound[:, :-1].tolist()):
@@ -161,17 +171,21 @@ class QulacsProgram:
                 values[k] = [observable.get_expectation_value(state) for observable in self._observables]
             if vectors is not None:
                 vectors[k] = state.get_vector()
-            for change, kept in zip(self._changes, rotated, strict=True):
-                if change is None:
-                    kept[k] = state.get_vector()
-                else:
-                    scratch = states.scratch(question.num_qubits)
-                    scratch.load(state)
-                    change.update_quantum_state(scratch)
-                    kept[k] = scratch.get_vector()
+            for change, rows in zip(self._changes, kept, strict=False):
+                rows[k] = self._changed(state, states, change)
         if vectors is not None:
             vectors *= np.exp(1j * bound[:, -1:])
-        return Readings(vectors, values, [_probabilities(kept) for kept in rotated])
+        seen = iter(kept) if kept else (self._changed(state, states, c).reshape(shape) for c in self._changes)
+        return Readings(vectors, values, map(_probabilities, seen))
+
+    def _changed(self, state: Any, states: States, change: Any) -> Complex:
+        if change is not None:
+            scratch = states.scratch(self.program.num_qubits)
+            scratch.load(state)
+            change.update_quantum_state(scratch)
+            state = scratch
+        vector: Complex = state.get_vector()
+        return vector
 
     def _look_at(self, question: Question) -> None:
         self._last, width, qulacs = question, question.num_qubits, self._qulacs
@@ -215,28 +229,28 @@ def _probabilities(vectors: Complex) -> Floats:
     return found
 
 
-def _circuit(program: Program, qulacs: Any) -> tuple[Any, Floats, Floats]:
-    """The circuit; its parameters as sums of angles, shape (parameters, angles); the phase's, (angles,)."""
+#: A sum of the program's angles: pairs (place in its angle table, factor).
+Row = list[tuple[int, float]]
+
+
+def _circuit(program: Program, qulacs: Any) -> tuple[Any, list[Row]]:
+    """The circuit, and its parameters in order as sums of angles; the last row is the phase."""
     circuit = qulacs.ParametricQuantumCircuit(program.num_qubits)
-    total = program.angle_table.offsets.size
-    weights: list[Floats] = []
-    phase = np.zeros(total)
-    first = 0
+    rows: list[Row] = []
+    phase: Row = []
+    after = 0
     for gate in program.gates():
-        angles = slice(first, first + len(gate.angles))
-        first = angles.stop
+        first, after = after, after + len(gate.angles)
         constant = tuple(angle for angle in gate.angles if not isinstance(angle, Affine))
         if len(constant) == len(gate.angles) and gate.qubits:
             circuit.add_gate(_constant(gate, constant, qulacs.gate))
             continue
         product = PRODUCTS[gate.name]
-        phase[angles] = product.phase
-        for word, factors in product.rotations:
-            row = np.zeros(total)
-            row[angles] = [-factor for factor in factors]
-            weights.append(row)
+        phase += [(first + i, factor) for i, factor in enumerate(product.phase) if factor]
+        for word, weights in product.rotations:
+            rows.append([(first + i, -factor) for i, factor in enumerate(weights) if factor])
             _add_rotation(circuit, word, gate.qubits)
-    return circuit, np.array(weights).reshape(len(weights), total), phase
+    return circuit, [*rows, phase]
 
 
 def _add_rotation(circuit: Any, word: str, qubits: tuple[int, ...]) -> None:

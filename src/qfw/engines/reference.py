@@ -23,6 +23,8 @@ from qfw.model.program import Program
 
 #: Amplitudes of all sets of a chunk together, unless one set alone has more: fits a second-level cache.
 CHUNK_AMPLITUDES = 2**15
+#: And this many coefficients of gates that depend on slots (16 MiB).
+CHUNK_COEFFICIENTS = 2**20
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,7 +79,7 @@ class ReferenceEngine:
         refuse_outputs(outputs, self.outputs, "reference")
         question = prepared.questions.of(outputs, shots)
         sets, states = parameters.shape[0], 2**prepared.program.num_qubits
-        chunk = max(1, CHUNK_AMPLITUDES // states)
+        chunk = max(1, min(CHUNK_AMPLITUDES // states, CHUNK_COEFFICIENTS // prepared.num_coefficients))
         answers = Answers(prepared.program, question, shots, self._stream)
         with memory_errors("reference", prepared.program.num_qubits, sets):
             for start in range(0, sets, chunk):
@@ -86,30 +88,29 @@ class ReferenceEngine:
             return answers.answers()
 
 
-#: Microseconds a run, a set, a gate of a run; nanoseconds an amplitude and gate; see qfw.engines.costs.
 _COSTS = Costs(
-    run_us=60.0,
-    set_us=0.3,
-    gate_us=4.0,
-    sets_at_once=4096,
-    amplitude_ns=6.0,
-    wide_amplitude_ns=30.0,
-    term_ns=8.0,
+    run_us=25.0,
+    set_us=0.05,
+    gate_us=2.0,
+    sets_at_once=2**20,
+    amplitude_ns=8.0,
+    wide_amplitude_ns=10.0,
+    term_ns=9.0,
     term_us=10.0,
-    copies=4,
+    copies=2,
+    term_copies=5,
 )
 
 
 def read(register: Register, question: Question) -> Readings:
-    """What `question` needs of the states in `register`, which stay as they are."""
+    """What `question` needs of the states in `register`, which must stay until it is used."""
     state = register.state
-    distributions = [
-        _probabilities(basis_change(register, basis) if basis else state) for basis in question.bases
-    ]
     return Readings(
         vectors=state.T.copy() if question.wants_vector else None,
         values=_expectations(state, question) if question.wants_values else None,
-        distributions=distributions,
+        distributions=(
+            _probabilities(basis_change(register, basis) if basis else state) for basis in question.bases
+        ),
     )
 
 
@@ -125,8 +126,13 @@ def _expectations(state: npt.NDArray[np.complex128], question: Question) -> Floa
     indices = np.arange(state.shape[0])
     found = np.tile(question.constants[:, np.newaxis], (1, state.shape[1]))
     for x, words in question.words_by_flip.items():
-        products = (state if x == 0 else state[indices ^ x]).conj() * state
+        products = state.conj() if x == 0 else state[indices ^ x].conj()
+        products *= state
+        # Re(i^y v) is Re v, -Im v, -Re v, Im v in turn.
+        halves = (np.ascontiguousarray(products.real), np.ascontiguousarray(products.imag))
+        del products
         for observable, word in words:
-            phase = 1j ** ((word.x & word.z).bit_count() % 4)
-            found[observable] += word.coefficient * (phase * (parities(indices, word.z) @ products)).real
+            y = (word.x & word.z).bit_count()
+            sign = -1.0 if y % 4 in (1, 2) else 1.0
+            found[observable] += sign * word.coefficient * (parities(indices, word.z) @ halves[y % 2])
     return np.ascontiguousarray(found.T)

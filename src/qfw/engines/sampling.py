@@ -1,4 +1,4 @@
-"""Shots drawn from distributions, repeatably: one stream of random numbers per parameter set."""
+"""Shots drawn from distributions, repeatably: streams of random numbers by parameter set and basis."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Samples(NamedTuple):
 
 
 class Stream:
-    """One Philox generator, set back for each parameter set (making a new one costs six times more)."""
+    """One Philox generator, set back for each set and basis (making a new one costs six times more)."""
 
     def __init__(self) -> None:
         """Unseeded; call `restart` first."""
@@ -37,57 +37,51 @@ class Stream:
         self._key = self._state["state"]["key"]
         self._state["state"]["counter"][:] = 0
         self._state["buffer_pos"] = 4
-        self._key[1] = 0
         self._generator = Generator(self._philox)
 
-    def restart(self, seed: int) -> Generator:
-        """The generator at the start of the stream of `seed`, 0 to 2**64 - 1."""
+    def restart(self, seed: int, part: int) -> Generator:
+        """The generator at the start of stream `part` of `seed`, both 0 to 2**64 - 1."""
         self._key[0] = seed
+        self._key[1] = part
         self._philox.state = self._state
         return self._generator
 
 
-def draw(
-    distributions: Sequence[Floats], shots: int, seeds: Sequence[int], stream: Stream, in_order: bool
-) -> tuple[list[Samples], Ints | None]:
-    """`shots` outcomes of every set in every basis.
+def draw(distribution: Floats, shots: int, seeds: Sequence[int], part: int, stream: Stream) -> Samples:
+    """`shots` outcomes of every set.
 
     Args:
-        distributions: for each basis, shape (sets, states); overwritten. Need not add up to 1 exactly.
-        shots: of each set in each basis, at least 1.
-        seeds: of each set; what a set gives depends on its own seed and distributions alone.
+        distribution: shape (sets, states); overwritten. Need not add up to 1 exactly.
+        shots: of each set, at least 1.
+        seeds: of each set; what a set gives depends on its own seed and distribution alone.
+        part: which of a set's independent streams to use.
         stream: to draw with.
-        in_order: whether the first basis' outcomes are wanted shot by shot.
-
-    Returns:
-        Samples of each basis; and shape (sets, shots), states in a random order, or None.
     """
-    sets, states = distributions[0].shape
-    memory = np.empty((sets, shots), dtype=np.int64) if in_order else None
-    wide = states > MULTINOMIAL_STATES
-    for values in distributions:
-        if wide:
-            np.cumsum(values, axis=1, out=values)
-        else:
-            values /= values.sum(axis=1, keepdims=True)
-    tables = [] if wide else [np.empty((sets, states), dtype=np.int64) for _ in distributions]
-    lists: list[list[tuple[Ints, Ints]]] = [[] for _ in distributions]
+    if distribution.shape[1] > MULTINOMIAL_STATES:
+        np.cumsum(distribution, axis=1, out=distribution)
+        return _joined(
+            [
+                _draw_by_shot(row, shots, stream.restart(seed, part))
+                for row, seed in zip(distribution, seeds, strict=True)
+            ]
+        )
+    distribution /= distribution.sum(axis=1, keepdims=True)
+    table = np.empty(distribution.shape, dtype=np.int64)
     for k, seed in enumerate(seeds):
-        generator = stream.restart(seed)
-        if wide:
-            for values, found in zip(distributions, lists, strict=True):
-                found.append(_draw_by_shot(values[k], shots, generator))
-        else:
-            for values, table in zip(distributions, tables, strict=True):
-                table[k] = generator.multinomial(shots, values[k])
-        if memory is not None:
-            # Last, so that counts do not depend on whether the order is asked for.
-            outcomes, counts = lists[0][k] if wide else (np.arange(states), tables[0][k])
-            memory[k] = np.repeat(outcomes, counts)
-            generator.shuffle(memory[k])
-    if wide:
-        return [_joined(found) for found in lists], memory
-    return [_without_zeros(table) for table in tables], memory
+        table[k] = stream.restart(seed, part).multinomial(shots, distribution[k])
+    return _without_zeros(table)
+
+
+def in_random_order(samples: Samples, shots: int, seeds: Sequence[int], stream: Stream) -> Ints:
+    """The outcomes shot by shot, shape (sets, shots): indices of basis states."""
+    found = np.repeat(samples.states, samples.counts).reshape(len(seeds), shots)
+    for row, seed in zip(found, seeds, strict=True):
+        stream.restart(seed, _ORDER).shuffle(row)
+    return found
+
+
+#: The stream that orders are drawn from, so that counts do not depend on whether it is used.
+_ORDER = 2**64 - 1
 
 
 def _draw_by_shot(cumulated: Floats, shots: int, generator: Generator) -> tuple[Ints, Ints]:

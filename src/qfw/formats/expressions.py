@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Union
 
 from qfw.formats.recipes import added, scaled
 from qfw.formats.source import Source
-from qfw.model.errors import ParameterError, ParseError, TooLarge, UnsupportedFeature
+from qfw.model.errors import ParameterError, ParseError, ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.program import Affine
 
 #: Whole numbers stay whole, for sizes and powers and for OpenQASM 3's division.
@@ -46,6 +46,8 @@ class Dialect(NamedTuple):
     version: int
     #: Slots that one angle may depend on.
     max_terms: int
+    #: Tokens of one expression.
+    max_expression: int
 
 
 def read(
@@ -58,6 +60,7 @@ def read(
     Raises:
         ParseError: it is not an expression, or uses a name that is not known.
         UnsupportedFeature: operators of integers and bits.
+        TooLarge: it is longer than the dialect's limit.
     """
     tokens = source.tokens
     output: list[Value | Formal | _Apply] = []
@@ -65,6 +68,12 @@ def read(
     start, wants_value, open_brackets = at, True, 0
     while True:
         token = tokens[at]
+        if at - start > dialect.max_expression:
+            raise source.error(
+                TooLarge,
+                start,
+                f"an expression of more than {dialect.max_expression} tokens; compute the number before",
+            )
         if wants_value:
             if token == "(":
                 pending.append(_Apply("(", at))
@@ -128,6 +137,8 @@ def evaluate(expression: Expression, arguments: Sequence[Value], source: Source,
                 else:
                     right = stack.pop()
                     stack[-1] = _binary(item, stack[-1], right, source, dialect)
+            except ProgramError:
+                raise
             except (ArithmeticError, ValueError) as error:
                 raise source.error(
                     ParameterError, item.at, f"{source.shown(item.at)} has no finite value here: {error}"

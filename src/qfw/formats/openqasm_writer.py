@@ -7,7 +7,7 @@ from typing import Final
 
 from qfw.formats.lowering import lower
 from qfw.formats.source import Source
-from qfw.formats.standard_gates import QELIB1, STDGATES
+from qfw.formats.standard_gates import STDGATES
 from qfw.model.errors import OptionError, UnsupportedFeature
 from qfw.model.gates import GATES
 from qfw.model.program import Affine, Angle, Barrier, Gate, Measure, Operation, Program, Reset, slot
@@ -50,7 +50,7 @@ def definition(name: str, version: int) -> str:
     gate = Gate(name, tuple(range(num_qubits)), tuple(slot(index) for index in range(num_angles)))
     one = lower(Program(num_qubits, 0, num_angles, (gate,)), _known(version))
     steps = " ".join(
-        _call(op.name, op.angles, [f"q{q}" for q in op.qubits], "a")
+        _call(_name(op.name, version), op.angles, [f"q{q}" for q in op.qubits], "a")
         for op in one.operations
         if isinstance(op, Gate)
     )
@@ -69,9 +69,7 @@ def definition_tokens(name: str, version: int) -> list[str] | None:
 @cache
 def _known(version: int) -> frozenset[str]:
     """Gates of the normal form that a text may call after its include."""
-    table = STDGATES if version == 3 else QELIB1
-    same = {name for name, gate in table.items() if gate.same_as == name}
-    return frozenset(same | {"gphase"} if version == 3 else same)
+    return frozenset(_NAMES_2) if version == 2 else _NAMES_3
 
 
 def _line(op: Operation, version: int) -> str:
@@ -79,7 +77,7 @@ def _line(op: Operation, version: int) -> str:
         case Gate("gphase", _, angles):
             return _call("gphase", angles, [] if version == 3 else ["q[0]"], "p")
         case Gate(name, qubits, angles):
-            return _call(name, angles, [f"q[{q}]" for q in qubits], "p")
+            return _call(_name(name, version), angles, [f"q[{q}]" for q in qubits], "p")
         case Measure(qubit, clbit):
             return (
                 f"c[{clbit}] = measure q[{qubit}];" if version == 3 else f"measure q[{qubit}] -> c[{clbit}];"
@@ -92,6 +90,10 @@ def _line(op: Operation, version: int) -> str:
     raise UnsupportedFeature(
         f"{type(op).__name__} cannot be written as OpenQASM yet: control flow comes with the toolchain"
     )
+
+
+def _name(gate: str, version: int) -> str:
+    return _NAMES_2.get(gate, gate) if version == 2 else gate
 
 
 def _call(name: str, angles: tuple[Angle, ...], qubits: list[str], prefix: str) -> str:
@@ -111,6 +113,15 @@ def _number(angle: Angle, prefix: str) -> str:
     return " + ".join(parts).replace("+ -", "- ")
 
 
+_NAMES_3: Final = frozenset({name for name, gate in STDGATES.items() if gate.same_as == name} | {"gphase"})
+#: Gates that the first qelib1.inc had, by the names it had for them: strict readers know no others.
+_NAMES_2: Final = {
+    **{name: name for name in ("id", "x", "y", "z", "h", "s", "sdg", "t", "tdg", "rx", "ry", "rz")},
+    **{name: name for name in ("cx", "cy", "cz", "ch", "crz", "ccx")},
+    "p": "u1",
+    "u": "u3",
+    "cp": "cu1",
+}
 _HEAD: Final = {
     2: ("OPENQASM 2.0;", 'include "qelib1.inc";'),
     3: ("OPENQASM 3.0;", 'include "stdgates.inc";'),

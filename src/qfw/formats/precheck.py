@@ -37,6 +37,8 @@ class Limits(msgspec.Struct, frozen=True):
     max_definition_depth: int = 64
     #: Slots that one angle may depend on.
     max_terms: int = 256
+    #: Tokens of one expression.
+    max_expression: int = 1000
 
 
 DEFAULT_LIMITS = Limits()

@@ -16,14 +16,16 @@ from qfw.model.errors import ParseError, ProgramError
 #: time is linear in the text, also for what never ends: a comment, a string, blanks before the end.
 TOKEN: Final = re.compile(
     r"""
-    (?: \s++ | //[^\n]*+ | /\*.*?\*/ )*+          # blanks and comments in front of a token
-    ( [^\W\d]\w*+                                 # names, Greek letters among them
-    | (?: [0-9][0-9_]*+ (?: \.[0-9_]*+ )? | \.[0-9][0-9_]*+ ) (?: [eE][+-]?[0-9]++ )?
-    | "[^"\n]*+"? | '[^'\n]*+'?                   # strings, complete or not
-    | /\*.*+                                      # a comment without an end
+    \s*+ (?: (?: //[^\n]*+ | /\*.*?\*/ ) \s*+ )*+        # blanks and comments in front of a token
+    ( [^\W\d]\w*+                                        # names, Greek letters among them
+    | [][(){},;]
+    | [0-9][0-9_]*+ (?: \.[0-9_]*+ )? (?: [eE][+-]?[0-9]++ )?
+    | \.[0-9][0-9_]*+ (?: [eE][+-]?[0-9]++ )?
+    | "[^"\n]*+"? | '[^'\n]*+'?                          # strings, complete or not
+    | /\*.*+                                             # a comment without an end
     | \*\* | -> | == | != | <= | >= | && | \|\| | << | >>
     | \S
-    | \Z )                                        # the end: an empty token
+    | \Z )                                               # the end: an empty token
     """,
     re.VERBOSE | re.DOTALL,
 )

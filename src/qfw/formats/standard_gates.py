@@ -46,7 +46,7 @@ BUILTIN: Final[dict[int, dict[str, Standard]]] = {
     2: {"U": _same("u"), "CX": _same("cx")},
     3: {
         "U": _made(1, 3, _U3, ("gphase", (), (slot(0, 0.5),))),
-        # The standard's text for CX differs from cx by a phase of its control; its comment, and everyone, means cx.
+        # The standard's text for CX differs from cx by a phase of its control; its comment means cx.
         "CX": _same("cx"),
         "gphase": _same("gphase"),
     },
@@ -76,7 +76,9 @@ _LONG: Final = {
         "c23 p-3 c13 p+3 c23 p-3 c03 p+3 c23 p-3 c13 p+3 c23 p-3 c03 h3",
     ),
     "c3sqrtx": (
-        4, 8, "h3 k+03 h3 c01 h3 k-13 h3 c01 h3 k+13 h3 c12 h3 k-23 h3 c02 h3 k+23 h3 c12 h3 k-23 h3 c02 h3 k+23 h3",
+        4, 8,
+        "h3 k+03 h3 c01 h3 k-13 h3 c01 h3 k+13 h3 c12 h3 k-23 h3 c02 "
+        "h3 k+23 h3 c12 h3 k-23 h3 c02 h3 k+23 h3",
     ),
 }  # fmt: skip
 

@@ -165,7 +165,12 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
         pairs = tuple((op.qubit, op.clbit) for op in self.operations if isinstance(op, Measure))
         return pairs or tuple((q, q) for q in range(self.num_qubits))
 
-    @property
+    @cached_property
+    def num_angles(self) -> int:
+        """Angles of all gates, constants included."""
+        return sum(len(gate.angles) for gate in self.gates())
+
+    @cached_property
     def num_bits(self) -> int:
         """Length of the bit strings that counts and memory have."""
         return self.num_clbits if any(isinstance(op, Measure) for op in self.operations) else self.num_qubits

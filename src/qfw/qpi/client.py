@@ -17,8 +17,9 @@ import msgspec
 from qfw.model.errors import DaemonLost, ErrorReport, QFwError, UsageError, WireError
 from qfw.model.outputs import Output, encode_outputs
 from qfw.model.program import Program
-from qfw.model.result import Result, Timeline
+from qfw.model.result import Result
 from qfw.model.task import QuantumTask, task_number
+from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
@@ -66,7 +67,7 @@ class Client:
         self._waiters: deque[threading.Event] = deque()
         self._futures: dict[int, TaskFuture] = {}
         self._sent: set[bytes] = set()
-        self._receipts: list[tuple[int, int]] = []
+        self._receipts: deque[tuple[int, int]] = deque()
         self._outputs: dict[tuple[Output, ...], bytes] = {}
         self._watched: set[TaskFuture] = set()
         self._watch = threading.Condition()
@@ -338,8 +339,9 @@ class Client:
             future.fail(error)
 
     def _pack_receipts(self) -> bytes:
-        receipts, self._receipts = self._receipts, []
-        return pack(Received(receipts))
+        """A message of the oldest receipts; several readers and writers may meet here."""
+        count = min(len(self._receipts), RECEIPTS_PER_MESSAGE)
+        return pack(Received([self._receipts.popleft() for _ in range(count)]))
 
     def close(self) -> None:
         """Says goodbye; what is unanswered is cancelled by the daemon. Does not wait for that."""
@@ -348,8 +350,10 @@ class Client:
         self._closed = True
         if os.getpid() == self._pid:
             if self._lost is None:
-                frames = self._pack_receipts() if self._receipts else b""
-                self._send(frames + pack(Bye()))
+                frames = []
+                while self._receipts:
+                    frames.append(self._pack_receipts())
+                self._send(b"".join([*frames, pack(Bye())]))
             with self._watch:
                 self._watch.notify_all()
             # Whoever still reads wakes, and finds the connection over.

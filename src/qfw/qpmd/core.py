@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from qfw.config.settings import Settings
@@ -42,7 +43,19 @@ from qfw.model.events import (
 from qfw.model.task import QuantumTask, TaskState, task_name, task_session
 from qfw.qpm.journal import JournalWriter
 from qfw.qpm.platform import Platform, Reactor, Run, RunDone, RunFailed
-from qfw.qpm.wire import Bye, Cancel, Query, Received, Reply, Request, StoreProgram, Submit, TaskAnswer, pack
+from qfw.qpm.wire import (
+    MAX_ITEMS_PER_MESSAGE,
+    Bye,
+    Cancel,
+    Query,
+    Received,
+    Reply,
+    Request,
+    StoreProgram,
+    Submit,
+    TaskAnswer,
+    pack,
+)
 from qfw.qpmd.intake import Intake
 from qfw.qpmd.listing import Listing
 from qfw.qpmd.peer import Peer
@@ -79,6 +92,8 @@ class Core:
         self._cancelling: set[int] = set()
         #: Devices whose workers were asked for.
         self._warmed: set[str] = set()
+        #: Sessions that ended, with those of their tasks that are not cancelled yet.
+        self._leaving: deque[tuple[Peer, deque[int], str]] = deque()
         #: Peers that were given something in this turn.
         self._touched: dict[Peer, None] = {}
         profiles = [profile for platform in platforms for profile in platform.devices()]
@@ -93,12 +108,28 @@ class Core:
         self.emit(SessionOpened(self._clock_ns(), session, peer.uid, peer.pid, peer.name))
 
     def close_session(self, peer: Peer, reason: str) -> None:
-        """A client left: what it had in flight is cancelled."""
+        """A client left: what it had in flight is cancelled, a part of it in each turn."""
         if self.peers.pop(peer.session, None) is None:
             return
-        for task in sorted(peer.tasks):
-            self._cancel(task, f"its session ended: {reason}")
-        self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
+        self._scheduler.hold(peer.session, True)
+        self._leaving.append((peer, deque(sorted(peer.tasks)), reason))
+
+    @property
+    def behind(self) -> bool:
+        """Whether the next turn has work without anything arriving."""
+        return bool(self._leaving)
+
+    def _let_leave(self) -> None:
+        """Goes on with the sessions that ended; a hundred thousand tasks must not hold up the others."""
+        budget = MAX_ITEMS_PER_MESSAGE
+        while self._leaving and budget:
+            peer, tasks, reason = self._leaving[0]
+            while tasks and budget:
+                self._cancel(tasks.popleft(), f"its session ended: {reason}")
+                budget -= 1
+            if not tasks:
+                self._leaving.popleft()
+                self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
 
     def request(self, peer: Peer, message: Request) -> bool:
         """Acts on a message; False where the client says goodbye.
@@ -109,6 +140,7 @@ class Core:
         self._touched[peer] = None
         match message:
             case Submit():
+                _check_length(message.tasks)
                 for task in message.tasks:
                     self._submit(peer, task)
             case StoreProgram():
@@ -116,8 +148,10 @@ class Core:
                 if digest is not None:
                     self.emit(ProgramStored(self._clock_ns(), digest, message.encoded))
             case Received():
+                _check_length(message.received)
                 self.emit(TasksReceived(self._clock_ns(), tuple(message.received)))
             case Cancel():
+                _check_length(message.tasks)
                 for number in message.tasks:
                     if number in peer.tasks:
                         self._cancel(number, "its owner cancelled it")
@@ -291,6 +325,8 @@ class Core:
         Raises:
             OSError: the journal cannot be written. Nothing of this turn was acted on.
         """
+        if self._leaving:
+            self._let_leave()
         starts: dict[tuple[str, str], list[Run]] = {}
         for device, slot, run in self._decide():
             starts.setdefault((device, slot), []).append(run)
@@ -348,3 +384,13 @@ class Core:
         """Ends what the platforms started."""
         for platform in dict.fromkeys(self._platforms.values()):
             platform.close()
+        # Their runs ended with the workers.
+        for number in sorted(self._cancelling):
+            self._end_cancelled(self.state.tasks[number], "cancelled while it ran")
+
+
+def _check_length(items: Sequence[object]) -> None:
+    if len(items) > MAX_ITEMS_PER_MESSAGE:
+        raise WireError(
+            f"a message names {len(items)} tasks; at most {MAX_ITEMS_PER_MESSAGE} are taken at once"
+        )

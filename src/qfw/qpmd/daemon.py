@@ -35,7 +35,7 @@ from qfw.qpm.wire import (
 )
 from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
-from qfw.qpmd.reactor import EpollReactor
+from qfw.qpmd.reactor import MAX_SLEEP_S, EpollReactor
 from qfw.scheduling.fair import FairScheduler
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Daemon:
         logger.info("qpmd started: folder=%s pid=%d version=%s", self._folder, os.getpid(), __version__)
         try:
             while not self._stopping:
-                self._reactor.turn()
+                self._reactor.turn(0.0 if self._core.behind else MAX_SLEEP_S)
                 self._end_turn()
                 if self._private and self._sessions_seen and not self._core.peers:
                     self._leave_if_alone()
@@ -220,8 +220,6 @@ class Daemon:
         peer.socket.close()
         if peer.session:
             self._core.close_session(peer, reason)
-            # What that brought (cancellations) is journalled by a turn of its own, soon.
-            self._reactor.call_at(self._reactor.now(), lambda: None)
 
     def _next_session(self) -> int:
         """A number that no session of this folder had, under an earlier daemon either."""
@@ -275,8 +273,10 @@ class Daemon:
         self._listener.close()
         for peer in list(self._peers.values()):
             self._drop(peer, f"the daemon stops: {self._stopping}")
-        self._core.close_platforms()
         try:
+            while self._core.behind:
+                self._core.end_turn()
+            self._core.close_platforms()
             self._core.emit(DaemonStopped(time.monotonic_ns()))
             self._journal.close()
         except OSError as error:

@@ -43,9 +43,9 @@ class EpollReactor:
         """See Reactor."""
         heapq.heappush(self._timers, (monotonic_s, next(self._order), callback))
 
-    def turn(self) -> None:
-        """Waits for something to happen and calls who waits for it."""
-        timeout = MAX_SLEEP_S
+    def turn(self, most_s: float = MAX_SLEEP_S) -> None:
+        """Waits for something to happen, at most `most_s`, and calls who waits for it."""
+        timeout = most_s
         if self._timers:
             timeout = min(timeout, max(0.0, self._timers[0][0] - self.now()))
         for fd, events in self._epoll.poll(timeout):

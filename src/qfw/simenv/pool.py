@@ -159,6 +159,9 @@ class PoolPlatform:
                     f"device {device} does not answer {tag}; it answers {', '.join(sorted(found.kind.outputs))}"
                 )
         estimate: Estimate = found.kind.estimate(program, outputs, sets, shots)
+        # The table that binds slots to angles is dense; an engine need not know of it.
+        table_bytes = 8 * program.num_angles * program.num_slots
+        estimate = Estimate(estimate.cost_s, estimate.memory_bytes + table_bytes)
         if estimate.memory_bytes > self._memory_bytes - BASE_BYTES:
             raise TooLarge(
                 f"the task would take {_size(estimate.memory_bytes)} on {device}; a worker holds "
@@ -360,9 +363,10 @@ class PoolPlatform:
         )
         failed = RunFailed(head.task, head.epoch, ErrorReport.of(error))
         self._sink.run_ended(worker.device.name, worker.name, worker.launched.pid, failed)
-        self._lose(worker, "a task ran past its deadline")
+        self._lose(worker, "a task ran past its deadline", begun=False)
 
-    def _lose(self, worker: _Worker, reason: str) -> None:
+    def _lose(self, worker: _Worker, reason: str, begun: bool = True) -> None:
+        """Ends a worker. `begun`: the first of its runs had begun."""
         device = worker.device
         if device.workers.pop(worker.name, None) is None:
             return
@@ -373,7 +377,7 @@ class PoolPlatform:
         if self._closed:
             return
         if worker.ready:
-            running = worker.runs[0].task if worker.runs else None
+            running = worker.runs[0].task if worker.runs and begun else None
             self._sink.slot_lost(device.name, worker.name, worker.launched.pid, reason, running)
             self._launch(device)
         else:

@@ -8,17 +8,22 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from autograd.tracer import getval  # type: ignore[import-untyped]
 from pennylane.devices import Device, ExecutionConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 from pennylane.exceptions import DeviceError, WireError
+from pennylane.gradients import param_shift
+from pennylane.math import Interface
 from pennylane.tape import QuantumScript
 from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
 
+from qfw.adapters.pennylane.gradients import parameter_shift
 from qfw.adapters.pennylane.lowering import lower, structure
 from qfw.adapters.pennylane.measurements import Reading, Values, covers_all_wires, reading, signature
 from qfw.adapters.pennylane.preprocess import pipeline
@@ -150,7 +155,7 @@ class QFwDevice(Device):  # type: ignore[misc]
     def setup_execution_config(
         self, config: ExecutionConfig | None = None, circuit: QuantumScript | None = None
     ) -> ExecutionConfig:
-        """The configuration as it is: nothing is for the device to choose.
+        """The configuration with PennyLane's slower ways replaced; what is computed stays the same.
 
         Raises:
             DeviceError: an option or a method for mid-circuit measurements that the device has not.
@@ -162,7 +167,13 @@ class QFwDevice(Device):  # type: ignore[misc]
         if config.mcm_config.mcm_method not in (None, "deferred"):
             method = str(config.mcm_config.mcm_method)
             raise DeviceError(f"{self.name} does not support mcm_method={method!r}; use 'deferred'")
-        return config
+        changes: dict[str, Any] = {}
+        if config.gradient_method is param_shift:
+            changes["gradient_method"] = parameter_shift
+        if config.interface is Interface.AUTOGRAD:
+            # The numbers are taken out of autograd's boxes as they are read; no tape need be copied for it.
+            changes["convert_to_numpy"] = False
+        return replace(config, **changes) if changes else config
 
     def preprocess_transforms(self, execution_config: ExecutionConfig | None = None) -> CompilePipeline:
         """One transform, which changes only tapes that cannot run as they are."""
@@ -257,7 +268,7 @@ def wire_order(tape: QuantumScript, wires: Wires | None) -> tuple[Hashable, ...]
 
 def _parameters(tape: QuantumScript) -> tuple[npt.NDArray[np.float64], int | None]:
     """Numbers of all operations, shape (sets, slots); and the number of sets if parameters are broadcast."""
-    values = [value for operation in tape.operations for value in operation.data]
+    values = [getval(value) for operation in tape.operations for value in operation.data]
     try:
         rows = np.array(values)
     except ValueError:

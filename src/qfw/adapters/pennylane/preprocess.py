@@ -14,11 +14,18 @@ from pennylane.devices.preprocess import (
     validate_measurements,
 )
 from pennylane.exceptions import DecompositionUndefinedError
+from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.operation import Operator
+from pennylane.ops import LinearCombination, Sum
 from pennylane.pauli import diagonalize_qwc_pauli_words, is_pauli_word
 from pennylane.queuing import QueuingManager
 from pennylane.tape import QuantumScript
-from pennylane.transforms import broadcast_expand, defer_measurements, split_non_commuting
+from pennylane.transforms import (
+    broadcast_expand,
+    convert_to_numpy_parameters,
+    defer_measurements,
+    split_non_commuting,
+)
 from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
 
@@ -75,11 +82,12 @@ def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
     program.add_transform(decompose, **decomposition)
     program.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=False)
     program.add_transform(_validate_wires, wires, name)
-    program.add_transform(_separate_shadows)
+    program.add_transform(_separate_loners)
     program.add_transform(_separate_bases)
     program.add_transform(_measure_in_basis)
     # The gates that rotate into a basis may be matrices.
     program.add_transform(decompose, **decomposition)
+    program.add_transform(convert_to_numpy_parameters)
     return program
 
 
@@ -109,13 +117,13 @@ def _validate_wires(tape: QuantumScript, wires: Wires | None, name: str) -> Tran
 
 
 @qml.transform  # type: ignore[untyped-decorator]
-def _separate_shadows(tape: QuantumScript) -> Transformed:
-    """A tape for each classical shadow, and one for the other measurements."""
-    shadows = [index for index, mp in enumerate(tape.measurements) if isinstance(mp, SHADOWS)]
-    if not shadows or len(tape.measurements) == 1:
+def _separate_loners(tape: QuantumScript) -> Transformed:
+    """A tape for each sampled measurement that shares its shots with no other, and one for the rest."""
+    loners = [index for index, mp in enumerate(tape.measurements) if tape.shots and _stands_alone(mp)]
+    if not loners or len(tape.measurements) == 1:
         return (tape,), null_postprocessing
-    others = [index for index in range(len(tape.measurements)) if index not in shadows]
-    groups = [[index] for index in shadows] + ([others] if others else [])
+    others = [index for index in range(len(tape.measurements)) if index not in loners]
+    groups = [[index] for index in loners] + ([others] if others else [])
     tapes = [tape.copy(measurements=[tape.measurements[index] for index in group]) for group in groups]
     partitioned = tape.shots.has_partitioned_shots
 
@@ -134,7 +142,7 @@ def _separate_shadows(tape: QuantumScript) -> Transformed:
 @qml.transform  # type: ignore[untyped-decorator]
 def _separate_bases(tape: QuantumScript) -> Transformed:
     """Sampled measurements that the stack does not answer: a tape for each basis that they need."""
-    if _is_answered(tape):
+    if _is_answered(tape) or _stands_alone(tape.measurements[0]):
         return (tape,), null_postprocessing
     return split_non_commuting(tape)  # type: ignore[no-any-return]
 
@@ -158,6 +166,13 @@ def _measure_in_basis(tape: QuantumScript) -> Transformed:
         return tuple(map(read, results[0])) if tape.shots.has_partitioned_shots else read(results[0])
 
     return (rotated,), postprocessing
+
+
+def _stands_alone(mp: MeasurementProcess) -> bool:
+    """Classical shadows, and what is not linear in the terms of a sum: these cannot be measured one by one."""
+    if isinstance(mp, SHADOWS):
+        return True
+    return isinstance(mp.obs, (Sum, LinearCombination)) and not isinstance(mp, ExpectationMP)
 
 
 def _is_answered(tape: QuantumScript) -> bool:

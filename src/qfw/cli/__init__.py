@@ -1,0 +1,1 @@
+"""The command `qfw`: one file per sub-command, imported when it is used."""
