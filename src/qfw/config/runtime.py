@@ -29,6 +29,11 @@ def lock_path(folder: Path) -> Path:
     return folder / "lock"
 
 
+def daemon_lock_path(folder: Path) -> Path:
+    """Held by the daemon as long as it lives; says its pid."""
+    return folder / "qpmd.pid"
+
+
 def journal_dir(folder: Path) -> Path:
     """Segments of the journal."""
     return folder / "journal"

@@ -77,6 +77,7 @@ def _start(folder: Path, config: Path | None, deadline: float) -> None:
         os.close(reader)
     if said == b"ready":
         # It outlives this process or is reaped here; either way nobody waits for it.
+        _children[:] = [child for child in _children if child.poll() is None]
         _children.append(process)
         return
     if said:

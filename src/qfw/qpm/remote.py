@@ -20,6 +20,7 @@ from qfw.model.errors import (
     DaemonLost,
     DaemonUnreachable,
     ForeignOwner,
+    QFwError,
     ResultTimeout,
     VersionMismatch,
     WireError,
@@ -79,6 +80,10 @@ class Link:
             self._ready: list[bytes] = []
             self._socket.sendall(pack(Hello(WIRE_VERSION, __version__, os.getpid(), name, role)))
             self.welcome = self._greeted(deadline)
+        except QFwError:
+            # Some of them are OSErrors too, and mean what they say.
+            self._socket.close()
+            raise
         except (FileNotFoundError, ConnectionRefusedError) as error:
             self._socket.close()
             raise DaemonUnreachable(f"no daemon answers at {path} ({error.strerror})") from error
@@ -87,8 +92,6 @@ class Link:
             raise DaemonUnreachable(f"the daemon at {path} did not answer within {timeout_s:g} s") from error
         except OSError as error:
             self._socket.close()
-            if isinstance(error, (ForeignOwner, DaemonLost)):
-                raise
             raise DaemonUnreachable(f"cannot connect to {path}: {error}") from error
         except BaseException:
             self._socket.close()

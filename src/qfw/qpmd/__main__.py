@@ -29,11 +29,12 @@ def main() -> int:
         folder = runtime.prepare(arguments.folder)
         chosen = settings.load(arguments.config) if arguments.config else settings.Settings()
         daemon = Daemon(folder, chosen, arguments.private)
-    except (QFwError, OSError) as error:
+    except Exception as error:
         import msgspec
 
         report = msgspec.msgpack.encode(ErrorReport.of(error))
-        logging.getLogger(__name__).error("cannot start: %s", error)
+        unforeseen = not isinstance(error, QFwError | OSError)
+        logging.getLogger(__name__).error("cannot start: %s", error, exc_info=unforeseen)
         return 1
     finally:
         if arguments.ready_fd >= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -14,9 +15,9 @@ from pathlib import Path
 import msgspec
 
 from qfw import __version__
-from qfw.config.runtime import journal_dir, lock_path, socket_path
+from qfw.config.runtime import daemon_lock_path, journal_dir, lock_path, socket_path
 from qfw.config.settings import Settings
-from qfw.model.errors import ErrorReport, ForeignOwner, QFwError, VersionMismatch, WireError
+from qfw.model.errors import ErrorReport, ForeignOwner, QFwError, SetupError, VersionMismatch, WireError
 from qfw.model.events import DaemonStarted, DaemonStopped
 from qfw.qpm import registry
 from qfw.qpm.journal import JournalWriter
@@ -44,17 +45,26 @@ logger = logging.getLogger(__name__)
 HANDSHAKE_LIMIT_S = 5.0
 #: An acknowledgement waits this long for the result that it could travel with.
 ACK_DELAY_S = 0.001
+#: After a failure to accept.
+ACCEPT_RETRY_S = 0.1
 MAX_CLIENTS = 4096
+#: The daemon before, once its socket is closed, may take this long to end.
+PREDECESSOR_LIMIT_S = 20.0
 
 
 class Daemon:
     """One qpmd, serving one runtime folder on a Unix socket."""
 
     def __init__(self, folder: Path, settings: Settings, private: bool) -> None:
-        """Opens journal and socket. `private`: ends when its last session does."""
+        """Opens journal and socket. `private`: ends when its last session does.
+
+        Raises:
+            SetupError: another daemon serves this folder.
+        """
         self._folder = folder
         self._settings = settings
         self._private = private
+        self._lock = _hold(folder)
         self._reactor = EpollReactor()
         self._journal = JournalWriter(
             journal_dir(folder), settings.journal.segment_bytes, settings.journal.retain_bytes
@@ -66,7 +76,6 @@ class Daemon:
         self._core = Core(settings, self._journal, scheduler, platforms)
         self._receiver = Receiver()
         self._peers: dict[int, Peer] = {}
-        self._sessions_seen = False
         self._stopping = ""
         path = socket_path(folder)
         path.unlink(missing_ok=True)
@@ -88,7 +97,7 @@ class Daemon:
             while not self._stopping:
                 self._reactor.turn(0.0 if self._core.behind else MAX_SLEEP_S)
                 self._end_turn()
-                if self._private and self._sessions_seen and not self._core.peers:
+                if self._private and not self._core.peers:
                     self._leave_if_alone()
         finally:
             self._close()
@@ -106,7 +115,10 @@ class Daemon:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
+                # Out of descriptors, most likely: whoever waits would wake the loop at once again.
                 logger.error("accept failed: %s", error)
+                self._reactor.unwatch(self._listener.fileno())
+                self._reactor.call_at(self._reactor.now() + ACCEPT_RETRY_S, self._accept_again)
                 return
             sock.setblocking(False)
             pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -123,6 +135,9 @@ class Daemon:
                     self._drop(peer, "no handshake")
 
             self._reactor.call_at(self._reactor.now() + HANDSHAKE_LIMIT_S, let_go)
+
+    def _accept_again(self) -> None:
+        self._reactor.watch(self._listener.fileno(), self._accept)
 
     def _readable(self, peer: Peer) -> None:
         try:
@@ -168,7 +183,6 @@ class Daemon:
         session = 0
         if hello.role == SESSION:
             session = self._next_session()
-            self._sessions_seen = True
             self._core.open_session(peer, session)
         limit = self._settings.scheduling.max_tasks_per_session
         devices = self._core.devices()
@@ -200,6 +214,8 @@ class Daemon:
         elif peer.held and unread < self._settings.unread_bytes // 2:
             peer.held = False
             self._core.hold(peer.session, False)
+            # Nothing need arrive for its tasks to go on.
+            self._reactor.call_at(self._reactor.now(), lambda: None)
 
     def _refuse(self, peer: Peer, error: QFwError) -> None:
         logger.warning("client refused: pid=%d %s", peer.pid, error)
@@ -253,7 +269,7 @@ class Daemon:
         self._reactor.watch(self._wake.fileno(), woken)
 
     def _leave_if_alone(self) -> None:
-        """Ends a private daemon, unless somebody is about to join: whoever joins holds the lock."""
+        """Ends a private daemon, unless somebody is about to join: whoever joins or starts it holds the lock."""
         with lock_path(self._folder).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -281,6 +297,34 @@ class Daemon:
             self._journal.close()
         except OSError as error:
             logger.error("the journal cannot be closed: %s", error)
-        if socket_path(self._folder).exists() and not self._private:
-            socket_path(self._folder).unlink(missing_ok=True)
+        socket_path(self._folder).unlink(missing_ok=True)
         self._reactor.close()
+        os.close(self._lock)
+
+
+def _answers(folder: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(str(socket_path(folder))) in (0, errno.EAGAIN)
+
+
+def _hold(folder: Path) -> int:
+    """Takes the folder for this process, until the descriptor that is returned is closed."""
+    path = daemon_lock_path(folder)
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + PREDECESSOR_LIMIT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline or _answers(folder):
+                pid = os.read(lock, 32).decode(errors="replace").strip()
+                os.close(lock)
+                raise SetupError(
+                    f"another qpmd (pid {pid}) serves {folder}. Use it, end it, or choose another runtime folder"
+                ) from None
+            time.sleep(0.01)
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+    return lock
