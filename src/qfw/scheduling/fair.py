@@ -3,8 +3,12 @@
 Each session is a flow per device. A flow's next task carries a start tag: the larger of the
 device's virtual time and the finish tag of the flow's task before it. The smallest tag goes
 first, so a session that was idle goes ahead of one that has been served, whatever the
-latter has queued, and no session falls behind another by more than one task.
+latter has queued, and of two that always have tasks neither falls behind by more than one task.
 Goyal, Vin, Cheng: "Start-time fair queuing", IEEE/ACM ToN 5(5), 1997.
+
+A flow that has nothing here, neither waiting nor running, starts anew at the virtual time: who sends
+one task at a time waits for a free slot and no longer, however long the task before was or was thought
+to be. Such a session never has more than one slot.
 
 While one session alone is open, a slot is given short tasks ahead of time, so that it need not
 wait for the daemon between them. With several, a slot holds one task: what a newcomer
@@ -34,6 +38,9 @@ from qfw.model.events import (
 from qfw.model.task import task_session
 from qfw.scheduling.scheduler import Decision, Start
 
+#: Cancelled tasks that may stand in the queues of a flow, or as many as wait in it.
+MAX_DEAD = 64
+
 
 class _Task:
     """A task that waits or runs."""
@@ -53,7 +60,7 @@ class _Task:
 class _Flow:
     """The tasks of one session that wait for one device."""
 
-    __slots__ = ("device", "finish_tag", "plain", "queued", "session", "special", "waiting")
+    __slots__ = ("dead", "device", "finish_tag", "live", "plain", "queued", "session", "special", "waiting")
 
     def __init__(self, session: int, device: _Device) -> None:
         self.session = session
@@ -65,7 +72,10 @@ class _Flow:
         self.finish_tag = 0.0
         #: Whether the flow stands in its device's heap.
         self.queued = False
+        #: Tasks that wait; that wait or run; that were cancelled and still stand in a queue.
         self.waiting = 0
+        self.live = 0
+        self.dead = 0
 
     def push(self, task: _Task, front: bool = False) -> None:
         self.waiting += 1
@@ -80,8 +90,10 @@ class _Flow:
         """The next task; those that were cancelled meanwhile are dropped on the way."""
         while self.special and not self.special[0][2].waits:
             heapq.heappop(self.special)
+            self.dead -= 1
         while self.plain and not self.plain[0].waits:
             self.plain.popleft()
+            self.dead -= 1
         if self.special and (not self.plain or self.special[0][0] < 0):
             return self.special[0][2]
         if self.plain:
@@ -95,6 +107,16 @@ class _Flow:
             self.plain.popleft()
         else:
             heapq.heappop(self.special)
+
+    def bury(self) -> None:
+        """Notes that a task was cancelled where it stands; now and then the queues are rid of such."""
+        self.waiting -= 1
+        self.dead += 1
+        if self.dead > max(self.waiting, MAX_DEAD):
+            self.plain = deque(task for task in self.plain if task.waits)
+            self.special = [entry for entry in self.special if entry[2].waits]
+            heapq.heapify(self.special)
+            self.dead = 0
 
 
 class _Slot:
@@ -190,8 +212,6 @@ class FairScheduler:
             if task is None or flow.session in self._held:
                 heapq.heappop(heap)
                 flow.queued = False
-                if flow.session not in self._sessions:
-                    device.flows.pop(flow.session, None)
                 continue
             slot = slots[0]
             if slot.tasks and not self._may_prefetch(slot, task):
@@ -254,8 +274,8 @@ class FairScheduler:
         self._held.discard(event.session)
         for device in self._devices.values():
             flow = device.flows.get(event.session)
-            if flow is not None and not flow.waiting and not flow.queued:
-                del device.flows[event.session]
+            if flow is not None:
+                self._forget(flow)
 
     def _accepted(self, event: TaskAccepted) -> None:
         quantum = event.task
@@ -266,6 +286,9 @@ class FairScheduler:
             flow = device.flows[session] = _Flow(session, device)
         task = _Task(quantum.number, event.cost_s, quantum.options.priority, next(self._order), flow)
         self._tasks[task.number] = task
+        if not flow.live:
+            flow.finish_tag = 0.0
+        flow.live += 1
         flow.push(task)
         device.waiting += 1
         self._enqueue(flow)
@@ -274,13 +297,24 @@ class FairScheduler:
         task = self._tasks.pop(event.task, None)
         if task is None:
             return
+        flow = task.flow
+        flow.live -= 1
         if task.waits:
-            # Stays in its queue as a tombstone until it comes to the head.
             task.waits = False
-            task.flow.waiting -= 1
-            task.flow.device.waiting -= 1
+            flow.bury()
+            flow.device.waiting -= 1
+            if flow.queued and not flow.waiting:
+                flow.queued = False
+                flow.device.heap = [entry for entry in flow.device.heap if entry[2] is not flow]
+                heapq.heapify(flow.device.heap)
         else:
             self._release(task)
+        self._forget(flow)
+
+    def _forget(self, flow: _Flow) -> None:
+        """Drops the flow of a closed session that has nothing here any more."""
+        if not flow.live and flow.session not in self._sessions:
+            flow.device.flows.pop(flow.session, None)
 
     def _release(self, task: _Task) -> None:
         slot, device = task.slot, task.flow.device

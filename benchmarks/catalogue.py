@@ -1,0 +1,106 @@
+"""All benchmarks: their names, what runs them, and what they need."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import NamedTuple
+
+from benchmarks.measure import Effort, Outcome
+
+
+class Benchmark(NamedTuple):
+    """Figures that one process measures under a stack of its own."""
+
+    #: Names of its figures, the first one its own.
+    names: tuple[str, ...]
+    #: module:function, which takes an Effort.
+    where: str
+    #: Engines that its daemon serves.
+    engines: tuple[str, ...]
+    about: str
+    #: Seconds after which it is ended.
+    limit_s: float = 300.0
+
+    @property
+    def name(self) -> str:
+        """How it is asked for."""
+        return self.names[0]
+
+    def run(self, effort: Effort) -> list[Outcome]:
+        """Measures."""
+        module, function = self.where.split(":")
+        found: list[Outcome] = getattr(import_module(f"benchmarks.{module}"), function)(effort)
+        return found
+
+
+def _noop(peer: str, about: str) -> Benchmark:
+    names = (f"noop_vs_{peer}", f"noop_rate_vs_{peer}", f"noop_rate_together_vs_{peer}")
+    return Benchmark(names, f"noop:over_{peer}", ("noop",), about)
+
+
+BENCHMARKS = (
+    Benchmark(
+        ("task_overhead_us",),
+        "overhead:task_overhead",
+        ("qulacs",),
+        "one three-qubit task: what the stack adds to the engine and a bare echo of the bytes (at most 100 µs)",
+    ),
+    Benchmark(
+        ("qnode_analytic",),
+        "qnode:analytic",
+        ("qulacs",),
+        "a QNode on qfw over lightning.qubit, exact (at most 1.15)",
+    ),
+    Benchmark(
+        ("qnode_1000_shots",),
+        "qnode:shots",
+        ("qulacs",),
+        "a QNode on qfw over lightning.qubit, 1000 shots (at most 1.15)",
+    ),
+    Benchmark(
+        ("vqls_epoch_analytic",),
+        "vqls:analytic",
+        ("qulacs",),
+        "an epoch of the VQLS example on qfw over lightning.qubit, exact (at most 1.10)",
+    ),
+    Benchmark(
+        ("vqls_epoch_1000_shots",),
+        "vqls:shots",
+        ("qulacs",),
+        "an epoch of the VQLS example on qfw over lightning.qubit, 1000 shots (at most 1.0)",
+    ),
+    Benchmark(
+        ("sweep_480_qulacs", "sweep_480_bare_qulacs", "sweep_480_engine_batch", "sweep_2x240_bare_qulacs"),
+        "sweep:qulacs",
+        ("qulacs",),
+        "480 parameter sets in one submission over the loop in process, qulacs (at most 0.7)",
+    ),
+    Benchmark(
+        ("sweep_480_reference",),
+        "sweep:reference",
+        ("reference",),
+        "480 parameter sets in one submission over the loop in process, reference (at most 0.15)",
+    ),
+    _noop("processpool", "a task that does nothing over ProcessPoolExecutor.submit (at most 1/2)"),
+    _noop("ray", "a task that does nothing over Ray (at most 1/20)"),
+    _noop("parsl", "a task that does nothing over Parsl's HighThroughputExecutor (at most 1/20)"),
+    _noop("dask", "a task that does nothing over Dask distributed (at most 1/20)"),
+    Benchmark(
+        ("tasks_in_flight", "tasks_in_flight_rate"),
+        "flight:tasks_in_flight",
+        ("noop",),
+        "100 000 tasks in flight: the rate over that of 10 000 (at least 0.7; over 20 000/s), and the memory",
+    ),
+)
+
+
+def chosen(names: list[str]) -> list[Benchmark]:
+    """The benchmarks that have a figure of one of these names; all where none is given.
+
+    Raises:
+        KeyError: there is no such figure.
+    """
+    known = {name for benchmark in BENCHMARKS for name in benchmark.names}
+    if unknown := sorted(set(names) - known):
+        raise KeyError(f"no benchmark is called {', '.join(unknown)}; see --list")
+    return [b for b in BENCHMARKS if not names or set(names) & set(b.names)]

@@ -1,0 +1,432 @@
+"""FairScheduler as a pure function of events."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from qfw.model.events import (
+    SessionClosed,
+    SessionOpened,
+    TaskAccepted,
+    TaskCancelled,
+    TaskDone,
+    TaskRequeued,
+    WorkerLost,
+    WorkerReady,
+)
+from qfw.model.task import QuantumTask, TaskOptions, task_number, task_session
+from qfw.scheduling.fair import FairScheduler
+
+PREFETCH_S = 0.001
+PREFETCH_TASKS = 4
+
+
+class Site:
+    """A scheduler and a plain model of what it was told; every decision is held against the model."""
+
+    def __init__(self) -> None:
+        self.scheduler = FairScheduler(PREFETCH_S, PREFETCH_TASKS)
+        self.sequence: dict[int, int] = {}
+        self.sessions: set[int] = set()
+        self.held: set[int] = set()
+        self.cost: dict[int, float] = {}
+        self.device: dict[int, str] = {}
+        self.priority: dict[int, int] = {}
+        #: Waiting tasks of each (device, session), in the order in which they shall start.
+        self.queues: dict[tuple[str, int], deque[int]] = {}
+        #: What each slot holds, by device.
+        self.slots: dict[str, dict[str, list[int]]] = {}
+        #: Every start, in order.
+        self.starts: list[int] = []
+
+    def open(self, session: int) -> None:
+        self.sessions.add(session)
+        self.scheduler.observe(SessionOpened(0, session, 0, 0, ""))
+
+    def close(self, session: int) -> None:
+        self.sessions.discard(session)
+        self.held.discard(session)
+        self.scheduler.observe(SessionClosed(0, session, ""))
+
+    def ready(self, device: str, slot: str) -> None:
+        self.slots.setdefault(device, {})[slot] = []
+        self.scheduler.observe(WorkerReady(0, device, slot, 1))
+
+    def accept(self, session: int, cost_s: float = 1.0, priority: int = 0, device: str = "d") -> int:
+        self.sequence[session] = self.sequence.get(session, 0) + 1
+        number = task_number(session, self.sequence[session])
+        options = TaskOptions(priority=priority)
+        task = QuantumTask(number, device, b"", b"", 1, b"", 0, 0, options)
+        self.cost[number], self.device[number], self.priority[number] = cost_s, device, priority
+        queue = self.queues.setdefault((device, session), deque())
+        behind = sum(1 for other in queue if self.priority[other] >= priority)
+        queue.insert(behind, number)
+        self.scheduler.observe(TaskAccepted(0, task, cost_s))
+        return number
+
+    def decide(self) -> list[int]:
+        """Takes the decisions, each checked; the tasks that start."""
+        found = []
+        for start in self.scheduler.decide(0):
+            device, session = self.device[start.task], task_session(start.task)
+            assert start.device == device
+            queue = self.queues[device, session]
+            assert session not in self.held, "a held session's task was started"
+            assert queue.popleft() == start.task, "not the first of its session"
+            held = self.slots[device][start.slot]
+            if held:
+                assert len(self.sessions) <= 1, "given ahead although others are here"
+                assert len(held) < PREFETCH_TASKS
+                total = sum(self.cost[task] for task in [*held, start.task])
+                assert total <= PREFETCH_S * (1 + 1e-9), "given ahead more than allowed"
+                idle = [slot for slot, tasks in self.slots[device].items() if not tasks]
+                assert not idle, "given ahead to a busy slot while another is idle"
+            held.append(start.task)
+            found.append(start.task)
+        self.starts += found
+        return found
+
+    def running(self) -> list[int]:
+        return [task for slots in self.slots.values() for held in slots.values() for task in held]
+
+    def waiting(self) -> list[int]:
+        return [task for queue in self.queues.values() for task in queue]
+
+    def end(self, task: int) -> None:
+        for held in self.slots[self.device[task]].values():
+            if task in held:
+                held.remove(task)
+        self.scheduler.observe(TaskDone(0, task, 1, 1, 0, 0, 0, True, 0, None))
+
+    def cancel(self, task: int) -> None:
+        queue = self.queues[self.device[task], task_session(task)]
+        if task in queue:
+            queue.remove(task)
+            self.scheduler.observe(TaskCancelled(0, task, ""))
+        else:
+            for held in self.slots[self.device[task]].values():
+                if task in held:
+                    held.remove(task)
+            self.scheduler.observe(TaskCancelled(0, task, ""))
+
+    def requeue(self, task: int) -> None:
+        device, session = self.device[task], task_session(task)
+        for held in self.slots[device].values():
+            if task in held:
+                held.remove(task)
+        queue = self.queues[device, session]
+        # To the head of those of its priority.
+        ahead = sum(1 for other in queue if self.priority[other] > self.priority[task])
+        queue.insert(ahead, task)
+        self.scheduler.observe(TaskRequeued(0, task, 1, "", True))
+
+    def lose(self, device: str, slot: str) -> None:
+        """As the daemon tells it: its tasks are requeued, the youngest first, then the slot is gone."""
+        for task in sorted(self.slots[device][slot], reverse=True):
+            if task_session(task) in self.sessions:
+                self.requeue(task)
+            else:
+                self.cancel(task)
+        del self.slots[device][slot]
+        self.scheduler.observe(WorkerLost(0, device, slot, 1, ""))
+
+    def hold(self, session: int, held: bool) -> None:
+        (self.held.add if held else self.held.discard)(session)
+        self.scheduler.hold(session, held)
+
+    def check_no_idle_slot(self) -> None:
+        for device, slots in self.slots.items():
+            if any(not held for held in slots.values()):
+                stuck = [
+                    task
+                    for (on, session), queue in self.queues.items()
+                    if on == device and session not in self.held
+                    for task in queue
+                ]
+                assert not stuck, "a slot is idle while tasks wait"
+
+    def check_nothing_left(self) -> None:
+        """After the last task and session: no trace but the slots."""
+        scheduler = self.scheduler
+        assert not scheduler._tasks and not scheduler._sessions and not scheduler._held
+        for device in scheduler._devices.values():
+            assert not device.flows and not device.heap and device.waiting == 0
+            assert len(device.open) == len(set(device.open)) == len(device.slots)
+            for slot in device.slots.values():
+                assert not slot.tasks and slot.load_s == 0.0
+
+
+class RandomSite(RuleBasedStateMachine):
+    """Random operations in random order; the model is asked after each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.site = Site()
+        self.numbers = count(1)
+        self.slots = count(1)
+
+    @rule()
+    def open(self) -> None:
+        if len(self.site.sessions) < 4:
+            self.site.open(next(self.numbers))
+
+    @precondition(lambda self: self.site.sessions)
+    @rule(
+        data=st.data(),
+        costs=st.lists(st.sampled_from([0.0, 1e-6, 3e-4, 6e-4, 2e-3, 1.0]), min_size=1, max_size=6),
+        priority=st.sampled_from([0, 0, 0, 5, -5]),
+        device=st.sampled_from(["d", "d", "e"]),
+    )
+    def accept(self, data: st.DataObject, costs: list[float], priority: int, device: str) -> None:
+        session = data.draw(st.sampled_from(sorted(self.site.sessions)))
+        for cost_s in costs:
+            self.site.accept(session, cost_s, priority, device)
+
+    @rule(device=st.sampled_from(["d", "d", "e"]))
+    def ready(self, device: str) -> None:
+        if len(self.site.slots.get(device, ())) < 3:
+            self.site.ready(device, f"{device}/{next(self.slots)}")
+
+    @precondition(lambda self: self.site.running())
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        self.site.end(data.draw(st.sampled_from(self.site.running())))
+
+    @precondition(lambda self: self.site.running() or self.site.waiting())
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        self.site.cancel(data.draw(st.sampled_from(self.site.waiting() + self.site.running())))
+
+    @precondition(lambda self: any(self.site.slots.values()))
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        device = data.draw(st.sampled_from(sorted(name for name, slots in self.site.slots.items() if slots)))
+        self.site.lose(device, data.draw(st.sampled_from(sorted(self.site.slots[device]))))
+
+    @precondition(lambda self: self.site.sessions)
+    @rule(data=st.data(), held=st.booleans())
+    def hold(self, data: st.DataObject, held: bool) -> None:
+        self.site.hold(data.draw(st.sampled_from(sorted(self.site.sessions))), held)
+
+    @precondition(lambda self: self.site.sessions)
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        self.close_one(data.draw(st.sampled_from(sorted(self.site.sessions))))
+
+    def close_one(self, session: int) -> None:
+        """As the daemon does: what waits is cancelled, what runs ends in its own time."""
+        for task in self.site.waiting():
+            if task_session(task) == session:
+                self.site.cancel(task)
+        self.site.close(session)
+
+    @rule()
+    def decide(self) -> None:
+        self.site.decide()
+        self.site.check_no_idle_slot()
+
+    @invariant()
+    def counts_agree(self) -> None:
+        by_device = Counter(self.site.device[task] for task in self.site.waiting())
+        for device in ("d", "e"):
+            assert self.site.scheduler.waiting(device) == by_device[device]
+
+    def teardown(self) -> None:
+        site = self.site
+        for session in sorted(site.sessions):
+            self.close_one(session)
+        site.decide()
+        for task in site.running():
+            site.end(task)
+        site.decide()
+        site.check_nothing_left()
+
+
+RandomSite.TestCase.settings = settings(
+    max_examples=120, stateful_step_count=40, deadline=None, derandomize=True
+)
+TestRandomSite = RandomSite.TestCase
+
+
+def one_beside_many(site: Site, workers: int, costs: list[float], single: list[float]) -> list[int]:
+    """How many of session 1 start between the acceptance and the start of each task of session 2.
+
+    Session 1 has all of `costs` queued; session 2 sends `single` one at a time. Workers take as long as
+    their tasks cost.
+    """
+    site.open(1)
+    site.open(2)
+    for number in range(workers):
+        site.ready("d", f"w{number}")
+    for cost_s in costs:
+        site.accept(1, cost_s)
+    now_s, ends = 0.0, []
+    to_send = deque(single)
+    accepted_at: dict[int, int] = {}
+    passed = []
+    while True:
+        if to_send and not any(task_session(task) == 2 for task in site.running() + site.waiting()):
+            accepted_at[site.accept(2, to_send.popleft())] = len(site.starts)
+        for task in site.decide():
+            ends.append((now_s + site.cost[task], task))
+            if task_session(task) == 2:
+                passed.append(site.starts.index(task) - accepted_at[task])
+        if not ends:
+            return passed
+        ends.sort()
+        now_s, task = ends.pop(0)
+        site.end(task)
+
+
+def test_one_at_a_time_beside_ten_thousand() -> None:
+    passed = one_beside_many(Site(), 2, [1.0] * 10_000, [1.0] * 200)
+    assert len(passed) == 200
+    assert max(passed) <= 4
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    workers=st.integers(1, 5),
+    costs=st.lists(st.floats(0.0, 100.0), min_size=60, max_size=120),
+    single=st.lists(st.floats(0.0, 100.0), min_size=1, max_size=12),
+)
+def test_who_sends_one_at_a_time_waits_for_few_starts(
+    workers: int, costs: list[float], single: list[float]
+) -> None:
+    assert max(one_beside_many(Site(), workers, costs, single)) <= 2 * workers
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    workers=st.integers(1, 4),
+    light=st.lists(st.floats(0.1, 2.0), min_size=5, max_size=30),
+    heavy=st.lists(st.floats(2.0, 10.0), min_size=5, max_size=30),
+)
+def test_two_who_always_have_tasks_are_served_alike(
+    workers: int, light: list[float], heavy: list[float]
+) -> None:
+    """By cost: the two never differ by more than a task of each (the bound of start-time fair queueing)."""
+    site = Site()
+    for session in (1, 2):
+        site.open(session)
+    for number in range(workers):
+        site.ready("d", f"w{number}")
+    for session, costs in ((1, light), (2, heavy)):
+        for cost_s in costs * 5:
+            site.accept(session, cost_s)
+    served = {1: 0.0, 2: 0.0}
+    bound = max(light) + max(heavy)
+    while all(site.queues["d", session] for session in (1, 2)):
+        for task in site.decide():
+            served[task_session(task)] += site.cost[task]
+            if not all(site.queues["d", session] for session in (1, 2)):
+                return
+            assert abs(served[1] - served[2]) <= bound + 1e-6
+        site.end(site.running()[0])
+
+
+def test_idle_session_keeps_no_claim_on_the_past() -> None:
+    """One that comes late does not get all the time that it did not use before."""
+    site = Site()
+    site.open(1)
+    site.open(2)
+    site.ready("d", "w")
+    for _ in range(200):
+        site.accept(1)
+    for _ in range(100):
+        site.decide()
+        site.end(site.running()[0])
+    for _ in range(100):
+        site.accept(2)
+    late = []
+    for _ in range(40):
+        late += site.decide()
+        site.end(site.running()[0])
+    assert 19 <= sum(task_session(task) == 2 for task in late) <= 21
+
+
+def test_lone_session_is_given_short_tasks_ahead_and_long_ones_not() -> None:
+    site = Site()
+    site.open(1)
+    site.ready("d", "w")
+    for _ in range(10):
+        site.accept(1, 1e-4)
+    assert len(site.decide()) == PREFETCH_TASKS
+    for task in site.running():
+        site.end(task)
+    site = Site()
+    site.open(1)
+    site.ready("d", "w")
+    for _ in range(10):
+        site.accept(1, 1.0)
+    assert len(site.decide()) == 1
+
+
+def test_second_session_ends_the_giving_ahead() -> None:
+    site = Site()
+    site.open(1)
+    site.ready("d", "w")
+    for _ in range(10):
+        site.accept(1, 1e-4)
+    first = site.decide()
+    assert len(first) == PREFETCH_TASKS
+    site.open(2)
+    mine = site.accept(2, 1e-4)
+    for task in first[:-1]:
+        site.end(task)
+        assert site.decide() == []
+    site.end(first[-1])
+    assert site.decide() == [mine]
+
+
+@pytest.mark.parametrize("priority", [0, 7])
+def test_cancelled_tasks_leave_nothing_while_a_long_one_runs(priority: int) -> None:
+    """A session that queues and cancels all day, behind a task that runs all day."""
+    site = Site()
+    site.open(1)
+    site.ready("d", "w")
+    site.accept(1, 1e6)
+    site.decide()
+    keeper = site.accept(1, 1.0)
+    for _ in range(50):
+        for task in [site.accept(1, 1.0, priority) for _ in range(100)]:
+            site.cancel(task)
+        site.decide()
+    flow = site.scheduler._devices["d"].flows[1]
+    assert len(flow.plain) + len(flow.special) < 300
+    assert len(site.scheduler._tasks) == 2
+    site.end(site.running()[0])
+    assert site.decide() == [keeper]
+
+
+def test_sessions_that_never_had_a_slot_leave_nothing() -> None:
+    """A device whose workers do not start: its sessions come, queue and go."""
+    site = Site()
+    for session in range(1, 50):
+        site.open(session)
+        for task in [site.accept(session) for _ in range(20)]:
+            site.cancel(task)
+        site.close(session)
+        site.decide()
+    site.check_nothing_left()
+
+
+def test_cost_that_is_no_cost_does_not_stop_the_others() -> None:
+    site = Site()
+    site.open(1)
+    site.open(2)
+    site.ready("d", "w")
+    first = [site.accept(1, 0.0) for _ in range(50)]
+    second = [site.accept(2, 0.0) for _ in range(50)]
+    order = []
+    for _ in range(100):
+        order += site.decide()
+        site.end(site.running()[0])
+    assert set(order) == {*first, *second}
+    assert max(order.index(second[n]) - 2 * n for n in range(50)) <= 2
