@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -199,6 +203,31 @@ def test_signals_reach_the_application(number, folder, tmp_path):
         output = process.stdout.read()
     assert output.startswith(f"got {int(number)}\n")
     assert process.returncode == 40
+
+
+def test_ctrl_c_of_a_terminal_arrives_once(folder, tmp_path):
+    """The terminal sends it to the whole foreground group; passing it on would be a second one."""
+    script = tmp_path / "counts.py"
+    script.write_text(
+        "import signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {2})\n"
+        "print('ready', flush=True)\n"
+        "signal.sigwait({2})\n"
+        "print('again' if signal.sigtimedwait({2}, 0.5) else 'once', flush=True)\n"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "qfw.cli.main", "run", str(script)])
+    with io.FileIO(terminal, "r+b") as screen:
+        assert screen.readline() == b"ready\r\n"
+        screen.write(b"\x03")
+        shown = b""
+        # A terminal whose processes are gone is at its end with an error.
+        with suppress(OSError):
+            while part := screen.read(1000):
+                shown += part
+    assert b"once" in shown
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_a_daemon_that_was_killed_leaves_its_folder(qfw, tmp_path):
