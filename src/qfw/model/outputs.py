@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from qfw.model.decoding import decoder
 from qfw.model.errors import OptionError, ProgramError, TooLarge
 from qfw.model.observable import PauliSum
 from qfw.model.program import Program
@@ -125,8 +126,8 @@ Answer = Union[  # noqa: UP007 - for msgspec
     CountsAnswer, MemoryAnswer, ExpectationAnswer, ProbabilitiesAnswer, StatevectorAnswer
 ]
 
-_OUTPUTS_DECODER = msgspec.msgpack.Decoder(tuple[Output, ...])
-_ANSWERS_DECODER = msgspec.msgpack.Decoder(tuple[Answer, ...])
+_decode_outputs = decoder(tuple[Output, ...])
+_decode_answers = decoder(tuple[Answer, ...])
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -138,7 +139,8 @@ def encode_outputs(outputs: tuple[Output, ...]) -> bytes:
 def decode_outputs(encoded: bytes) -> tuple[Output, ...]:
     """What is asked, of its bytes. Raises ProgramError where they are none."""
     try:
-        return _OUTPUTS_DECODER.decode(encoded)
+        outputs: tuple[Output, ...] = _decode_outputs(encoded)
+        return outputs
     except msgspec.DecodeError as error:
         raise ProgramError(f"not a list of outputs: {error}") from error
 
@@ -151,7 +153,8 @@ def encode_answers(answers: tuple[Answer, ...]) -> bytes:
 def decode_answers(encoded: bytes | memoryview) -> tuple[Answer, ...]:
     """The answers of their bytes. Raises ProgramError where they are none."""
     try:
-        return _ANSWERS_DECODER.decode(encoded)
+        answers: tuple[Answer, ...] = _decode_answers(encoded)
+        return answers
     except msgspec.DecodeError as error:
         raise ProgramError(f"not a list of answers: {error}") from error
 

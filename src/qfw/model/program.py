@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from qfw.model.decoding import decoder
 from qfw.model.errors import ParameterError, ProgramError
 from qfw.model.gates import GATES
 
@@ -205,8 +206,8 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
             ProgramError: the bytes are no program, or not a well-formed one.
         """
         try:
-            program = _DECODER.decode(encoded)
-        except (msgspec.DecodeError, RecursionError) as error:
+            program: Program = _decode(encoded)
+        except msgspec.DecodeError as error:
             raise ProgramError(f"not a program: {error}") from error
         program.check()
         return program
@@ -332,4 +333,4 @@ def _check_finite(value: float, position: int) -> None:
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Program)
+_decode = decoder(Program)

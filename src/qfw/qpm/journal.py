@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
+from qfw.model.decoding import decoder
 from qfw.model.errors import JournalDamaged
-from qfw.model.events import Event
+from qfw.model.events import DaemonStarted, Event
 
 MAGIC = b"QFWJ\x00\x01\r\n"
 RECORD_VERSION = 1
@@ -25,7 +26,7 @@ MAX_RECORD_BYTES = 2**28
 
 _HEADER = struct.Struct(">IIB")
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Event).decode
+_decode = decoder(Event)
 
 
 def record(event: Event) -> bytes:
@@ -37,15 +38,15 @@ def record(event: Event) -> bytes:
 def segments(path: Path) -> list[Path]:
     """Segments of a journal, oldest first: of a folder all, of a file this one."""
     if path.is_dir():
-        return sorted(path.glob(f"*{SUFFIX}"))
+        return sorted(found for found in path.glob(f"*{SUFFIX}") if found.stem.isdecimal())
     return [path]
 
 
 def read(path: Path, salvage: bool = False) -> Iterator[Event]:
     """The events of a journal (a folder, or one segment), oldest first.
 
-    A record that is cut short at the very end is what a crash leaves: it was never acted on and is
-    passed over.
+    A record that is cut short at the very end, or where a later daemon begins, is what a crash leaves: it
+    was never acted on and is passed over.
 
     Args:
         path: folder or segment.
@@ -59,12 +60,20 @@ def read(path: Path, salvage: bool = False) -> Iterator[Event]:
         raise JournalDamaged(
             f"{path}: there is no journal; name a runtime folder's journal/ or one of its segments"
         )
-    for segment in found:
+    for segment, following in zip(found, [*found[1:], None], strict=True):
         try:
-            yield from _read_segment(segment, last=segment is found[-1])
+            yield from _read_segment(segment, last=following is None or _begins_a_life(following))
         except JournalDamaged:
             if not salvage:
                 raise
+
+
+def _begins_a_life(path: Path) -> bool:
+    """Whether a daemon started with this segment, or died before it had said so."""
+    try:
+        return isinstance(next(_read_segment(path, last=True), None), DaemonStarted | None)
+    except JournalDamaged:
+        return False
 
 
 def _read_segment(path: Path, last: bool) -> Iterator[Event]:
@@ -158,15 +167,20 @@ class JournalWriter:
             del self._live[segment]
 
     def flush(self) -> None:
-        """Writes what was appended. Raises OSError: the disk is full or gone."""
+        """Writes what was appended. Raises OSError: the disk is full or gone, and nothing of it is kept."""
         if not self._pending:
             return
         data = b"".join(self._pending)
         self._pending.clear()
         with memoryview(data) as view:
             done = 0
-            while done < len(data):
-                done += os.write(self._fd, view[done:])
+            try:
+                while done < len(data):
+                    done += os.write(self._fd, view[done:])
+            except OSError:
+                # Half a record is passed over at the end only; others may follow.
+                os.ftruncate(self._fd, self._size)
+                raise
         self._size += len(data)
         if self._size > self._segment_bytes:
             self._roll()

@@ -15,8 +15,14 @@ LAUNCHERS = "qfw.launchers"
 
 
 @cache
-def _entries(group: str) -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=group)}
+def _entries(group: str) -> dict[str, list[EntryPoint]]:
+    """Entry points by name; of more than one object where several plugins claim it."""
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=group):
+        claims = found.setdefault(entry.name, [])
+        if all(entry.value != other.value for other in claims):
+            claims.append(entry)
+    return found
 
 
 def names(group: str) -> list[str]:
@@ -30,12 +36,16 @@ def load(group: str, name: str) -> Any:
 
     Raises:
         UnknownDevice: no plugin of that name is installed; names the nearest.
-        SetupError: it is installed and cannot be imported.
+        SetupError: it is installed and cannot be imported, or several are installed.
     """
-    entry = _entries(group).get(name)
+    entries = _entries(group).get(name)
     kind = group.removeprefix("qfw.").removesuffix("s")
-    if entry is None:
+    if entries is None:
         raise UnknownDevice(unknown(kind, name, names(group)))
+    if len(entries) > 1:
+        claims = ", ".join(sorted(entry.value for entry in entries))
+        raise SetupError(f"several installed plugins are {kind} {name!r}: {claims}. Uninstall all but one")
+    entry = entries[0]
     try:
         return entry.load()
     except Exception as error:

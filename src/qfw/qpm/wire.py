@@ -13,6 +13,7 @@ from typing import Union
 
 import msgspec
 
+from qfw.model.decoding import decoder
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import ErrorReport, WireError
 from qfw.model.task import QuantumTask
@@ -151,17 +152,19 @@ Response = Union[Accepted, NeedPrograms, Done, Failed, Reply]  # noqa: UP007 - f
 Greeting = Union[Welcome, Refused]  # noqa: UP007 - for msgspec
 
 encode = msgspec.msgpack.Encoder().encode
-decode_hello = msgspec.msgpack.Decoder(Hello).decode
-decode_greeting = msgspec.msgpack.Decoder(Greeting).decode
-decode_request = msgspec.msgpack.Decoder(Request).decode
-_decode_response = msgspec.msgpack.Decoder(Response).decode
+decode_hello = decoder(Hello)
+decode_greeting = decoder(Greeting)
+decode_request = decoder(Request)
+_decode_response = decoder(Response)
+_decode_refused = decoder(Refused)
 
 
 def decode_response(body: bytes) -> Response | Refused:
     """A message of the daemon after the handshake. Raises msgspec.DecodeError."""
     # The one map after the handshake is a Refused, in front of the end of the connection.
     if body[:1] and 0x80 <= body[0] <= 0x8F:
-        return msgspec.msgpack.decode(body, type=Refused)
+        refused: Refused = _decode_refused(body)
+        return refused
     answer: Response = _decode_response(body)
     return answer
 

@@ -87,6 +87,7 @@ class Core:
         self.programs = ProgramStore(settings.program_bytes)
         self.state = DaemonState()
         self.peers: dict[int, Peer] = {}
+        self._segment = journal.segment
         #: Journal segment of each live task.
         self._segments: dict[int, int] = {}
         self._cancelling: set[int] = set()
@@ -182,15 +183,16 @@ class Core:
         except QFwError as error:
             peer.fail(task.number, ErrorReport.of(error))
             return
-        if task.device not in self._warmed:
-            self._warmed.add(task.device)
-            self._listing.offline.pop(task.device, None)
-            self._platforms[task.device].warm(task.device)
         peer.tasks.add(task.number)
         peer.acks[task.number] = None
         self.programs.use(task.program)
         self._segments[task.number] = self._journal.task_opened()
         self.emit(TaskAccepted(self._clock_ns(), task, estimate.cost_s))
+        if task.device not in self._warmed:
+            self._warmed.add(task.device)
+            self._listing.offline.pop(task.device, None)
+            # Behind the acceptance: a device that cannot start fails what waits for it, perhaps at once.
+            self._platforms[task.device].warm(task.device)
 
     def _cancel(self, number: int, reason: str) -> None:
         entry = self.state.tasks.get(number)
@@ -214,12 +216,13 @@ class Core:
 
     def slot_ready(self, device: str, slot: str, pid: int) -> None:
         """See Sink."""
+        self._listing.offline.pop(device, None)
         self.emit(WorkerReady(self._clock_ns(), device, slot, pid))
 
     def slot_lost(self, device: str, slot: str, pid: int, reason: str, running: int | None) -> None:
         """See Sink."""
         # The youngest first: each goes to the head of its queue.
-        for number in sorted(self.state.running.get(slot, ()), reverse=True):
+        for number in sorted(self.state.running.get((device, slot), ()), reverse=True):
             entry = self.state.tasks[number]
             if number in self._cancelling:
                 self._end_cancelled(entry, "cancelled while it ran")
@@ -242,7 +245,11 @@ class Core:
         logger.error("device offline: device=%s reason=%s", device, reason)
         self._warmed.discard(device)
         self._listing.offline[device] = reason
-        report = ErrorReport.of(NoCapacity(f"device {device} went offline: {reason}"))
+        error = NoCapacity(
+            f"device {device} went offline: {reason}. The next task for it tries it again; qpmd.log in the runtime "
+            f"folder says more"
+        )
+        report = ErrorReport.of(error)
         for number, entry in list(self.state.tasks.items()):
             if entry.quantum.device == device and entry.state is TaskState.QUEUED:
                 self.emit(TaskFailed(self._clock_ns(), number, report))
@@ -331,10 +338,25 @@ class Core:
         for device, slot, run in self._decide():
             starts.setdefault((device, slot), []).append(run)
         self._journal.flush()
+        if self._journal.segment != self._segment:
+            self._restate()
         for (device, slot), runs in starts.items():
             self._platforms[device].start(device, slot, runs)
         touched, self._touched = self._touched, {}
         return touched
+
+    def _restate(self) -> None:
+        """Says in a new segment who is here, since the segments before it may go."""
+        self._segment = self._journal.segment
+        now_ns = self._clock_ns()
+        for session in self.state.sessions.values():
+            self._journal.append(
+                SessionOpened(now_ns, session.number, session.uid, session.pid, session.name)
+            )
+        for device, workers in self.state.workers.items():
+            for worker, pid in workers.items():
+                self._journal.append(WorkerReady(now_ns, device, worker, pid))
+        self._journal.flush()
 
     def _decide(self) -> list[tuple[str, str, Run]]:
         decided = []

@@ -24,6 +24,8 @@ from qfw.model.events import (
 )
 from qfw.model.task import TRANSITIONS, QuantumTask, TaskState
 
+_OF_A_TASK = (TaskStarted, TaskRequeued, TaskDone, TaskFailed, TaskCancelled)
+
 
 class TaskEntry:
     """A live task."""
@@ -88,8 +90,8 @@ class DaemonState:
         self.sessions: dict[int, SessionEntry] = {}
         #: Pids of workers: device → worker → pid.
         self.workers: dict[str, dict[str, int]] = {}
-        #: Running tasks by worker.
-        self.running: dict[str, set[int]] = {}
+        #: Running tasks by device and worker.
+        self.running: dict[tuple[str, str], set[int]] = {}
         #: Tasks that ended, by final state; executions that were repeated.
         self.counters: Counter[str] = Counter()
         self.last_session = 0
@@ -128,9 +130,10 @@ class DaemonState:
         An event of a task whose acceptance is gone says of a task that was answered, and is passed
         over; where a step between two that are there is gone, it is taken.
         """
-        if isinstance(event, (TaskStarted, TaskRequeued, TaskDone, TaskFailed, TaskCancelled)):
+        if isinstance(event, _OF_A_TASK):
             entry = self.tasks.get(event.task)
             if entry is None:
+                self.counters["of tasks before the journal's begin"] += 1
                 return
             running = entry.state is TaskState.RUNNING
             if isinstance(event, TaskStarted) and running:
@@ -160,15 +163,14 @@ class DaemonState:
 
     def _end(self, task: int, to: TaskState) -> None:
         entry = self._move(task, to)
-        if entry.worker:
-            self._not_running(task, entry.worker)
+        self._not_running(entry)
         del self.tasks[task]
         self.counters[to] += 1
 
-    def _not_running(self, task: int, worker: str) -> None:
-        tasks = self.running.get(worker)
+    def _not_running(self, entry: TaskEntry) -> None:
+        tasks = self.running.get((entry.quantum.device, entry.worker))
         if tasks is not None:
-            tasks.discard(task)
+            tasks.discard(entry.quantum.number)
 
     def _daemon_started(self, event: DaemonStarted) -> None:
         # What an earlier daemon held died with it; its tasks stay listed until recovery exists.
@@ -195,11 +197,11 @@ class DaemonState:
         entry.started_ns = event.at_ns
         entry.worker = event.worker
         entry.worker_pid = event.worker_pid
-        self.running.setdefault(event.worker, set()).add(event.task)
+        self.running.setdefault((entry.quantum.device, event.worker), set()).add(event.task)
 
     def _requeued(self, event: TaskRequeued) -> None:
         entry = self._move(event.task, TaskState.QUEUED)
-        self._not_running(event.task, entry.worker)
+        self._not_running(entry)
         entry.attempts += event.interrupted
         entry.worker = ""
         entry.worker_pid = 0
@@ -219,4 +221,4 @@ class DaemonState:
 
     def _worker_lost(self, event: WorkerLost) -> None:
         self.workers.get(event.device, {}).pop(event.worker, None)
-        self.running.pop(event.worker, None)
+        self.running.pop((event.device, event.worker), None)

@@ -6,6 +6,7 @@ from typing import Union
 
 import msgspec
 
+from qfw.model.decoding import decoder
 from qfw.model.errors import ErrorReport
 from qfw.qpm.platform import Run, RunDone, RunFailed
 
@@ -56,5 +57,5 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag=6):
 ToWorker = Union[Load, Work]  # noqa: UP007 - for msgspec
 FromWorker = Union[Ready, NotReady, NeedProgram, Ended]  # noqa: UP007 - for msgspec
 
-decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
-decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+decode_to_worker = decoder(ToWorker)
+decode_from_worker = decoder(FromWorker)

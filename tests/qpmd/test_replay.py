@@ -1,0 +1,160 @@
+"""The journal says everything: replayed after any history, it gives the state that the daemon has."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from qfw.model.errors import ErrorReport
+from qfw.model.events import TaskAccepted, TaskCancelled, TaskDone, TaskFailed
+from qfw.model.task import TaskOptions, TaskState
+from qfw.qpm.journal import read
+from qfw.qpm.platform import RunDone
+from qfw.qpm.wire import Cancel, Done, Failed
+from tests.qpmd.conftest import Bench, number
+
+
+class RandomHistory(RuleBasedStateMachine):
+    """Clients, workers and devices that come, go, answer late, twice or not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="qfw-t-"))
+        self.bench = Bench(self.folder / "journal", "fake", "other")
+        self.sessions = count(1)
+        self.slots = count(1)
+        self.sequence = count(1)
+        #: How often each task was answered to its client, and of what the client knows to be live.
+        self.answered: dict[int, int] = {}
+        self.stale: list[tuple[str, str, Any]] = []
+
+    @rule()
+    def open(self) -> None:
+        if len(self.bench.clients) < 3:
+            self.bench.open(next(self.sessions))
+
+    @precondition(lambda self: self.bench.clients)
+    @rule(
+        data=st.data(),
+        many=st.integers(1, 4),
+        device=st.sampled_from(["fake", "other", "nobody"]),
+        priority=st.sampled_from([0, 0, 3, -3, 1000]),
+    )
+    def submit(self, data: st.DataObject, many: int, device: str, priority: int) -> None:
+        session = data.draw(st.sampled_from(sorted(self.bench.clients)))
+        options = TaskOptions(priority=priority)
+        numbers = [next(self.sequence) for _ in range(many)]
+        self.bench.submit(session, *numbers, device=device, options=options)
+
+    @rule(device=st.sampled_from(["fake", "other"]))
+    def ready(self, device: str) -> None:
+        if len(self.bench.slots) < 4:
+            self.bench.ready(str(next(self.slots)), device)
+
+    @precondition(lambda self: self.bench.slots)
+    @rule(data=st.data(), begun=st.booleans())
+    def lose(self, data: st.DataObject, begun: bool) -> None:
+        device, slot = data.draw(st.sampled_from(sorted(self.bench.slots)))
+        self.stale += [(device, slot, run) for run in self.bench.platform.given.get((device, slot), [])]
+        self.bench.lose(slot, device, begun)
+
+    @precondition(lambda self: any(self.bench.platform.given.values()))
+    @rule(data=st.data(), error=st.booleans())
+    def answer(self, data: st.DataObject, error: bool) -> None:
+        busy = sorted(key for key, runs in self.bench.platform.given.items() if runs)
+        device, slot = data.draw(st.sampled_from(busy))
+        run = self.bench.platform.given[device, slot][0]
+        self.bench.answer(slot, device, ErrorReport("OutOfMemory", "m") if error else None)
+        self.stale.append((device, slot, run))
+
+    @precondition(lambda self: self.stale)
+    @rule(data=st.data())
+    def answer_late(self, data: st.DataObject) -> None:
+        device, slot, run = data.draw(st.sampled_from(self.stale))
+        late = RunDone(run.task, run.epoch, 1, 2, 0, True, b"late")
+        self.bench.core.run_ended(device, slot, 100, late)
+
+    @precondition(lambda self: self.bench.core.state.tasks and self.bench.clients)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        task = data.draw(st.sampled_from(sorted(self.bench.core.state.tasks)))
+        session = data.draw(st.sampled_from(sorted(self.bench.clients)))
+        self.bench.core.request(self.bench.clients[session][0], Cancel([task]))
+
+    @rule(device=st.sampled_from(["fake", "other"]))
+    def offline(self, device: str) -> None:
+        self.bench.core.device_offline(device, "random")
+
+    @precondition(lambda self: self.bench.clients)
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        self.bench.close(data.draw(st.sampled_from(sorted(self.bench.clients))))
+
+    @rule()
+    def turn(self) -> None:
+        for messages in self.bench.turn().values():
+            for message in messages:
+                if isinstance(message, Done):
+                    assert all(answer.answers == b"a" for answer in message.answers)
+                    self.note(answer.task for answer in message.answers)
+                elif isinstance(message, Failed):
+                    self.note(task for task, _ in message.errors)
+
+    def note(self, tasks: Any) -> None:
+        for task in tasks:
+            self.answered[task] = self.answered.get(task, 0) + 1
+
+    @invariant()
+    def journal_and_platform_agree_with_the_state(self) -> None:
+        self.turn()
+        core = self.bench.core
+        assert self.bench.replayed() == core.state
+        running = {
+            (device, slot, run.task, run.epoch)
+            for (device, slot), runs in self.bench.platform.given.items()
+            for run in runs
+        }
+        assert running == {
+            (entry.quantum.device, entry.worker, task, entry.epoch)
+            for task, entry in core.state.tasks.items()
+            if entry.state is TaskState.RUNNING
+        }
+        assert core._segments.keys() == core.state.tasks.keys()
+        assert core._cancelling <= core.state.tasks.keys()
+
+    def teardown(self) -> None:
+        """Every accepted task was ended once, and told to its client if that was still there."""
+        bench = self.bench
+        while any(bench.platform.given.values()):
+            for (device, slot), runs in list(bench.platform.given.items()):
+                if runs:
+                    bench.answer(slot, device)
+            self.turn()
+        open_sessions = set(bench.clients)
+        bench.core.device_offline("fake", "the end")
+        bench.core.device_offline("other", "the end")
+        self.turn()
+        assert bench.core.state.tasks == {}
+        events = list(read(bench.folder))
+        accepted = [event.task.number for event in events if isinstance(event, TaskAccepted)]
+        ended = [event.task for event in events if isinstance(event, TaskDone | TaskFailed | TaskCancelled)]
+        assert sorted(accepted) == sorted(ended) and len(set(ended)) == len(ended)
+        assert all(times == 1 for times in self.answered.values())
+        for task in accepted:
+            if any(task == number(session, task & 0xFFFFFFFF) for session in open_sessions):
+                assert self.answered.get(task) == 1
+        bench.dispose()
+        shutil.rmtree(self.folder)
+
+
+RandomHistory.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+)
+TestRandomHistory = RandomHistory.TestCase
