@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from qfw.cli import output
@@ -14,13 +14,7 @@ from qfw.model.events import (
     DaemonStarted,
     DaemonStopped,
     Event,
-    TaskCancelled,
-    TaskDone,
-    TaskFailed,
-    TaskRequeued,
-    TaskStarted,
 )
-from qfw.model.task import TaskState
 from qfw.qpm import journal
 from qfw.qpm.remote import Observer
 from qfw.qpm.status import TaskRow
@@ -80,8 +74,7 @@ def from_journal(events: Iterable[Event], now_unix_ns: int) -> tuple[list[TaskRo
     """Every task of a journal that was acknowledged and not answered, and how the journal ends."""
     state, daemon, ended, last_ns = DaemonState(), DaemonStarted(0, 0, 0, ""), False, 0
     for event in events:
-        for whole in _with_lost(state, event):
-            state.apply(whole)
+        state.restore(event)
         last_ns = event.at_ns
         if isinstance(event, DaemonStarted):
             daemon, ended = event, False
@@ -96,26 +89,6 @@ def from_journal(events: Iterable[Event], now_unix_ns: int) -> tuple[list[TaskRo
         f"this journal has no orderly end: its daemon (pid {daemon.pid}) still runs, or it was killed and these "
         f"tasks will not be answered"
     )
-
-
-def _with_lost(state: DaemonState, event: Event) -> Iterator[Event]:
-    """An event, behind those that must have been before it and whose records are gone.
-
-    Records go with an old segment once no live task needs it, or are behind a damaged one.
-    """
-    if not isinstance(event, (TaskStarted, TaskRequeued, TaskDone, TaskFailed, TaskCancelled)):
-        yield event
-        return
-    entry = state.tasks.get(event.task)
-    if entry is None:
-        return
-    running = entry.state is TaskState.RUNNING
-    if isinstance(event, TaskStarted) and running:
-        yield TaskRequeued(event.at_ns, event.task, entry.epoch, "its record is lost", False)
-    elif isinstance(event, (TaskRequeued, TaskDone)) and not running:
-        worker_pid = event.worker_pid if isinstance(event, TaskDone) else 0
-        yield TaskStarted(event.at_ns, event.task, event.epoch, "", worker_pid)
-    yield event
 
 
 def _ask() -> list[TaskRow]:

@@ -236,10 +236,18 @@ def check_parameters(parameters: npt.ArrayLike, num_slots: int) -> npt.NDArray[n
         )
     if values.shape[0] == 0:
         raise ParameterError("parameters hold no set: give at least one row")
-    if not np.isfinite(values).all():
+    if not all_finite(values):
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise ParameterError(f"parameters[{row}, {column}] is {values[row, column]}; angles must be finite")
     return values
+
+
+def all_finite(values: npt.NDArray[np.float64]) -> bool:
+    """Whether no element of a float64 array is NaN or infinite."""
+    if values.size < 64:
+        # A ufunc and its reduction cost more than a few floats do.
+        return all(map(math.isfinite, values.ravel().tolist()))
+    return bool(np.isfinite(values).all())
 
 
 def _gates(operations: Iterable[Operation]) -> Iterator[Gate]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,7 +19,7 @@ from qfw.model.errors import DaemonLost, ErrorReport, QFwError, UsageError, Wire
 from qfw.model.outputs import Output, encode_outputs
 from qfw.model.program import Program
 from qfw.model.result import Result
-from qfw.model.task import QuantumTask, task_number
+from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
 from qfw.qpm.remote import Link
@@ -48,6 +49,15 @@ RECEIPTS_PER_MESSAGE = 512
 SENT_DIGESTS = 65536
 
 
+class Draft(NamedTuple):
+    """A task that has no number yet."""
+
+    program: Program
+    device: str
+    #: The fields of a QuantumTask from `outputs` to `began_ns`, in its order.
+    rest: tuple[bytes, int, bytes, int, int, TaskOptions, int]
+
+
 class Client:
     """Shared by all streams of a session; safe for several threads, not across fork."""
 
@@ -69,6 +79,8 @@ class Client:
         self._sent: set[bytes] = set()
         self._receipts: deque[tuple[int, int]] = deque()
         self._outputs: dict[tuple[Output, ...], bytes] = {}
+        #: One for all futures of the session: a lock and a queue of each one's own are most of what it weighs.
+        self.condition = threading.Condition()
         self._watched: set[TaskFuture] = set()
         self._watch = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -101,50 +113,39 @@ class Client:
             found = self._outputs[outputs] = encode_outputs(outputs)
         return found
 
-    def submit(self, drafts: Sequence[tuple[QuantumTask, Program]]) -> list[TaskFuture]:
+    def submit(self, drafts: Sequence[Draft]) -> list[TaskFuture]:
         """Numbers and sends tasks, in order; their futures."""
         self.check()
-        for task, program in drafts:
-            if task.program not in self._sent:
-                program.check()
+        for draft in drafts:
+            if draft.program.digest not in self._sent:
+                draft.program.check()
         futures = []
         with self._sending:
             for first in range(0, len(drafts), TASKS_PER_MESSAGE):
                 futures += self._submit(drafts[first : first + TASKS_PER_MESSAGE])
         return futures
 
-    def _submit(self, drafts: Sequence[tuple[QuantumTask, Program]]) -> list[TaskFuture]:
+    def _submit(self, drafts: Sequence[Draft]) -> list[TaskFuture]:
         frames: list[bytes] = []
         tasks: list[QuantumTask] = []
         futures: list[TaskFuture] = []
         size = 0
-        for task, program in drafts:
+        for draft in drafts:
             self._sequence += 1
-            numbered = QuantumTask(
-                task_number(self._session, self._sequence),
-                task.device,
-                task.program,
-                task.outputs,
-                task.sets,
-                task.parameters,
-                task.shots,
-                task.seed,
-                task.options,
-                task.began_ns,
-                time.monotonic_ns(),
-            )
-            if task.program not in self._sent:
+            number = task_number(self._session, self._sequence)
+            digest = draft.program.digest
+            task = QuantumTask(number, draft.device, digest, *draft.rest, time.monotonic_ns())
+            if digest not in self._sent:
                 if len(self._sent) >= SENT_DIGESTS:
                     self._sent.clear()
-                self._sent.add(task.program)
-                frames.append(pack(StoreProgram(program.encoded)))
-            future = TaskFuture(self, numbered, program)
-            self._futures[numbered.number] = future
+                self._sent.add(digest)
+                frames.append(pack(StoreProgram(draft.program.encoded)))
+            future = self._futures[number] = TaskFuture(self, task, draft.program)
             futures.append(future)
             if tasks and size + len(task.parameters) > BYTES_PER_MESSAGE:
                 frames.append(pack(Submit(tasks)))
                 tasks, size = [], 0
-            tasks.append(numbered)
+            tasks.append(task)
             size += len(task.parameters)
         frames.append(pack(Submit(tasks)))
         if len(self._receipts) >= RECEIPTS_PER_MESSAGE:

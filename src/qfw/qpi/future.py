@@ -28,7 +28,14 @@ class TaskFuture(concurrent.futures.Future[Result]):
 
     def __init__(self, client: Client, task: QuantumTask, program: Program) -> None:
         """Made by a stream."""
-        super().__init__()
+        # What Future.__init__ does, but with one condition for all futures of the client, and without lists
+        # until somebody puts something into them. Nobody waits on the condition: waiting is the client's.
+        self._condition = client.condition
+        self._state = "PENDING"
+        self._result = None
+        self._exception = None
+        self._done_callbacks: Any = ()
+        self._waiter_list: Any = ()
         self._client = client
         #: What was submitted.
         self.task = task
@@ -81,12 +88,15 @@ class TaskFuture(concurrent.futures.Future[Result]):
 
     def add_done_callback(self, fn: Callable[[concurrent.futures.Future[Result]], object]) -> None:
         """Calls `fn` with this future when it is done: at once, or from the background thread."""
-        super().add_done_callback(fn)
+        self.when_done(fn)
         if not self.settled:
             self._client.need_reader(self)
 
     def when_done(self, fn: Callable[[concurrent.futures.Future[Result]], object]) -> None:
         """Like add_done_callback, for one who sees to the reading himself."""
+        with self._condition:
+            if not self._done_callbacks:
+                self._done_callbacks = []
         super().add_done_callback(fn)
 
     def __await__(self) -> Generator[Any, None, Result]:
@@ -99,7 +109,10 @@ class TaskFuture(concurrent.futures.Future[Result]):
     def _waiters(self) -> list[Any]:
         if not self.settled:
             self._client.need_reader(self)
-        return self._waiter_list
+            if not self._waiter_list:
+                self._waiter_list = []
+        waiters: list[Any] = self._waiter_list
+        return waiters
 
     @_waiters.setter
     def _waiters(self, value: list[Any]) -> None:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from qfw.model.errors import OptionError, UsageError
 from qfw.model.outputs import Counts, Output, Statevector, check_shots
 from qfw.model.program import Program, check_parameters
-from qfw.model.task import QuantumTask, TaskOptions
+from qfw.model.task import TaskOptions
+from qfw.qpi.client import Draft
 from qfw.qpi.device import Device
 from qfw.qpi.future import TaskFuture
 
@@ -94,18 +95,18 @@ class QStream:
         now_ns = time.monotonic_ns()
         if any(request.options.idempotency_key for request in requests):
             return [self._run_once(request, now_ns) for request in requests]
-        return self._client.submit([(self._draft(request, now_ns), request.program) for request in requests])
+        return self._client.submit([self._draft(request, now_ns) for request in requests])
 
     def _run_once(self, request: Request, now_ns: int) -> TaskFuture:
         key = request.options.idempotency_key
         future = self._keys.get(key)
         if future is None:
-            future = self._client.submit([(self._draft(request, now_ns), request.program)])[0]
+            future = self._client.submit([self._draft(request, now_ns)])[0]
             if key:
                 self._keys[key] = future
         return future
 
-    def _draft(self, request: Request, now_ns: int) -> QuantumTask:
+    def _draft(self, request: Request, now_ns: int) -> Draft:
         program = request.program
         shots = 0 if request.shots is None else check_shots(request.shots)
         if request.shots is not None and shots == 0:
@@ -119,17 +120,10 @@ class QStream:
             given: Any = () if request.parameters is None else request.parameters
             values = check_parameters(given, program.num_slots)
             sets, parameters = values.shape[0], values.astype("<f8", copy=False).tobytes()
-        return QuantumTask(
-            0,
-            self._device.name,
-            program.digest,
-            self._client.encode_outputs(outputs),
-            sets,
-            parameters,
-            shots,
-            _seed(request.seed),
-            request.options,
-            request.began_ns or now_ns,
+        encoded, seed = self._client.encode_outputs(outputs), _seed(request.seed)
+        began_ns = request.began_ns or now_ns
+        return Draft(
+            program, self._device.name, (encoded, sets, parameters, shots, seed, request.options, began_ns)
         )
 
     def close(self) -> None:

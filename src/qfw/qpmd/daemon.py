@@ -197,9 +197,9 @@ class Daemon:
         except OSError as error:
             self._drop(peer, str(error))
             return
-        if peer.acks and not peer.acks_due:
-            peer.acks_due = True
-            self._reactor.call_at(self._reactor.now() + ACK_DELAY_S, lambda: self._core.touch(peer))
+        if peer.acks and not peer.ack_timer:
+            peer.ack_timer = True
+            self._reactor.call_at(self._reactor.now() + ACK_DELAY_S, lambda: self._acks_due(peer))
         if peer.blocked == empty:
             peer.blocked = not empty
             self._reactor.watch(
@@ -216,6 +216,12 @@ class Daemon:
             self._core.hold(peer.session, False)
             # Nothing need arrive for its tasks to go on.
             self._reactor.call_at(self._reactor.now(), lambda: None)
+
+    def _acks_due(self, peer: Peer) -> None:
+        peer.ack_timer = False
+        if peer.acks and not peer.closed:
+            peer.acks_due = True
+            self._core.touch(peer)
 
     def _refuse(self, peer: Peer, error: QFwError) -> None:
         logger.warning("client refused: pid=%d %s", peer.pid, error)

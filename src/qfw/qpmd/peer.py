@@ -43,7 +43,9 @@ class Peer:
         #: Digests and tasks to be asked for.
         self.needed: dict[bytes, list[int]] = {}
         self.acks: dict[int, None] = {}
+        #: Whether they have waited long enough; whether a timer will say so.
         self.acks_due = False
+        self.ack_timer = False
         self.answers: list[TaskAnswer] = []
         self.errors: list[tuple[int, ErrorReport]] = []
         #: Whether it is told to the loop that the socket is full, and to the scheduler.
@@ -53,13 +55,18 @@ class Peer:
 
     def answer(self, answer: TaskAnswer) -> None:
         """Owes it an answer, which acknowledges the task as well."""
-        self.acks.pop(answer.task, None)
+        self._acknowledged(answer.task)
         self.answers.append(answer)
 
     def fail(self, task: int, error: ErrorReport) -> None:
         """Owes it an error, which acknowledges the task as well."""
-        self.acks.pop(task, None)
+        self._acknowledged(task)
         self.errors.append((task, error))
+
+    def _acknowledged(self, task: int) -> None:
+        self.acks.pop(task, None)
+        if not self.acks:
+            self.acks_due = False
 
     @property
     def owed(self) -> bool:

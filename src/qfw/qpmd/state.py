@@ -118,18 +118,30 @@ class DaemonState:
 
     @classmethod
     def replay(cls, events: Iterable[Event]) -> DaemonState:
-        """The state after these events.
-
-        Tasks that were accepted in segments that the journal no longer has were answered: what is said
-        of them later is passed over.
-        """
+        """The state after the events of a journal."""
         state = cls()
         for event in events:
-            if isinstance(event, _OF_A_TASK) and event.task not in state.tasks:
-                state.counters["of tasks before the journal's begin"] += 1
-                continue
-            state.apply(event)
+            state.restore(event)
         return state
+
+    def restore(self, event: Event) -> None:
+        """Like `apply`, for events of a journal whose oldest or damaged records are gone.
+
+        An event of a task whose acceptance is gone says of a task that was answered, and is passed
+        over; where a step between two that are there is gone, it is taken.
+        """
+        if isinstance(event, _OF_A_TASK):
+            entry = self.tasks.get(event.task)
+            if entry is None:
+                self.counters["of tasks before the journal's begin"] += 1
+                return
+            running = entry.state is TaskState.RUNNING
+            if isinstance(event, TaskStarted) and running:
+                self.apply(TaskRequeued(event.at_ns, event.task, entry.epoch, "its record is gone", False))
+            elif isinstance(event, (TaskRequeued, TaskDone)) and not running:
+                worker_pid = event.worker_pid if isinstance(event, TaskDone) else 0
+                self.apply(TaskStarted(event.at_ns, event.task, event.epoch, "", worker_pid))
+        self.apply(event)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DaemonState):

@@ -112,7 +112,8 @@ class _Open:
 class History:
     """Follows events in their order, and gives each task's record once all is known that will be."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+        self._max_waiting = max_waiting
         self.singles = Singles()
         #: Tasks that ended and whose acceptance was in a segment that is gone.
         self.unknown = 0
@@ -206,7 +207,7 @@ class History:
             return
         entry.done = msgspec.structs.replace(event, answers=None) if event.answers else event
         self._waiting[event.task] = entry
-        if len(self._waiting) > MAX_WAITING:
+        if len(self._waiting) > self._max_waiting:
             yield self._record(self._waiting.pop(next(iter(self._waiting))))
 
     def _failed(self, event: TaskFailed) -> Iterator[TaskRecord]:
