@@ -222,6 +222,8 @@ def check_parameters(parameters: npt.ArrayLike, num_slots: int) -> npt.NDArray[n
         ParameterError: wrong shape, not numbers, NaN or infinite.
     """
     try:
+        if np.iscomplexobj(parameters):
+            raise TypeError("complex numbers were given")
         values = np.ascontiguousarray(parameters, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ParameterError(

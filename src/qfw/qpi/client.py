@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from qfw.model.errors import DaemonLost, ErrorReport, QFwError, UsageError, WireError
+from qfw.model.errors import DaemonLost, ErrorReport, QFwError, TooLarge, UsageError, WireError
 from qfw.model.outputs import Output, encode_outputs
 from qfw.model.program import Program
 from qfw.model.result import Result
@@ -24,6 +24,7 @@ from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
+    MAX_REQUEST_BYTES,
     Accepted,
     Bye,
     Cancel,
@@ -41,7 +42,7 @@ from qfw.qpm.wire import (
 
 #: Tasks of one message.
 TASKS_PER_MESSAGE = 256
-#: Bytes of parameters of one message, unless one task has more.
+#: Bytes of parameters and outputs of one message, unless one task has more.
 BYTES_PER_MESSAGE = 4 * 2**20
 #: Receipts that wait for the next submission to travel with.
 RECEIPTS_PER_MESSAGE = 512
@@ -94,15 +95,18 @@ class Client:
 
     def check(self) -> None:
         """Raises UsageError or DaemonLost where nothing can be sent any more."""
+        self._check_process()
+        if self._closed:
+            raise UsageError("the session is closed; open a new one")
+        if self._lost is not None:
+            raise DaemonLost(str(self._lost))
+
+    def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise UsageError(
                 f"this session belongs to process {self._pid}; after a fork open a Session of your own in process "
                 f"{os.getpid()}"
             )
-        if self._lost is not None:
-            raise DaemonLost(str(self._lost))
-        if self._closed:
-            raise UsageError("the session is closed; open a new one")
 
     def encode_outputs(self, outputs: tuple[Output, ...]) -> bytes:
         """Bytes of what is asked; remembered, since most tasks ask the same."""
@@ -117,8 +121,11 @@ class Client:
         """Numbers and sends tasks, in order; their futures."""
         self.check()
         for draft in drafts:
+            outputs, _, parameters, *_ = draft.rest
+            _check_size(len(outputs) + len(parameters), "a task's parameters", "Send fewer sets in a task")
             if draft.program.digest not in self._sent:
                 draft.program.check()
+                _check_size(len(draft.program.encoded), "a program", "Cut it into smaller ones")
         futures = []
         with self._sending:
             for first in range(0, len(drafts), TASKS_PER_MESSAGE):
@@ -142,18 +149,15 @@ class Client:
                 frames.append(pack(StoreProgram(draft.program.encoded)))
             future = self._futures[number] = TaskFuture(self, task, draft.program)
             futures.append(future)
-            if tasks and size + len(task.parameters) > BYTES_PER_MESSAGE:
+            if tasks and size + len(task.parameters) + len(task.outputs) > BYTES_PER_MESSAGE:
                 frames.append(pack(Submit(tasks)))
                 tasks, size = [], 0
             tasks.append(task)
-            size += len(task.parameters)
+            size += len(task.parameters) + len(task.outputs)
         frames.append(pack(Submit(tasks)))
         if len(self._receipts) >= RECEIPTS_PER_MESSAGE:
             frames.append(self._pack_receipts())
-        try:
-            self._link.send(b"".join(frames))
-        except DaemonLost as error:
-            self._fail_all(error)
+        self._send(b"".join(frames))
         return futures
 
     def cancel(self, tasks: list[int]) -> None:
@@ -167,11 +171,16 @@ class Client:
                 self._link.send(data)
             except DaemonLost as error:
                 self._fail_all(error)
+            except BaseException:
+                # Ctrl-C, perhaps within a frame: nothing that follows could be read.
+                self._fail_all(self._link.lost("this process was interrupted while it sent to it"))
+                raise
 
     # Waiting ------------------------------------------------------------------------------------
 
     def wait(self, future: TaskFuture, timeout_s: float | None) -> bool:
         """Whether `future` is done, after waiting for it; reads the connection if nobody else does."""
+        self._check_process()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while not future.settled:
             if self._reading.acquire(blocking=False):
@@ -197,22 +206,24 @@ class Client:
         event = threading.Event()
         future.when_done(lambda _: event.set())
         self._waiters.append(event)
+        goes_on = False
         try:
             # The reader may have stepped back before it could see this waiter.
             if self._reading.acquire(blocking=False):
                 self._reading.release()
-                return True
-            remaining = None if deadline is None else deadline - time.monotonic()
-            if remaining is not None and remaining <= 0:
-                return False
-            event.wait(remaining)
+            else:
+                remaining = None if deadline is None else deadline - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    return False
+                event.wait(remaining)
+            goes_on = not future.settled
             return True
         finally:
             try:
                 self._waiters.remove(event)
             except ValueError:
-                # Woken to read by the one who stepped back: if this future is done, wake the next.
-                if future.settled:
+                # Woken to read by the one who stepped back: who does not go on to read wakes the next.
+                if not goes_on:
                     self._pass_on()
 
     def _pass_on(self) -> None:
@@ -224,10 +235,13 @@ class Client:
 
     def need_reader(self, future: TaskFuture) -> None:
         """Somebody waits for `future` without reading: the background thread does until it is done."""
+        self._check_process()
         with self._watch:
-            if future.settled:
-                return
             self._watched.add(future)
+            # Behind that line: whoever settles it from now on finds it there.
+            if future.settled:
+                self._watched.discard(future)
+                return
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._read_in_background, name="qfw-reader", daemon=True
@@ -245,8 +259,6 @@ class Client:
             with self._reading:
                 while not self._closed and self._watched:
                     self._read(None)
-                    with self._watch:
-                        self._watched = {future for future in self._watched if not future.settled}
             self._pass_on()
 
     # Reading ------------------------------------------------------------------------------------
@@ -259,14 +271,19 @@ class Client:
                 inbox.extend(self._link.receive(timeout_s))
             while inbox:
                 item = inbox.popleft()
-                if isinstance(item, TaskAnswer):
-                    self._answered(item)
-                elif isinstance(item, bytes):
-                    self._take(item)
-                else:
-                    self._failed(*item)
+                try:
+                    if isinstance(item, TaskAnswer):
+                        self._answered(item)
+                    elif isinstance(item, bytes):
+                        self._take(item)
+                    else:
+                        self._failed(*item)
+                except KeyboardInterrupt:
+                    # Taken in again by whoever reads next; twice does no harm.
+                    inbox.appendleft(item)
+                    raise
         except QFwError as error:
-            self._fail_all(error)
+            self._fail_all(_closed() if self._closed else error)
         except msgspec.DecodeError as error:
             self._fail_all(WireError(f"a message of the daemon that this client cannot read: {error}"))
 
@@ -288,7 +305,7 @@ class Client:
                 pass  # The daemon has journalled them; nothing waits for this word.
 
     def _answered(self, answer: TaskAnswer) -> None:
-        future = self._futures.pop(answer.task, None)
+        future = self._futures.get(answer.task)
         if future is None:
             return
         received_ns = time.monotonic_ns()
@@ -309,15 +326,21 @@ class Client:
             received_ns,
         )
         future.finish(Result(answer.task, task.device, answer.answers, task.sets, timeline))
+        self._settled(future)
 
     def _failed(self, number: int, report: ErrorReport) -> None:
-        future = self._futures.pop(number, None)
+        future = self._futures.get(number)
         if future is None:
             return
         if report.code == "TaskCancelled":
             future.end_cancelled()
         else:
             future.fail(report.to_exception())
+        self._settled(future)
+
+    def _settled(self, future: TaskFuture) -> None:
+        self._futures.pop(future.task.number, None)
+        self._watched.discard(future)
 
     def _send_again(self, message: NeedPrograms) -> None:
         wanted = [future for number in message.tasks if (future := self._futures.get(number)) is not None]
@@ -332,12 +355,15 @@ class Client:
     def _fail_all(self, error: QFwError) -> None:
         """The connection is over: every open future fails with the reason, now."""
         self._lost = self._lost or error
+        # The daemon need not run what nobody will hear of; and nothing more can be sent.
+        self._link.shutdown()
         while self._futures:
             try:
                 _, future = self._futures.popitem()
             except KeyError:
                 break
             future.fail(error)
+            self._watched.discard(future)
 
     def _pack_receipts(self) -> bytes:
         """A message of the oldest receipts; several readers and writers may meet here."""
@@ -361,5 +387,17 @@ class Client:
             self._link.shutdown()
             if self._reading.acquire(timeout=1.0):
                 self._reading.release()
-            self._fail_all(UsageError("the session was closed before this task was answered"))
+            self._fail_all(_closed())
         self._link.close()
+
+
+def _check_size(size: int, what: str, remedy: str) -> None:
+    most = MAX_REQUEST_BYTES - 2**16
+    if size > most:
+        raise TooLarge(
+            f"{what} of {size / 2**20:.1f} MiB; at most {most / 2**20:.1f} travel at once. {remedy}"
+        )
+
+
+def _closed() -> UsageError:
+    return UsageError("the session was closed before this task was answered")

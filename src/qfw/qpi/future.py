@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +101,30 @@ class TaskFuture(concurrent.futures.Future[Result]):
         super().add_done_callback(fn)
 
     def __await__(self) -> Generator[Any, None, Result]:
-        """Awaits the result without blocking the event loop."""
-        return asyncio.wrap_future(self).__await__()
+        """Awaits the result without blocking the event loop; who stops awaiting it cancels it."""
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+
+        def wake() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        def tell(_: object) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(wake)
+
+        self.add_done_callback(tell)
+        try:
+            yield from done
+        except asyncio.CancelledError:
+            if not self.settled:
+                # Without waiting for the daemon's word, as `cancel` does.
+                self._client.cancel([self.task.number])
+            raise
+        try:
+            return self.result(0)
+        except concurrent.futures.CancelledError as error:
+            raise asyncio.CancelledError(f"task {self.name} was cancelled") from error
 
     # concurrent.futures.wait and as_completed put themselves into this list of a pending future: the one
     # sign that somebody waits who does not read.
@@ -120,12 +143,13 @@ class TaskFuture(concurrent.futures.Future[Result]):
 
     def finish(self, result: Result) -> None:
         """For the client: the answer came."""
-        if not self.settled:
+        # Settled already where two threads find out at the same time.
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
             self.set_result(result)
 
     def fail(self, error: BaseException) -> None:
         """For the client: an error came."""
-        if not self.settled:
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
             self.set_exception(error)
 
     def end_cancelled(self) -> None:

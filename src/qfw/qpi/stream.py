@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,6 +19,9 @@ from qfw.model.task import TaskOptions
 from qfw.qpi.client import Draft
 from qfw.qpi.device import Device
 from qfw.qpi.future import TaskFuture
+
+#: Characters of an idempotency key.
+MAX_KEY = 1024
 
 _NO_PARAMETERS = b""
 _DEFAULT_OPTIONS = TaskOptions()
@@ -38,15 +42,16 @@ class Request(NamedTuple):
 
 
 class QStream:
-    """Submits tasks to one device. A context manager: its end cancels what is still open."""
+    """Submits tasks to one device. A context manager: at its end it takes no more; what is open goes on."""
 
     def __init__(self, device: Device) -> None:
         """Made by `Device.stream`."""
         self._device = device
         self._client = device.session.client
         self._closed = False
-        #: Futures by idempotency key.
+        #: Futures by idempotency key; the lock is held from a look at them to the submission.
         self._keys: dict[str, TaskFuture] = {}
+        self._keyed = threading.Lock()
 
     @property
     def device(self) -> Device:
@@ -87,24 +92,33 @@ class QStream:
         """Submits tasks in as few messages as possible; their futures in the same order.
 
         A request whose idempotency key this stream has seen is not submitted again: its future is
-        the earlier one. Raises like `run`; then nothing of the list was submitted, keyed requests
-        before the wrong one excepted.
+        the earlier one. Raises like `run`; then nothing of the list was submitted.
         """
         if self._closed:
             raise UsageError("the stream is closed; open a new one")
         now_ns = time.monotonic_ns()
         if any(request.options.idempotency_key for request in requests):
-            return [self._run_once(request, now_ns) for request in requests]
+            with self._keyed:
+                return self._run_keyed(requests, now_ns)
         return self._client.submit([self._draft(request, now_ns) for request in requests])
 
-    def _run_once(self, request: Request, now_ns: int) -> TaskFuture:
-        key = request.options.idempotency_key
-        future = self._keys.get(key)
-        if future is None:
-            future = self._client.submit([self._draft(request, now_ns)])[0]
-            if key:
+    def _run_keyed(self, requests: Sequence[Request], now_ns: int) -> list[TaskFuture]:
+        # Of each key the first request, of those without a key every one.
+        fresh: dict[str | int, Request] = {}
+        places: list[str | int] = []
+        for place, request in enumerate(requests):
+            key = request.options.idempotency_key or place
+            if isinstance(key, str) and len(key) > MAX_KEY:
+                raise OptionError(f"an idempotency key of {len(key)} characters; at most {MAX_KEY} are taken")
+            places.append(key)
+            if key not in self._keys:
+                fresh.setdefault(key, request)
+        drafts = [self._draft(request, now_ns) for request in fresh.values()]
+        found: dict[str | int, TaskFuture] = dict(zip(fresh, self._client.submit(drafts), strict=True))
+        for key, future in found.items():
+            if isinstance(key, str):
                 self._keys[key] = future
-        return future
+        return [found[key] if key in found else self._keys[str(key)] for key in places]
 
     def _draft(self, request: Request, now_ns: int) -> Draft:
         program = request.program
