@@ -14,6 +14,7 @@ from qfw.config.discover import cores, memory_bytes
 from qfw.config.settings import Settings
 from qfw.model.device import DeviceKind, DeviceProfile, Estimate
 from qfw.model.errors import (
+    ConfigError,
     DeadlineExceeded,
     ErrorReport,
     NotInstalled,
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 #: Memory that a Python process with its engine takes before the first task.
 BASE_BYTES = 600 * 2**20
+MIN_ROOM_BYTES = 2**20
 #: Workers that may die in a row before they are ready, until the device goes offline.
 MAX_FAILED_STARTS = 3
 #: Digests that the pool believes a worker to know; the worker keeps more.
@@ -80,6 +82,8 @@ class _Worker:
         self.ready = False
         #: What it was given and has not answered; the first one runs.
         self.runs: deque[Run] = deque()
+        #: Runs behind the first one that were cancelled: (task, epoch).
+        self.cancelled: set[tuple[int, int]] = set()
         #: When the first of `runs` began, as far as the pool can tell.
         self.head_s = 0.0
         #: When a timer will look at the deadline.
@@ -97,10 +101,18 @@ class PoolPlatform:
         Raises:
             UnknownDevice: a configured engine does not exist.
             NotInstalled: a configured engine's framework is missing.
+            ConfigError: workers would have too little memory for any engine.
         """
         self._settings = settings.workers
         self._count = self._settings.count or cores()
         self._memory_bytes = self._settings.memory_bytes or int(0.8 * memory_bytes() / self._count)
+        if 0 < self._settings.memory_bytes < BASE_BYTES + MIN_ROOM_BYTES:
+            raise ConfigError(
+                f"workers.memory_bytes is {self._settings.memory_bytes}; an engine takes {_size(BASE_BYTES)} before "
+                f"its first task. Give {BASE_BYTES + MIN_ROOM_BYTES} or more, or nothing"
+            )
+        #: For tasks.
+        self._room_bytes = max(self._memory_bytes - BASE_BYTES, MIN_ROOM_BYTES)
         self._devices: dict[str, _Device] = {}
         for name in settings.engines or registry.names(registry.ENGINES):
             try:
@@ -142,7 +154,8 @@ class PoolPlatform:
         found = self._device(device)
         if not found.warm:
             found.warm = True
-            for _ in range(self._count):
+            # Some may be there, or on their way, since before it went offline.
+            for _ in range(self._count - len(found.workers)):
                 self._launch(found)
 
     def estimate(
@@ -162,10 +175,10 @@ class PoolPlatform:
         # The table that binds slots to angles is dense; an engine need not know of it.
         table_bytes = 8 * program.num_angles * program.num_slots
         estimate = Estimate(estimate.cost_s, estimate.memory_bytes + table_bytes)
-        if estimate.memory_bytes > self._memory_bytes - BASE_BYTES:
+        if estimate.memory_bytes > self._room_bytes:
             raise TooLarge(
                 f"the task would take {_size(estimate.memory_bytes)} on {device}; a worker holds "
-                f"{_size(self._memory_bytes - BASE_BYTES)}. Send fewer parameter sets or shots per task, "
+                f"{_size(self._room_bytes)}. Send fewer parameter sets or shots per task, "
                 f"or raise workers.memory_bytes"
             )
         return estimate
@@ -192,12 +205,10 @@ class PoolPlatform:
             return
         head = worker.runs[0]
         if head.task == task and head.epoch == epoch:
-
-            def end_if_still_running() -> None:
-                if worker.runs and worker.runs[0] is head:
-                    self._lose(worker, "its task was cancelled")
-
-            self._reactor.call_at(self._reactor.now() + CANCEL_PATIENCE_S, end_if_still_running)
+            self._end_soon(worker, head)
+        else:
+            # Given ahead: when its turn comes.
+            worker.cancelled.add((task, epoch))
 
     def close(self) -> None:
         """See Platform."""
@@ -220,8 +231,7 @@ class PoolPlatform:
 
     def _profile(self, name: str, kind: Any, version: str) -> DeviceProfile:
         # Two states: the one that evolves, and the one that an output is computed from.
-        room = max(self._memory_bytes - BASE_BYTES, 2**20)
-        by_memory = int(math.log2(room / 32))
+        by_memory = int(math.log2(self._room_bytes / 32))
         return DeviceProfile(
             name=name,
             kind=DeviceKind.SIMULATOR,
@@ -290,6 +300,8 @@ class PoolPlatform:
                         for outcome in message.outcomes:
                             self._ended(worker, outcome)
                     case Ready():
+                        if worker.ready:
+                            raise WireError("it said twice that it is ready")
                         worker.ready = True
                         worker.device.failed_starts = 0
                         self._sink.slot_ready(worker.device.name, worker.name, worker.launched.pid)
@@ -305,10 +317,29 @@ class PoolPlatform:
     def _ended(self, worker: _Worker, outcome: RunDone | RunFailed) -> None:
         if worker.runs and worker.runs[0].task == outcome.task and worker.runs[0].epoch == outcome.epoch:
             worker.runs.popleft()
-            worker.head_s = self._reactor.now()
-            if worker.runs:
-                self._watch_deadline(worker)
+            self._head_changed(worker)
         self._sink.run_ended(worker.device.name, worker.name, worker.launched.pid, outcome)
+
+    def _head_changed(self, worker: _Worker) -> None:
+        """Another run begins in a worker."""
+        worker.head_s = self._reactor.now()
+        if not worker.runs:
+            return
+        self._watch_deadline(worker)
+        if worker.cancelled:
+            head = worker.runs[0]
+            worker.cancelled.intersection_update((run.task, run.epoch) for run in worker.runs)
+            if (head.task, head.epoch) in worker.cancelled:
+                self._end_soon(worker, head)
+
+    def _end_soon(self, worker: _Worker, head: Run) -> None:
+        """Ends a worker's first run, with its worker, unless it ends by itself."""
+
+        def end_if_still_running() -> None:
+            if worker.runs and worker.runs[0] is head:
+                self._lose(worker, "its task was cancelled")
+
+        self._reactor.call_at(self._reactor.now() + CANCEL_PATIENCE_S, end_if_still_running)
 
     def _resend(self, worker: _Worker, message: NeedProgram) -> None:
         # It goes behind what the worker has; `runs` follows the worker's order.
@@ -316,6 +347,7 @@ class PoolPlatform:
             if run.task == message.task and run.epoch == message.epoch:
                 worker.runs.remove(run)
                 worker.runs.append(run)
+                self._head_changed(worker)
                 self._load(worker, run.program)
                 worker.outbox.put(pack(Work([run])))
                 self._flush(worker)

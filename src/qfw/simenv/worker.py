@@ -156,7 +156,7 @@ def main() -> int:
     try:
         kind = registry.load(registry.ENGINES, arguments.engine)
         engine: Engine = kind(arguments.threads)
-    except (QFwError, MemoryError, ImportError) as error:
+    except Exception as error:
         channel.sendall(pack(NotReady(ErrorReport.of(error))))
         return 1
     channel.sendall(pack(Ready(os.getpid(), kind.version() or "")))

@@ -1,0 +1,219 @@
+"""Real workers under real limits, with an engine that sleeps, eats, crashes and lies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qfw.model.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    InternalError,
+    NoCapacity,
+    OutOfMemory,
+    TooLarge,
+    WorkerLost,
+)
+from qfw.model.events import TaskRequeued, TaskStarted, WorkerReady
+from qfw.model.events import WorkerLost as WorkerLostEvent
+from qfw.model.program import Gate, Program, slot
+from qfw.model.task import TaskOptions
+from qfw.qpi import QStream, Request, Session, TaskFuture
+from qfw.qpm.remote import Observer
+from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, events_of, is_alive, runtime_folder, until
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+ANSWER, SLEEP, EAT, DIE, RAISE, BABBLE, READY_AGAIN, LIE, ENDLESS, FORGET, ABORT = range(11)
+STRANGE = Program(1, 0, 2, (Gate("ry", (0,), (slot(0),)), Gate("ry", (0,), (slot(1),))))
+NEVER_S = 1000.0
+
+
+def do(stream: QStream, what: int, value: float = 0.0, **options: object) -> TaskFuture:
+    return stream.run(STRANGE, [what, value], outputs=Z0, options=TaskOptions(**options))  # type: ignore[arg-type]
+
+
+def answers(future: TaskFuture, value: float) -> bool:
+    return future.result(LIMIT_S).expectation_values[0, 0] == value
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Of daemons that have the strange engines installed."""
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+    with runtime_folder() as made:
+        yield made
+
+
+def open_session(folder: Path, workers: str = "count = 2\nmax_attempts = 2", top: str = "") -> Session:
+    config = folder / "settings.toml"
+    config.write_text(f"{top}\n[workers]\n{workers}\n")
+    return Session(runtime_folder=folder, config=config)
+
+
+@pytest.fixture
+def stream(folder: Path) -> Iterator[QStream]:
+    with open_session(folder) as session:
+        yield session.device("strange").stream()
+
+
+def workers_of(folder: Path) -> dict[str, int]:
+    """Pids of the workers that are there, as the journal says."""
+    found: dict[str, int] = {}
+    for event in events_of(folder):
+        if isinstance(event, WorkerReady):
+            found[event.worker] = event.pid
+        elif isinstance(event, WorkerLostEvent):
+            found.pop(event.worker, None)
+    return found
+
+
+def test_a_strangers_engine_is_a_device(stream: QStream) -> None:
+    assert stream.device.profile.engine == "strange"
+    assert answers(do(stream, ANSWER, 7.0), 7.0)
+
+
+def test_a_deadline_ends_the_run_and_no_other(stream: QStream, folder: Path) -> None:
+    late = do(stream, SLEEP, NEVER_S, time_limit_s=0.1)
+    others = [do(stream, ANSWER, float(n)) for n in range(20)]
+    with pytest.raises(DeadlineExceeded, match=r"limit of 0\.1 s.*time_limit_s"):
+        late.result(LIMIT_S)
+    assert all(answers(future, float(n)) for n, future in enumerate(others))
+    requeued = [event for event in events_of(folder) if isinstance(event, TaskRequeued)]
+    # What waited behind it in its worker had not begun.
+    assert not any(event.interrupted for event in requeued)
+
+
+def test_a_deadline_behind_others_counts_from_its_own_begin(stream: QStream) -> None:
+    """Given ahead: what it waits for in the worker is not its own time."""
+    stream.run(STRANGE, [ANSWER, 0], outputs=Z0).result(LIMIT_S)
+    first = [do(stream, SLEEP, 0.1) for _ in range(8)]
+    timed = [do(stream, ANSWER, 1.0, time_limit_s=0.25) for _ in range(4)]
+    assert all(answers(future, 1.0) for future in timed)
+    assert all(answers(future, 0.1) for future in first)
+
+
+def test_the_daemons_limit_holds_whatever_was_asked(folder: Path) -> None:
+    with open_session(folder, "count = 1\ntime_limit_s = 0.2") as session:
+        stream = session.device("strange").stream()
+        with pytest.raises(DeadlineExceeded, match=r"0\.2 s"):
+            do(stream, SLEEP, NEVER_S, time_limit_s=1e9).result(LIMIT_S)
+
+
+def test_memory_limit_is_a_typed_error_and_the_worker_lives(stream: QStream) -> None:
+    pids = {do(stream, ANSWER).result(LIMIT_S).timeline.worker_pid for _ in range(1)}
+    with pytest.raises(OutOfMemory, match=r"workers\.memory_bytes"):
+        do(stream, EAT, 10e6).result(LIMIT_S)
+    assert answers(do(stream, EAT, 10.0), 10.0)
+    assert all(is_alive(pid) for pid in pids)
+
+
+def test_too_little_memory_for_an_engine_is_said(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"workers\.memory_bytes is 20000000; .* 600 MiB .*or more"):
+        open_session(folder, "count = 2\nmemory_bytes = 20_000_000")
+
+
+def test_too_wide_for_a_worker_is_refused_before_anything_runs(stream: QStream, folder: Path) -> None:
+    reference = stream.device.session.device("reference")
+    with pytest.raises(TooLarge, match=r"needs 900000 qubits.*holds \d+.*workers\.memory_bytes"):
+        reference.stream().run(Program(900_000, 0, 0, (Gate("h", (0,)),)), shots=10).result(LIMIT_S)
+    assert workers_of(folder) == {}
+
+
+@pytest.mark.parametrize("how", [DIE, ABORT])
+def test_a_task_that_kills_its_workers_is_given_up(stream: QStream, folder: Path, how: int) -> None:
+    killer = do(stream, how)
+    others = [do(stream, ANSWER, float(n)) for n in range(50)]
+    with pytest.raises(WorkerLost, match=r"2 workers died under task .*max_attempts"):
+        killer.result(LIMIT_S)
+    assert all(answers(future, float(n)) for n, future in enumerate(others))
+    until(lambda: len(workers_of(folder)) == 2, "both workers are replaced")
+
+
+def test_a_foreign_error_says_what_it_was(stream: QStream) -> None:
+    with pytest.raises(InternalError, match="ZeroDivisionError"):
+        do(stream, RAISE).result(LIMIT_S)
+
+
+@pytest.mark.parametrize("how", [BABBLE, ENDLESS, READY_AGAIN])
+def test_a_worker_that_breaks_the_protocol_is_ended(stream: QStream, folder: Path, how: int) -> None:
+    liar = do(stream, how)
+    with pytest.raises(WorkerLost):
+        liar.result(LIMIT_S)
+    assert answers(do(stream, ANSWER, 3.0), 3.0)
+    # A worker that was counted twice would have been given two long tasks at once.
+    until(lambda: len(workers_of(folder)) == 2)
+
+
+def test_a_worker_cannot_answer_for_another(folder: Path) -> None:
+    with open_session(folder) as session, open_session(folder) as liars:
+        stream = session.device("strange").stream()
+        victim = do(stream, SLEEP, 0.4)
+        until(lambda: any(isinstance(event, TaskStarted) for event in events_of(folder)))
+        lie = do(liars.device("strange").stream(), LIE, float(victim.task.number))
+        assert lie.result(LIMIT_S) and answers(victim, 0.4)
+        with Observer(folder) as observer:
+            assert observer.counters().counts["late_answers"] == 1
+
+
+def test_a_worker_that_forgets_is_told_again(stream: QStream) -> None:
+    """It may ask for the program of any run: it gets that, or nothing."""
+    assert do(stream, FORGET, 1e6).result(LIMIT_S)
+    assert answers(do(stream, ANSWER, 3.0), 3.0)
+
+
+def test_killed_workers_are_replaced_and_their_tasks_run_again(folder: Path) -> None:
+    with open_session(folder, "count = 2") as session:
+        stream = session.device("strange").stream()
+        futures = [do(stream, SLEEP, 0.02) for _ in range(20)]
+        until(lambda: len(workers_of(folder)) == 2)
+        before = workers_of(folder)
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+        assert all(answers(future, 0.02) for future in futures)
+        until(lambda: len(workers_of(folder)) == 2 and not set(before) & set(workers_of(folder)))
+        assert not any(is_alive(pid) for pid in before.values())
+
+
+def test_cancelling_what_was_given_ahead_and_is_long(stream: QStream, folder: Path) -> None:
+    """Behind another in its worker when it is cancelled: it is ended when its turn comes."""
+    first = do(stream, SLEEP, 0.3)
+    behind = [do(stream, SLEEP, NEVER_S) for _ in range(4)]
+    assert all(future.cancel() for future in behind)
+    assert answers(first, 0.3)
+    assert answers(do(stream, ANSWER, 1.0), 1.0)
+
+
+def test_an_engine_that_cannot_start_takes_its_device_offline(stream: QStream, folder: Path) -> None:
+    """And says why; the other devices go on; the next task tries it again."""
+    stillborn = stream.device.session.device("stillborn").stream()
+    futures = stillborn.run_many([Request(STRANGE, [0, 0], outputs=Z0)] * 5)
+    for future in futures:
+        with pytest.raises(NoCapacity, match="no device found at 0x0"):
+            future.result(LIMIT_S)
+    with Observer(folder) as observer:
+        status = {status.profile.name: status for status in observer.devices()}
+    assert status["stillborn"].state == "offline" and "0x0" in status["stillborn"].reason
+    assert status["strange"].state == "online"
+    assert answers(do(stream, ANSWER, 1.0), 1.0)
+
+
+def test_workers_have_the_threads_that_were_set(folder: Path) -> None:
+    with open_session(folder, "count = 3\nthreads = 1") as session:
+        stream = session.device("strange").stream()
+        assert answers(do(stream, ANSWER, 1.0), 1.0)
+        until(lambda: len(workers_of(folder)) == 3)
+        for pid in workers_of(folder).values():
+            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            assert b"OMP_NUM_THREADS=1" in environment
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            (line,) = [line for line in limits.splitlines() if line.startswith("Max data size")]
+            assert "unlimited" not in line
+
+
+def test_reference_in_the_same_daemon_is_right(stream: QStream) -> None:
+    reference = stream.device.session.device("reference").stream()
+    assert cosine_is_right(reference.run(SHORT, [0.75], outputs=Z0).result(LIMIT_S), 0.75)
