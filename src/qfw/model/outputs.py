@@ -132,8 +132,11 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 def encode_outputs(outputs: tuple[Output, ...]) -> bytes:
-    """Canonical bytes of what is asked."""
-    return _ENCODER.encode(outputs)
+    """Canonical bytes of what is asked. Raises OptionError where it is not made of int, float and str."""
+    try:
+        return _ENCODER.encode(outputs)
+    except (TypeError, OverflowError) as error:
+        raise OptionError(f"outputs are made of int, float and str: {error}") from error
 
 
 def decode_outputs(encoded: bytes) -> tuple[Output, ...]:

@@ -120,7 +120,10 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     @cached_property
     def encoded(self) -> bytes:
         """The canonical bytes (MessagePack) that the digest is taken of and the wire carries."""
-        return _ENCODER.encode(self)
+        try:
+            return _ENCODER.encode(self)
+        except (TypeError, OverflowError) as error:
+            raise ProgramError(f"qubits are int and angles float in a program: {error}") from error
 
     @cached_property
     def digest(self) -> bytes:

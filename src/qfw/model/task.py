@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 import msgspec
+
+from qfw.model.errors import OptionError
 
 
 class TaskState(StrEnum):
@@ -50,6 +53,9 @@ class DeadlineClass(StrEnum):
 #: Priorities within one session: higher first.
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
+#: Characters of an idempotency key.
+MAX_KEY = 1024
+
 #: Bits of a task's number that count within its session.
 SEQUENCE_BITS = 32
 
@@ -85,6 +91,27 @@ class TaskOptions(msgspec.Struct, frozen=True, array_like=True):
     time_limit_s: float = 0.0
     #: Empty, or a key of the user's: the same key in the same session is the same task.
     idempotency_key: str = ""
+
+
+def check_options(options: TaskOptions) -> None:
+    """Raises OptionError unless every option is of its type and in its range."""
+    priority, limit_s, key = options.priority, options.time_limit_s, options.idempotency_key
+    if not isinstance(priority, int) or not MIN_PRIORITY <= priority <= MAX_PRIORITY:
+        raise OptionError(
+            f"priority must be an integer from {MIN_PRIORITY} to {MAX_PRIORITY}, not {priority!r}"
+        )
+    if not isinstance(limit_s, int | float) or not 0 <= limit_s < math.inf:
+        raise OptionError(
+            f"time_limit_s must be seconds above 0, or 0 for the daemon's limit, not {limit_s!r}"
+        )
+    if not isinstance(key, str) or len(key) > MAX_KEY:
+        raise OptionError(f"an idempotency key is text of at most {MAX_KEY} characters, not {key!r:.40}")
+    if options.job_type not in tuple(JobType):
+        raise OptionError(f"job_type must be one of {', '.join(JobType)}, not {options.job_type!r}")
+    if options.deadline_class not in tuple(DeadlineClass):
+        raise OptionError(
+            f"deadline_class must be one of {', '.join(DeadlineClass)}, not {options.deadline_class!r}"
+        )
 
 
 class QuantumTask(msgspec.Struct, frozen=True, array_like=True):

@@ -124,7 +124,8 @@ class Client:
             outputs, _, parameters, *_ = draft.rest
             _check_size(len(outputs) + len(parameters), "a task's parameters", "Send fewer sets in a task")
             if draft.program.digest not in self._sent:
-                draft.program.check()
+                # As the daemon will: what it cannot read would end the session.
+                Program.decode(draft.program.encoded)
                 _check_size(len(draft.program.encoded), "a program", "Cut it into smaller ones")
         futures = []
         with self._sending:

@@ -15,13 +15,10 @@ import numpy.typing as npt
 from qfw.model.errors import OptionError, UsageError
 from qfw.model.outputs import Counts, Output, Statevector, check_shots
 from qfw.model.program import Program, check_parameters
-from qfw.model.task import TaskOptions
+from qfw.model.task import TaskOptions, check_options
 from qfw.qpi.client import Draft
 from qfw.qpi.device import Device
 from qfw.qpi.future import TaskFuture
-
-#: Characters of an idempotency key.
-MAX_KEY = 1024
 
 _NO_PARAMETERS = b""
 _DEFAULT_OPTIONS = TaskOptions()
@@ -108,8 +105,6 @@ class QStream:
         places: list[str | int] = []
         for place, request in enumerate(requests):
             key = request.options.idempotency_key or place
-            if isinstance(key, str) and len(key) > MAX_KEY:
-                raise OptionError(f"an idempotency key of {len(key)} characters; at most {MAX_KEY} are taken")
             places.append(key)
             if key not in self._keys:
                 fresh.setdefault(key, request)
@@ -122,6 +117,8 @@ class QStream:
 
     def _draft(self, request: Request, now_ns: int) -> Draft:
         program = request.program
+        if request.options is not _DEFAULT_OPTIONS:
+            check_options(request.options)
         shots = 0 if request.shots is None else check_shots(request.shots)
         if request.shots is not None and shots == 0:
             raise OptionError("shots must be at least 1; leave them out for exact results")

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from qfw.config.runtime import lock_path, log_path, prepare
-from qfw.model.errors import DaemonUnreachable, ErrorReport, ResultTimeout
+from qfw.model.errors import DaemonUnreachable, ErrorReport, ResultTimeout, SetupError
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import SESSION
 
@@ -34,7 +35,7 @@ def join(folder: Path, name: str, config: Path | None, timeout_s: float) -> Link
     """
     folder = prepare(folder)
     deadline = time.monotonic() + timeout_s
-    with lock_path(folder).open("a") as lock:
+    with _open(lock_path(folder)) as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,13 +55,20 @@ def join(folder: Path, name: str, config: Path | None, timeout_s: float) -> Link
         return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
 
 
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("ab")
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror}. Set QFW_RUNTIME_DIR to another folder") from error
+
+
 def _start(folder: Path, config: Path | None, deadline: float) -> None:
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", "--private", f"--ready-fd={writer}"]
     if config is not None:
         command.append(f"--config={config}")
     try:
-        with log_path(folder).open("ab") as log:
+        with _open(log_path(folder)) as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

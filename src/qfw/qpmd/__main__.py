@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from qfw.config import runtime, settings
-from qfw.model.errors import ErrorReport, QFwError
+from qfw.model.errors import ErrorReport, QFwError, SetupError
 
 
 def main() -> int:
@@ -32,6 +32,8 @@ def main() -> int:
     except Exception as error:
         import msgspec
 
+        if isinstance(error, OSError) and not isinstance(error, QFwError):
+            error = SetupError(f"qpmd cannot start in {arguments.folder}: {error}")
         report = msgspec.msgpack.encode(ErrorReport.of(error))
         unforeseen = not isinstance(error, QFwError | OSError)
         logging.getLogger(__name__).error("cannot start: %s", error, exc_info=unforeseen)

@@ -182,7 +182,10 @@ class Daemon:
         peer.name = hello.name[:200]
         session = 0
         if hello.role == SESSION:
-            session = self._next_session()
+            try:
+                session = self._next_session()
+            except OSError as error:
+                raise SetupError(f"no session can be numbered in {self._folder}: {error}") from error
             self._core.open_session(peer, session)
         limit = self._settings.scheduling.max_tasks_per_session
         devices = self._core.devices()

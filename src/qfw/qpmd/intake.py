@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from qfw.config.settings import Settings
@@ -11,12 +9,14 @@ from qfw.model.device import Estimate
 from qfw.model.errors import OptionError, ParameterError, UnknownDevice
 from qfw.model.outputs import check_outputs, check_shots, decode_outputs
 from qfw.model.program import Program, all_finite
-from qfw.model.task import MAX_PRIORITY, MIN_PRIORITY, DeadlineClass, QuantumTask
+from qfw.model.task import DeadlineClass, QuantumTask, TaskOptions, check_options
 from qfw.qpm import registry
 from qfw.qpm.platform import Platform
 
 #: Checked combinations of device, program, outputs, sets and shots that are remembered.
 REMEMBERED = 16384
+
+_USUAL = TaskOptions()
 
 
 class Intake:
@@ -44,10 +44,8 @@ class Intake:
         if not 0 <= task.seed < 2**63:
             raise OptionError(f"seed {task.seed} is outside 0..2**63 - 1")
         options = task.options
-        if not MIN_PRIORITY <= options.priority <= MAX_PRIORITY:
-            raise OptionError(f"priority {options.priority} is outside {MIN_PRIORITY}..{MAX_PRIORITY}")
-        if not 0 <= options.time_limit_s < math.inf:
-            raise OptionError(f"time_limit_s is {options.time_limit_s}; seconds above 0 are needed")
+        if options != _USUAL:
+            check_options(options)
         if options.deadline_class is not DeadlineClass.BEST_EFFORT:
             raise OptionError(
                 f"deadline class {options.deadline_class} needs a reservation, which this daemon does not have; "
