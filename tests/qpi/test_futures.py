@@ -54,7 +54,7 @@ def test_wait_and_as_completed(stream: QStream) -> None:
     assert done == set(futures) and not not_done
     assert all_right(futures, ANGLES)
     futures = many(stream)
-    seen = [future for future in cf.as_completed(futures, LIMIT_S)]
+    seen = list(cf.as_completed(futures, LIMIT_S))
     assert len(seen) == len(futures) == len(set(seen))
 
 
