@@ -12,7 +12,7 @@ significant bit of a statevector's index.
 from __future__ import annotations
 
 import hashlib
-import math
+import numbers
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Union
@@ -28,6 +28,8 @@ from qfw.model.gates import GATES
 #: Nothing that QFw runs is larger; keeps sums of sizes far from overflow.
 MAX_QUBITS = 1_000_000
 MAX_NESTING = 32
+#: Radians, and coefficients of slots: products of what is within it, and sums of these, stay finite.
+MAX_ANGLE = 1e150
 
 
 class Affine(msgspec.Struct, frozen=True, array_like=True, tag="a"):
@@ -121,7 +123,8 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     def encoded(self) -> bytes:
         """The canonical bytes (MessagePack) that the digest is taken of and the wire carries."""
         try:
-            return _ENCODER.encode(self)
+            # Read once: an int where an angle belongs comes back as the float that it is.
+            return _ENCODER.encode(_read(_ENCODER.encode(self)))
         except (TypeError, OverflowError) as error:
             raise ProgramError(f"qubits are int and angles float in a program: {error}") from error
 
@@ -208,11 +211,9 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
         Raises:
             ProgramError: the bytes are no program, or not a well-formed one.
         """
-        try:
-            program: Program = _decode(encoded)
-        except msgspec.DecodeError as error:
-            raise ProgramError(f"not a program: {error}") from error
+        program = _read(encoded)
         program.check()
+        program.__dict__["encoded"] = _ENCODER.encode(program)
         return program
 
 
@@ -241,18 +242,20 @@ def check_parameters(parameters: npt.ArrayLike, num_slots: int) -> npt.NDArray[n
         )
     if values.shape[0] == 0:
         raise ParameterError("parameters hold no set: give at least one row")
-    if not all_finite(values):
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise ParameterError(f"parameters[{row}, {column}] is {values[row, column]}; angles must be finite")
+    if not all_angles(values):
+        row, column = np.argwhere(~(np.abs(values) <= MAX_ANGLE))[0]
+        raise ParameterError(
+            f"parameters[{row}, {column}] is {values[row, column]}; angles must be finite, and at most 1e150"
+        )
     return values
 
 
-def all_finite(values: npt.NDArray[np.float64]) -> bool:
-    """Whether no element of a float64 array is NaN or infinite."""
+def all_angles(values: npt.NDArray[np.float64]) -> bool:
+    """Whether every element of a float64 array may be an angle: not NaN, and within MAX_ANGLE."""
     if values.size < 64:
         # A ufunc and its reduction cost more than a few floats do.
-        return all(map(math.isfinite, values.ravel().tolist()))
-    return bool(np.isfinite(values).all())
+        return all(-MAX_ANGLE <= value <= MAX_ANGLE for value in values.ravel().tolist())
+    return bool((np.abs(values) <= MAX_ANGLE).all())
 
 
 def _gates(operations: Iterable[Operation]) -> Iterator[Gate]:
@@ -341,9 +344,26 @@ def _check_index(index: int, size: int, what: str, position: int) -> None:
 
 
 def _check_finite(value: float, position: int) -> None:
-    if not math.isfinite(value):
-        raise ParameterError(f"operation {position}: the angle {value} is not finite")
+    if not -MAX_ANGLE <= value <= MAX_ANGLE:
+        raise ParameterError(f"operation {position}: the angle {value} must be finite, and at most 1e150")
 
 
-_ENCODER = msgspec.msgpack.Encoder()
+def _read(encoded: bytes) -> Program:
+    try:
+        program: Program = _decode(encoded)
+    except msgspec.DecodeError as error:
+        raise ProgramError(f"not a program: {error}") from error
+    return program
+
+
+def _plain(value: object) -> object:
+    """Numbers of NumPy and the like, as the numbers of Python that they are."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise ProgramError(f"a program is made of numbers and gate names; {value!r} is neither")
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decode = decoder(Program)

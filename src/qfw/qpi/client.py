@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +25,8 @@ from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
+    MAX_ITEMS_PER_MESSAGE,
+    MAX_PROGRAM_BYTES,
     MAX_REQUEST_BYTES,
     Accepted,
     Bye,
@@ -46,6 +49,8 @@ TASKS_PER_MESSAGE = 256
 BYTES_PER_MESSAGE = 4 * 2**20
 #: Receipts that wait for the next submission to travel with.
 RECEIPTS_PER_MESSAGE = 512
+#: Times that the daemon may ask for the program of one task.
+MAX_SENT_AGAIN = 8
 #: Digests that the client remembers to have sent.
 SENT_DIGESTS = 65536
 
@@ -73,15 +78,14 @@ class Client:
         self._sending = threading.RLock()
         #: Held by the one who reads.
         self._reading = threading.RLock()
-        #: What was read and not taken in: bodies, answers, errors. A callback that waits goes on with it.
-        self._inbox: deque[bytes | TaskAnswer | tuple[int, ErrorReport]] = deque()
+        #: What was read and not taken in, the next one last: bodies, answers, errors. A callback that waits
+        #: goes on with it.
+        self._inbox: list[bytes | TaskAnswer | tuple[int, ErrorReport]] = []
         self._waiters: deque[threading.Event] = deque()
         self._futures: dict[int, TaskFuture] = {}
         self._sent: set[bytes] = set()
         self._receipts: deque[tuple[int, int]] = deque()
         self._outputs: dict[tuple[Output, ...], bytes] = {}
-        #: One for all futures of the session: a lock and a queue of each one's own are most of what it weighs.
-        self.condition = threading.Condition()
         self._watched: set[TaskFuture] = set()
         self._watch = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -122,11 +126,14 @@ class Client:
         self.check()
         for draft in drafts:
             outputs, _, parameters, *_ = draft.rest
-            _check_size(len(outputs) + len(parameters), "a task's parameters", "Send fewer sets in a task")
+            size = len(outputs) + len(parameters)
+            _check_size(size, MAX_REQUEST_BYTES - 2**16, "a task's parameters", "Send fewer sets in a task")
             if draft.program.digest not in self._sent:
                 # As the daemon will: what it cannot read would end the session.
                 Program.decode(draft.program.encoded)
-                _check_size(len(draft.program.encoded), "a program", "Cut it into smaller ones")
+                _check_size(
+                    len(draft.program.encoded), MAX_PROGRAM_BYTES, "a program", "Cut it into smaller ones"
+                )
         futures = []
         with self._sending:
             for first in range(0, len(drafts), TASKS_PER_MESSAGE):
@@ -147,6 +154,10 @@ class Client:
                 if len(self._sent) >= SENT_DIGESTS:
                     self._sent.clear()
                 self._sent.add(digest)
+                if tasks:
+                    # Directly before the tasks that need it: what a daemon keeps unused is bounded.
+                    frames.append(pack(Submit(tasks)))
+                    tasks, size = [], 0
                 frames.append(pack(StoreProgram(draft.program.encoded)))
             future = self._futures[number] = TaskFuture(self, task, draft.program)
             futures.append(future)
@@ -164,7 +175,8 @@ class Client:
     def cancel(self, tasks: list[int]) -> None:
         """Asks the daemon to end these tasks."""
         self.check()
-        self._send(pack(Cancel(tasks)))
+        parts = range(0, len(tasks), MAX_ITEMS_PER_MESSAGE)
+        self._send(b"".join(pack(Cancel(tasks[at : at + MAX_ITEMS_PER_MESSAGE])) for at in parts))
 
     def _send(self, data: bytes) -> None:
         with self._sending:
@@ -191,7 +203,7 @@ class Client:
                     self._reading.release()
                     self._pass_on()
                 break
-            if not self._wait_for_reader(future, deadline):
+            if timeout_s == 0 or not self._wait_for_reader(future, deadline):
                 break
         return future.settled
 
@@ -205,7 +217,11 @@ class Client:
     def _wait_for_reader(self, future: TaskFuture, deadline: float | None) -> bool:
         """Sleeps until the future is done or the reader steps back; False at the deadline."""
         event = threading.Event()
-        future.when_done(lambda _: event.set())
+
+        def wake(_: object) -> None:
+            event.set()
+
+        future.when_done(wake)
         self._waiters.append(event)
         goes_on = False
         try:
@@ -220,6 +236,7 @@ class Client:
             goes_on = not future.settled
             return True
         finally:
+            future.forget(wake)
             try:
                 self._waiters.remove(event)
             except ValueError:
@@ -266,44 +283,52 @@ class Client:
 
     def _read(self, timeout_s: float | None) -> None:
         """One read, and all that is known then is taken in; only by the holder of `_reading`."""
-        inbox = self._inbox
         try:
-            if not inbox:
-                inbox.extend(self._link.receive(timeout_s))
-            while inbox:
-                item = inbox.popleft()
-                try:
-                    if isinstance(item, TaskAnswer):
-                        self._answered(item)
-                    elif isinstance(item, bytes):
-                        self._take(item)
-                    else:
-                        self._failed(*item)
-                except KeyboardInterrupt:
-                    # Taken in again by whoever reads next; twice does no harm.
-                    inbox.appendleft(item)
-                    raise
+            if not self._inbox:
+                bodies = self._link.receive(timeout_s)
+                self._inbox[:0] = bodies[::-1]
+                self._link.taken()
+            self._take_in()
         except QFwError as error:
             self._fail_all(_closed() if self._closed else error)
         except msgspec.DecodeError as error:
             self._fail_all(WireError(f"a message of the daemon that this client cannot read: {error}"))
 
-    def _take(self, body: bytes) -> None:
+    def _take_in(self) -> None:
+        """Acts on everything in the inbox.
+
+        An item leaves it when it was acted on, in one step for the interpreter: where a signal handler or a
+        callback raises, or a callback reads, it may be acted on twice, which does no harm.
+        """
+        inbox = self._inbox
+        while inbox:
+            item = inbox[-1]
+            if isinstance(item, bytes):
+                items = self._opened(item)
+                if inbox and inbox[-1] is item:
+                    inbox[-1:] = items[::-1]
+                continue
+            if isinstance(item, TaskAnswer):
+                self._answered(item)
+            else:
+                self._failed(*item)
+            if inbox and inbox[-1] is item:
+                inbox.pop()
+
+    def _opened(self, body: bytes) -> list[TaskAnswer] | list[tuple[int, ErrorReport]]:
         message = decode_response(body)
-        if isinstance(message, Refused):
-            raise message.error.to_exception()
         match message:
             case Done():
-                if len(message.answers) == 1:
-                    self._answered(message.answers[0])
-                else:
-                    self._inbox.extendleft(reversed(message.answers))
+                return message.answers
             case Failed():
-                self._inbox.extendleft(reversed(message.errors))
+                return message.errors
+            case Refused():
+                raise message.error.to_exception()
             case NeedPrograms():
                 self._send_again(message)
             case Accepted():
                 pass  # The daemon has journalled them; nothing waits for this word.
+        return []
 
     def _answered(self, answer: TaskAnswer) -> None:
         future = self._futures.get(answer.task)
@@ -345,12 +370,19 @@ class Client:
 
     def _send_again(self, message: NeedPrograms) -> None:
         wanted = [future for number in message.tasks if (future := self._futures.get(number)) is not None]
-        programs = {future.task.program: future.program for future in wanted}
-        frames = [pack(StoreProgram(program.encoded)) for program in programs.values()]
-        frames += [
-            pack(Submit([future.task for future in wanted[first : first + TASKS_PER_MESSAGE]]))
-            for first in range(0, len(wanted), TASKS_PER_MESSAGE)
-        ]
+        for future in wanted:
+            future.sent_again += 1
+            if future.sent_again > MAX_SENT_AGAIN:
+                raise WireError(
+                    f"the daemon asked {MAX_SENT_AGAIN} times for the program of task {future.name}; either it "
+                    f"and this client disagree on its digest, or the daemon's program_bytes are too few"
+                )
+        frames: list[bytes] = []
+        for _, group in groupby(sorted(wanted, key=_program), key=_program):
+            futures = list(group)
+            frames.append(pack(StoreProgram(futures[0].program.encoded)))
+            for at in range(0, len(futures), TASKS_PER_MESSAGE):
+                frames.append(pack(Submit([future.task for future in futures[at : at + TASKS_PER_MESSAGE]])))
         self._send(b"".join(frames))
 
     def _fail_all(self, error: QFwError) -> None:
@@ -392,12 +424,15 @@ class Client:
         self._link.close()
 
 
-def _check_size(size: int, what: str, remedy: str) -> None:
-    most = MAX_REQUEST_BYTES - 2**16
+def _check_size(size: int, most: int, what: str, remedy: str) -> None:
     if size > most:
         raise TooLarge(
             f"{what} of {size / 2**20:.1f} MiB; at most {most / 2**20:.1f} travel at once. {remedy}"
         )
+
+
+def _program(future: TaskFuture) -> bytes:
+    return future.task.program
 
 
 def _closed() -> UsageError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import os
+import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,21 @@ if TYPE_CHECKING:
 CANCEL_LIMIT_S = 5.0
 
 
+#: One for all futures of the process: a lock and a queue of each one's own would be most of what a future
+#: weighs. One for each session would not do: concurrent.futures.wait takes the locks of all its futures, in
+#: an order that holds between futures only.
+_condition = threading.Condition()
+
+
+def _after_fork() -> None:
+    """In a child the lock may be held by a thread that does not exist there."""
+    global _condition
+    _condition = threading.Condition()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class TaskFuture(concurrent.futures.Future[Result]):
     """Result of a task, when it is there.
 
@@ -29,9 +46,9 @@ class TaskFuture(concurrent.futures.Future[Result]):
 
     def __init__(self, client: Client, task: QuantumTask, program: Program) -> None:
         """Made by a stream."""
-        # What Future.__init__ does, but with one condition for all futures of the client, and without lists
-        # until somebody puts something into them. Nobody waits on the condition: waiting is the client's.
-        self._condition = client.condition
+        # What Future.__init__ does, but with one condition for all futures, and without lists until somebody
+        # puts something into them. Nobody waits on the condition: waiting is the client's.
+        self._condition = _condition
         self._state = "PENDING"
         self._result = None
         self._exception = None
@@ -42,6 +59,8 @@ class TaskFuture(concurrent.futures.Future[Result]):
         self.task = task
         #: Its program, in case the daemon asks for it again.
         self.program = program
+        #: How often the daemon asked for it again.
+        self.sent_again = 0
 
     @property
     def name(self) -> str:
@@ -99,6 +118,12 @@ class TaskFuture(concurrent.futures.Future[Result]):
             if not self._done_callbacks:
                 self._done_callbacks = []
         super().add_done_callback(fn)
+
+    def forget(self, fn: Callable[[concurrent.futures.Future[Result]], object]) -> None:
+        """Takes back a `when_done`, if it has not been called."""
+        with self._condition:
+            if fn in self._done_callbacks:
+                self._done_callbacks.remove(fn)
 
     def __await__(self) -> Generator[Any, None, Result]:
         """Awaits the result without blocking the event loop; who stops awaiting it cancels it."""

@@ -137,6 +137,12 @@ class QStream:
             program, self._device.name, (encoded, sets, parameters, shots, seed, request.options, began_ns)
         )
 
+    def cancel(self, futures: Sequence[TaskFuture]) -> None:
+        """Asks the daemon to end these tasks, in one message; does not wait for its word."""
+        open_tasks = [future.task.number for future in futures if not future.settled]
+        if open_tasks:
+            self._client.cancel(open_tasks)
+
     def close(self) -> None:
         """No more tasks are taken; those that are open go on."""
         self._closed = True

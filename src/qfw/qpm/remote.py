@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -27,13 +28,12 @@ from qfw.model.errors import (
 )
 from qfw.qpm.status import Counters, TaskRow
 from qfw.qpm.wire import (
+    HEADER_BYTES,
     MAX_REPLY_BYTES,
     OBSERVER,
     WIRE_VERSION,
-    FrameReader,
     Hello,
     Query,
-    Receiver,
     Refused,
     Reply,
     Welcome,
@@ -44,8 +44,56 @@ from qfw.qpm.wire import (
 
 #: A daemon that does not read for this long is taken for lost.
 SEND_LIMIT_S = 30.0
+#: One read takes no more. Below what an allocator asks the system for, which would cost more than the read.
+RECEIVE_BYTES = 1 << 16
 #: A blocking read returns at least this often.
 READ_SLICE_S = 0.5
+
+
+class _Incoming:
+    """Bytes that arrived and are not cut into messages yet. Only ever appended to; then replaced whole."""
+
+    def __init__(self, rest: bytes = b"") -> None:
+        self.chunks = deque([rest] if rest else [])
+        #: Chunks that were counted, and their bytes.
+        self._counted = (0, 0)
+        #: Bytes up to the end of the first message, as far as is known.
+        self._need = _need(rest)
+
+    def complete(self) -> bool:
+        """Whether the first message is there. Raises WireError where it would be too long."""
+        count, size = self._counted
+        while count < len(self.chunks):
+            size += len(self.chunks[count])
+            count += 1
+        self._counted = (count, size)
+        if size < self._need:
+            return False
+        if self._need == HEADER_BYTES:
+            self._need = _need(self._joined())
+        return size >= self._need
+
+    def cut(self, most: int | None = None) -> tuple[list[bytes], _Incoming]:
+        """The messages that are complete, at most `most`, and what is left."""
+        data, at = self._joined(), 0
+        bodies: list[bytes] = []
+        while len(bodies) != most and (end := at + _need(data, at)) <= len(data) and end > at + HEADER_BYTES:
+            bodies.append(data[at + HEADER_BYTES : end])
+            at = end
+        return bodies, _Incoming(data[at:])
+
+    def _joined(self) -> bytes:
+        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+
+
+def _need(data: bytes, at: int = 0) -> int:
+    """Bytes of the message at `at`, its header included; the header's alone where that is not there yet."""
+    if len(data) - at < HEADER_BYTES:
+        return HEADER_BYTES
+    length = int.from_bytes(data[at : at + HEADER_BYTES], "big")
+    if not 0 < length <= MAX_REPLY_BYTES:
+        raise WireError(f"a frame of {length} bytes was announced; 1 to {MAX_REPLY_BYTES} are read here")
+    return HEADER_BYTES + length
 
 
 class Link:
@@ -75,9 +123,7 @@ class Link:
                 raise ForeignOwner(
                     f"the daemon behind {path} (pid {pid}) runs as uid {uid}, you are {os.getuid()}"
                 )
-            self._reader = FrameReader(MAX_REPLY_BYTES)
-            self._receiver = Receiver()
-            self._ready: list[bytes] = []
+            self._incoming = self._following = _Incoming()
             self._socket.sendall(pack(Hello(WIRE_VERSION, __version__, os.getpid(), name, role)))
             self.welcome = self._greeted(deadline)
         except QFwError:
@@ -122,28 +168,37 @@ class Link:
     def receive(self, timeout_s: float | None) -> list[bytes]:
         """Bodies of the messages that are there; waits for some, at most `timeout_s` (or READ_SLICE_S).
 
+        Whatever interrupts it, nothing is lost: call `taken` when they are kept.
+
         Raises:
             DaemonLost: the daemon closed the connection.
             WireError: it sent a frame that is too long.
         """
-        if self._ready:
-            ready, self._ready = self._ready, []
-            return ready
-        try:
-            if (
-                timeout_s is not None
-                and timeout_s < READ_SLICE_S
-                and not self._poll.poll(max(0.0, timeout_s) * 1e3)
-            ):
+        incoming = self._following = self._incoming
+        if not incoming.complete():
+            try:
+                if (
+                    timeout_s is not None
+                    and timeout_s < READ_SLICE_S
+                    and not self._poll.poll(max(0.0, timeout_s) * 1e3)
+                ):
+                    return []
+                # In one step for the interpreter: what was read is kept, whatever a signal handler raises.
+                incoming.chunks.extend(map(self._socket.recv, (RECEIVE_BYTES,)))
+            except (BlockingIOError, InterruptedError):
                 return []
-            chunk = self._receiver.receive(self._socket)
-        except (BlockingIOError, InterruptedError):
-            return []
-        except OSError as error:
-            raise self.lost(str(error)) from error
-        if not chunk:
-            raise self.lost("it closed the connection")
-        return self._reader.feed(chunk)
+            except OSError as error:
+                raise self.lost(str(error)) from error
+            if not incoming.chunks[-1]:
+                raise self.lost("it closed the connection")
+            if not incoming.complete():
+                return []
+        bodies, self._following = incoming.cut()
+        return bodies
+
+    def taken(self) -> None:
+        """The bodies that `receive` gave are in safe hands; until then it gives the same ones again."""
+        self._incoming = self._following
 
     def close(self) -> None:
         """Closes the socket."""
@@ -164,19 +219,20 @@ class Link:
         )
 
     def _greeted(self, deadline: float) -> Welcome:
-        while not self._ready:
+        while not self._incoming.complete():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError
             self._socket.settimeout(remaining)
-            chunk = self._receiver.receive(self._socket)
+            chunk = self._socket.recv(RECEIVE_BYTES)
             if not chunk:
                 raise DaemonUnreachable(
                     f"the daemon at {socket_path(self.folder)} closed the connection at once"
                 )
-            self._ready = self._reader.feed(chunk)
+            self._incoming.chunks.append(chunk)
+        bodies, self._incoming = self._incoming.cut(most=1)
         try:
-            greeting: Welcome | Refused = decode_greeting(self._ready.pop(0))
+            greeting: Welcome | Refused = decode_greeting(bodies[0])
         except msgspec.DecodeError as error:
             raise WireError(f"what answers at {socket_path(self.folder)} is no qpmd: {error}") from error
         if isinstance(greeting, Refused):
@@ -239,7 +295,9 @@ class Observer:
         self._link.send(pack(Query(self._requests, subject)))
         deadline = time.monotonic() + self._timeout_s
         while (remaining := deadline - time.monotonic()) > 0:
-            for body in self._link.receive(remaining):
+            bodies = self._link.receive(remaining)
+            self._link.taken()
+            for body in bodies:
                 message = decode_response(body)
                 if isinstance(message, Reply) and message.request == self._requests:
                     answer: _T = msgspec.msgpack.decode(message.body, type=kind)

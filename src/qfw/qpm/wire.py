@@ -25,6 +25,8 @@ MAX_REQUEST_BYTES = 64 * 2**20
 #: Largest frame that a client reads; an answer of MAX_ANSWER_BYTES and its envelope.
 MAX_REPLY_BYTES = 2**30 + 2**16
 
+#: Largest program: one of 200 000 gates. Reading it holds up the daemon for a fraction of a second.
+MAX_PROGRAM_BYTES = 4 * 2**20
 #: Tasks of one Submit or Cancel, and receipts of one Received: what is done for them is one turn of the daemon.
 MAX_ITEMS_PER_MESSAGE = 1024
 

@@ -8,7 +8,7 @@ from qfw.config.settings import Settings
 from qfw.model.device import Estimate
 from qfw.model.errors import OptionError, ParameterError, UnknownDevice
 from qfw.model.outputs import check_outputs, check_shots, decode_outputs
-from qfw.model.program import Program, all_finite
+from qfw.model.program import Program, all_angles
 from qfw.model.task import DeadlineClass, QuantumTask, TaskOptions, check_options
 from qfw.qpm import registry
 from qfw.qpm.platform import Platform
@@ -39,8 +39,10 @@ class Intake:
                 f"{len(task.parameters) // 8} parameters were sent; {task.sets} sets of {program.num_slots} slots "
                 f"need {task.sets * program.num_slots}"
             )
-        if task.parameters and not all_finite(np.frombuffer(task.parameters, dtype="<f8")):
-            raise ParameterError("parameters hold NaN or infinity; angles must be finite")
+        if task.parameters and not all_angles(np.frombuffer(task.parameters, dtype="<f8")):
+            raise ParameterError(
+                "parameters hold NaN, infinity or more than 2**52; angles must be finite and at most that"
+            )
         if not 0 <= task.seed < 2**63:
             raise OptionError(f"seed {task.seed} is outside 0..2**63 - 1")
         options = task.options

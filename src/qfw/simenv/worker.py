@@ -94,31 +94,15 @@ class Worker:
         return True
 
     def _run(self, run: Run) -> RunDone | RunFailed | None:
-        began_ns = time.monotonic_ns()
         try:
-            cached = self._prepared.get(run.program)
-            if cached is None:
-                encoded = self._programs.get(run.program)
-                if encoded is None:
-                    self._channel.sendall(pack(NeedProgram(run.task, run.epoch, run.program)))
-                    return None
-                program = Program.decode(encoded)
-                prepared = self._engine.prepare(lower(program, self._engine.native_gates))
-                num_slots = program.num_slots
-                _keep(self._prepared, run.program, (num_slots, prepared), PREPARED)
-                compile_ns = time.monotonic_ns() - began_ns
-            else:
-                num_slots, prepared = cached
-                self._prepared.move_to_end(run.program)
-                compile_ns = 0
-            outputs = self._outputs.get(run.outputs)
-            if outputs is None:
-                outputs = decode_outputs(run.outputs)
-                _keep(self._outputs, run.outputs, outputs, PREPARED)
-            parameters = np.frombuffer(run.parameters, dtype="<f8").reshape(run.sets, num_slots)
-            seeds = set_seeds(run.seed, 0, run.sets)
-            answers = self._engine.run(prepared, outputs, parameters, run.shots, seeds)
-            encoded_answers = encode_answers(answers)
+            try:
+                return self._answer(run)
+            except MemoryError:
+                # What is kept for other programs may be what is missing.
+                self._prepared.clear()
+                self._outputs.clear()
+            gc.collect()
+            return self._answer(run)
         except MemoryError:
             # Leave the handler before anything is allocated for the report.
             gc.collect()
@@ -129,9 +113,34 @@ class Worker:
             return RunFailed(run.task, run.epoch, ErrorReport.of(error))
         except Exception as error:
             return RunFailed(run.task, run.epoch, ErrorReport.of(error))
-        return RunDone(
-            run.task, run.epoch, began_ns, time.monotonic_ns(), compile_ns, compile_ns == 0, encoded_answers
-        )
+
+    def _answer(self, run: Run) -> RunDone | None:
+        """The answered run; None where its program has to be asked for."""
+        began_ns = time.monotonic_ns()
+        cached = self._prepared.get(run.program)
+        if cached is None:
+            encoded = self._programs.get(run.program)
+            if encoded is None:
+                self._channel.sendall(pack(NeedProgram(run.task, run.epoch, run.program)))
+                return None
+            program = Program.decode(encoded)
+            prepared = self._engine.prepare(lower(program, self._engine.native_gates))
+            num_slots = program.num_slots
+            _keep(self._prepared, run.program, (num_slots, prepared), PREPARED)
+            compile_ns = time.monotonic_ns() - began_ns
+        else:
+            num_slots, prepared = cached
+            self._prepared.move_to_end(run.program)
+            compile_ns = 0
+        outputs = self._outputs.get(run.outputs)
+        if outputs is None:
+            outputs = decode_outputs(run.outputs)
+            _keep(self._outputs, run.outputs, outputs, PREPARED)
+        parameters = np.frombuffer(run.parameters, dtype="<f8").reshape(run.sets, num_slots)
+        seeds = set_seeds(run.seed, 0, run.sets)
+        answers = encode_answers(self._engine.run(prepared, outputs, parameters, run.shots, seeds))
+        ended_ns = time.monotonic_ns()
+        return RunDone(run.task, run.epoch, began_ns, ended_ns, compile_ns, cached is not None, answers)
 
 
 def _keep(cache: OrderedDict[bytes, Any], key: bytes, value: Any, size: int) -> None:
