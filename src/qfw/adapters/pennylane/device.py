@@ -26,7 +26,7 @@ from pennylane.wires import Wires
 from qfw.adapters.pennylane.gradients import parameter_shift
 from qfw.adapters.pennylane.lowering import lower, structure
 from qfw.adapters.pennylane.measurements import Reading, Values, covers_all_wires, reading, signature
-from qfw.adapters.pennylane.preprocess import pipeline
+from qfw.adapters.pennylane.preprocess import pipeline, standard_order
 from qfw.adapters.session import forget, shared_session
 from qfw.model.errors import ConnectionFailed
 from qfw.model.program import Program
@@ -241,7 +241,9 @@ class QFwDevice(Device):  # type: ignore[misc]
         order = wire_order(tape, self.wires)
         program = self._programs.get((shape, order))
         if program is None:
-            program = lower(operations, {wire: len(order) - 1 - index for index, wire in enumerate(order)})
+            qubits = {wire: len(order) - 1 - index for index, wire in enumerate(order)}
+            # A barrier may be of wires that nothing else uses.
+            program = lower([op for op in operations if qubits.keys() >= op.wires.toset()], qubits)
             _remember(self._programs, (shape, order), program)
         found = Structure(program, reading(measurements, sampled, order))
         if asked is not None:
@@ -255,10 +257,9 @@ def wire_order(tape: QuantumScript, wires: Wires | None) -> tuple[Hashable, ...]
     Raises:
         WireError: the tape uses a wire that the device does not have.
     """
-    used = tape.wires
     if not wires:
-        labels = set(used)
-        return tuple(range(len(labels))) if labels == set(range(len(labels))) else tuple(used)
+        return standard_order(tape)
+    used = tape.wires
     if missing := [wire for wire in used if wire not in wires]:
         raise WireError(f"the circuit uses the wires {missing}; the device has {wires.tolist()}")
     if any(map(covers_all_wires, tape.measurements)):

@@ -120,6 +120,15 @@ def covers_all_wires(mp: MeasurementProcess) -> bool:
     return mp.obs is None and mp.mv is None and not mp.wires
 
 
+def with_wires(mp: MeasurementProcess, wires: Wires) -> MeasurementProcess:
+    """The measurement, of `wires` where it means all of them."""
+    if not covers_all_wires(mp):
+        return mp
+    filled = copy(mp)
+    filled._wires = wires
+    return filled
+
+
 def reading(measurements: Sequence[MeasurementProcess], sampled: bool, order: Sequence[Hashable]) -> Reading:
     """The reading of a tape's measurements.
 
@@ -171,7 +180,7 @@ def _reading_of_samples(
 ) -> Reading:
     """Samples, counts and frequencies in the computational basis."""
     wires = Wires(order)
-    filled = [_with_wires(mp, wires) for mp in measurements]
+    filled = [with_wires(mp, wires) for mp in measurements]
     first = filled[0]
     if len(filled) == 1 and isinstance(first, ProbabilityMP):
         return Reading((_probabilities(first, qubits),), True, lambda result, shots: result.probabilities)
@@ -193,7 +202,7 @@ def _reading_by_state(
 ) -> Reading:
     """Everything else, by PennyLane's own code from the exact state."""
     wire_map = {wire: index for index, wire in enumerate(order)}
-    mapped = [qml.map_wires(_with_wires(mp, Wires(order)), wire_map) for mp in measurements]
+    mapped = [qml.map_wires(with_wires(mp, Wires(order)), wire_map) for mp in measurements]
     positions = Wires(range(len(order)))
 
     def value(mp: MeasurementProcess, state: npt.NDArray[np.complex128], shots: int | None) -> Any:
@@ -224,14 +233,6 @@ def _samples(result: Result) -> Iterator[npt.NDArray[np.int64]]:
     """For each set the samples as PennyLane has them: shape (shots, wires)."""
     for bits in result.memory_bits:
         yield bits[:, ::-1].astype(np.int64)
-
-
-def _with_wires(mp: MeasurementProcess, wires: Wires) -> MeasurementProcess:
-    if not covers_all_wires(mp):
-        return mp
-    filled = copy(mp)
-    filled._wires = wires
-    return filled
 
 
 def _probabilities(mp: MeasurementProcess, qubits: Mapping[Hashable, int]) -> Probabilities:
