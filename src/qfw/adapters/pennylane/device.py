@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 import weakref
@@ -27,7 +26,7 @@ from qfw.adapters.pennylane.gradients import parameter_shift
 from qfw.adapters.pennylane.lowering import lower, structure
 from qfw.adapters.pennylane.measurements import Reading, Values, covers_all_wires, reading, signature
 from qfw.adapters.pennylane.preprocess import pipeline, standard_order
-from qfw.adapters.session import forget, shared_session
+from qfw.adapters.session import forget, is_shared, shared_session
 from qfw.model.errors import ConnectionFailed
 from qfw.model.program import Program
 from qfw.model.result import Result
@@ -126,11 +125,12 @@ class QFwDevice(Device):  # type: ignore[misc]
         super().__init__(wires=wires, shots=shots)
         self._engine = engine
         self._rng = None if seed is None else random.Random(seed)
+        #: For what PennyLane draws itself.
+        self._generator = None if seed is None else np.random.default_rng(seed)
         self._given = session
         self._session: Any = None
         self._stream: Any = None
         self._close: Any = None
-        self._pid = 0
         self._pipeline = pipeline(self.wires, self.name)
         self._programs: OrderedDict[Hashable, Program] = OrderedDict()
         self._structures: OrderedDict[Hashable, Structure] = OrderedDict()
@@ -204,14 +204,14 @@ class QFwDevice(Device):  # type: ignore[misc]
         return tuple(part.result() for part in parts)
 
     def _run(self, tasks: Sequence[_Task], began_ns: int) -> None:
-        if self._stream is None or self._pid != os.getpid():
+        if self._stream is None or (self._given is None and not is_shared(self._session)):
             self._open()
         try:
             futures = self._stream.run_many([task.request(self._rng, began_ns) for task in tasks])
             try:
                 for task, future in zip(tasks, futures, strict=True):
                     result: Result = future.result()
-                    task.values = task.structure.reading.read(result, task.shots)
+                    task.values = task.structure.reading.read(result, task.shots, self._generator)
             except BaseException:
                 for future in futures:
                     future.cancel()
@@ -224,8 +224,9 @@ class QFwDevice(Device):  # type: ignore[misc]
             raise
 
     def _open(self) -> None:
+        self.close()
         self._session = self._given or shared_session()
-        self._stream, self._pid = self._session.device(self._engine).stream(), os.getpid()
+        self._stream = self._session.device(self._engine).stream()
         self._close = weakref.finalize(self, self._stream.close)
         # At the end of the process the session closes its streams.
         self._close.atexit = False
