@@ -7,6 +7,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from qfw.adapters.pennylane.lowering import lower, structure
 from qfw.adapters.pennylane.measurements import Reading, Values, covers_all_wires, reading, signature
 from qfw.adapters.pennylane.preprocess import pipeline, standard_order
 from qfw.adapters.session import forget, is_shared, shared_session
-from qfw.model.errors import ConnectionFailed
+from qfw.model.errors import ConnectionFailed, QFwError
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.qpi import Request, Session
@@ -213,8 +214,9 @@ class QFwDevice(Device):  # type: ignore[misc]
                     result: Result = future.result()
                     task.values = task.structure.reading.read(result, task.shots, self._generator)
             except BaseException:
-                for future in futures:
-                    future.cancel()
+                # Where the session is lost, nothing is left to cancel.
+                with suppress(QFwError):
+                    self._stream.cancel(futures)
                 raise
         except ConnectionFailed:
             # The daemon is gone; what comes next may find another.
