@@ -34,6 +34,9 @@ class RecordingSession:
         self.messages.append(list(requests))
         return self._stream.run_many(requests)
 
+    def cancel(self, futures):
+        self._stream.cancel(futures)
+
     def close(self) -> None:
         self._stream.close()
 

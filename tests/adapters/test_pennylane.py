@@ -333,3 +333,18 @@ def test_parameter_shift_of_what_is_and_is_not_native(qfw, name, measured, cache
     theirs = qml.QNode(function, qml.device("default.qubit", wires=3), diff_method="parameter-shift")
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-9)
     np.testing.assert_allclose(qml.grad(ours)(x), qml.grad(theirs)(x), atol=1e-9)
+
+
+def test_seeds_repeat_where_pennylane_draws(qfw):
+    """The bases of a shadow are of the measurement's seed, its bits of the device's."""
+
+    def run(device):
+        tape = qml.tape.QuantumScript(
+            [qml.RX(0.5, 0), qml.CNOT([0, 1])], [qml.classical_shadow([0, 1], seed=7)], shots=200
+        )
+        return [device.execute(tape).tolist() for _ in range(2)]
+
+    first = run(qfw(2, seed=3))
+    assert first == run(qfw(2, seed=3))
+    assert first != run(qfw(2, seed=4))
+    assert first[0] != first[1]

@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 
+from qfw.model.errors import QFwError
 from qfw.qpi import Session
 
 _lock = threading.Lock()
@@ -14,12 +15,18 @@ _sessions: dict[int, Session] = {}
 
 
 def shared_session() -> Session:
-    """This process's session. Opens it where there is none."""
+    """This process's session. Opens it where there is none, or where it is closed or its daemon gone."""
     with _lock:
         pid = os.getpid()
-        if pid not in _sessions:
-            _sessions[pid] = Session()
-        return _sessions[pid]
+        found = _sessions.get(pid)
+        if found is None or not _works(found):
+            found = _sessions[pid] = Session()
+        return found
+
+
+def is_shared(session: Session) -> bool:
+    """Whether `session` is this process's, and takes tasks."""
+    return _sessions.get(os.getpid()) is session and _works(session)
 
 
 def forget(session: Session) -> None:
@@ -28,6 +35,14 @@ def forget(session: Session) -> None:
         if _sessions.get(os.getpid()) is session:
             del _sessions[os.getpid()]
     session.close()
+
+
+def _works(session: Session) -> bool:
+    try:
+        session.client.check()
+    except QFwError:
+        return False
+    return True
 
 
 @atexit.register

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -26,9 +26,9 @@ from pennylane.wires import Wires
 from qfw.adapters.pennylane.gradients import parameter_shift
 from qfw.adapters.pennylane.lowering import lower, structure
 from qfw.adapters.pennylane.measurements import Reading, Values, covers_all_wires, reading, signature
-from qfw.adapters.pennylane.preprocess import pipeline
-from qfw.adapters.session import forget, shared_session
-from qfw.model.errors import ConnectionFailed
+from qfw.adapters.pennylane.preprocess import pipeline, standard_order
+from qfw.adapters.session import forget, is_shared, shared_session
+from qfw.model.errors import ConnectionFailed, QFwError
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.qpi import Request, Session
@@ -126,11 +126,12 @@ class QFwDevice(Device):  # type: ignore[misc]
         super().__init__(wires=wires, shots=shots)
         self._engine = engine
         self._rng = None if seed is None else random.Random(seed)
+        #: For what PennyLane draws itself.
+        self._generator = None if seed is None else np.random.default_rng(seed)
         self._given = session
         self._session: Any = None
         self._stream: Any = None
         self._close: Any = None
-        self._pid = 0
         self._pipeline = pipeline(self.wires, self.name)
         self._programs: OrderedDict[Hashable, Program] = OrderedDict()
         self._structures: OrderedDict[Hashable, Structure] = OrderedDict()
@@ -204,17 +205,18 @@ class QFwDevice(Device):  # type: ignore[misc]
         return tuple(part.result() for part in parts)
 
     def _run(self, tasks: Sequence[_Task], began_ns: int) -> None:
-        if self._stream is None or self._pid != os.getpid():
+        if self._stream is None or (self._given is None and not is_shared(self._session)):
             self._open()
         try:
             futures = self._stream.run_many([task.request(self._rng, began_ns) for task in tasks])
             try:
                 for task, future in zip(tasks, futures, strict=True):
                     result: Result = future.result()
-                    task.values = task.structure.reading.read(result, task.shots)
+                    task.values = task.structure.reading.read(result, task.shots, self._generator)
             except BaseException:
-                for future in futures:
-                    future.cancel()
+                # Where the session is lost, nothing is left to cancel.
+                with suppress(QFwError):
+                    self._stream.cancel(futures)
                 raise
         except ConnectionFailed:
             # The daemon is gone; what comes next may find another.
@@ -224,8 +226,9 @@ class QFwDevice(Device):  # type: ignore[misc]
             raise
 
     def _open(self) -> None:
+        self.close()
         self._session = self._given or shared_session()
-        self._stream, self._pid = self._session.device(self._engine).stream(), os.getpid()
+        self._stream = self._session.device(self._engine).stream()
         self._close = weakref.finalize(self, self._stream.close)
         # At the end of the process the session closes its streams.
         self._close.atexit = False
@@ -241,7 +244,9 @@ class QFwDevice(Device):  # type: ignore[misc]
         order = wire_order(tape, self.wires)
         program = self._programs.get((shape, order))
         if program is None:
-            program = lower(operations, {wire: len(order) - 1 - index for index, wire in enumerate(order)})
+            qubits = {wire: len(order) - 1 - index for index, wire in enumerate(order)}
+            # A barrier may be of wires that nothing else uses.
+            program = lower([op for op in operations if qubits.keys() >= op.wires.toset()], qubits)
             _remember(self._programs, (shape, order), program)
         found = Structure(program, reading(measurements, sampled, order))
         if asked is not None:
@@ -255,10 +260,9 @@ def wire_order(tape: QuantumScript, wires: Wires | None) -> tuple[Hashable, ...]
     Raises:
         WireError: the tape uses a wire that the device does not have.
     """
-    used = tape.wires
     if not wires:
-        labels = set(used)
-        return tuple(range(len(labels))) if labels == set(range(len(labels))) else tuple(used)
+        return standard_order(tape)
+    used = tape.wires
     if missing := [wire for wire in used if wire not in wires]:
         raise WireError(f"the circuit uses the wires {missing}; the device has {wires.tolist()}")
     if any(map(covers_all_wires, tape.measurements)):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pennylane as qml
+from numpy.random import Generator
 from pennylane.devices.qubit import measure
 from pennylane.measurements import (
     ClassicalShadowMP,
@@ -61,8 +62,9 @@ class Reading(NamedTuple):
     outputs: tuple[Output, ...]
     #: Whether the task runs with the tape's shots; else it is exact.
     sampled: bool
-    #: Of the result and the tape's shots: for each parameter set the value, or the tuple of values.
-    read: Callable[[Result, int | None], Values]
+    #: Of the result, the tape's shots and what PennyLane draws from (None: its own choice): for each
+    #: parameter set the value, or the tuple of values.
+    read: Callable[[Result, int | None, Generator | None], Values]
 
 
 def terms_of(sentence: PauliSentence) -> tuple[tuple[Hashable, float], ...]:
@@ -120,6 +122,15 @@ def covers_all_wires(mp: MeasurementProcess) -> bool:
     return mp.obs is None and mp.mv is None and not mp.wires
 
 
+def with_wires(mp: MeasurementProcess, wires: Wires) -> MeasurementProcess:
+    """The measurement, of `wires` where it means all of them."""
+    if not covers_all_wires(mp):
+        return mp
+    filled = copy(mp)
+    filled._wires = wires
+    return filled
+
+
 def reading(measurements: Sequence[MeasurementProcess], sampled: bool, order: Sequence[Hashable]) -> Reading:
     """The reading of a tape's measurements.
 
@@ -132,7 +143,7 @@ def reading(measurements: Sequence[MeasurementProcess], sampled: bool, order: Se
     if signature(measurements, sampled) is None:
         return _reading_by_state(measurements, sampled, order)
     if any(type(mp) is StateMP for mp in measurements):
-        return Reading((Statevector(),), False, lambda result, shots: result.statevector)
+        return Reading((Statevector(),), False, lambda result, shots, rng: result.statevector)
     if sampled and not all(mp.obs is not None for mp in measurements):
         return _reading_of_samples(measurements, order, qubits)
     return _reading_of_means(measurements, sampled, qubits)
@@ -145,7 +156,7 @@ def _reading_of_means(
     observables = tuple(_pauli_sum(mp.obs.pauli_rep, qubits) for mp in measurements if mp.obs is not None)
     outputs: list[Output] = [Expectation(observables)] if observables else []
     if len(measurements) == 1 and isinstance(measurements[0], ExpectationMP):
-        return Reading(tuple(outputs), sampled, lambda result, shots: result.expectation_values[:, 0])
+        return Reading(tuple(outputs), sampled, lambda result, shots, rng: result.expectation_values[:, 0])
 
     columns: list[Callable[[Result], npt.NDArray[np.float64]]] = []
     means = 0
@@ -160,7 +171,7 @@ def _reading_of_means(
             columns.append(_mean_of(means))
         means += 1
 
-    def read(result: Result, shots: int | None) -> Values:
+    def read(result: Result, shots: int | None, rng: Generator | None) -> Values:
         return _rows([column(result) for column in columns])
 
     return Reading(tuple(outputs), sampled, read)
@@ -171,18 +182,20 @@ def _reading_of_samples(
 ) -> Reading:
     """Samples, counts and frequencies in the computational basis."""
     wires = Wires(order)
-    filled = [_with_wires(mp, wires) for mp in measurements]
+    filled = [with_wires(mp, wires) for mp in measurements]
     first = filled[0]
     if len(filled) == 1 and isinstance(first, ProbabilityMP):
-        return Reading((_probabilities(first, qubits),), True, lambda result, shots: result.probabilities)
+        return Reading(
+            (_probabilities(first, qubits),), True, lambda result, shots, rng: result.probabilities
+        )
     if len(filled) == 1 and isinstance(first, CountsMP):
 
-        def read_counts(result: Result, shots: int | None) -> Values:
+        def read_counts(result: Result, shots: int | None, rng: Generator | None) -> Values:
             return [first.process_counts(counts, wires) for counts in result.counts]
 
         return Reading((Counts(),), True, read_counts)
 
-    def read(result: Result, shots: int | None) -> Values:
+    def read(result: Result, shots: int | None, rng: Generator | None) -> Values:
         return _rows([[mp.process_samples(bits, wires) for bits in _samples(result)] for mp in filled])
 
     return Reading((Memory(),), True, read)
@@ -193,17 +206,22 @@ def _reading_by_state(
 ) -> Reading:
     """Everything else, by PennyLane's own code from the exact state."""
     wire_map = {wire: index for index, wire in enumerate(order)}
-    mapped = [qml.map_wires(_with_wires(mp, Wires(order)), wire_map) for mp in measurements]
+    mapped = [qml.map_wires(with_wires(mp, Wires(order)), wire_map) for mp in measurements]
     positions = Wires(range(len(order)))
 
-    def value(mp: MeasurementProcess, state: npt.NDArray[np.complex128], shots: int | None) -> Any:
-        if sampled:
-            return mp.process_state_with_shots(state, positions, shots)
-        return measure(mp, state)
+    def value(
+        mp: MeasurementProcess,
+        state: npt.NDArray[np.complex128],
+        shots: int | None,
+        rng: Generator | None,
+    ) -> Any:
+        if not sampled:
+            return measure(mp, state)
+        return mp.process_state_with_shots(state, positions, shots, rng=rng)
 
-    def read(result: Result, shots: int | None) -> Values:
+    def read(result: Result, shots: int | None, rng: Generator | None) -> Values:
         states = [state.reshape((2,) * len(order)) for state in result.statevector]
-        return _rows([[value(mp, state, shots) for state in states] for mp in mapped])
+        return _rows([[value(mp, state, shots, rng) for state in states] for mp in mapped])
 
     return Reading((Statevector(),), False, read)
 
@@ -224,14 +242,6 @@ def _samples(result: Result) -> Iterator[npt.NDArray[np.int64]]:
     """For each set the samples as PennyLane has them: shape (shots, wires)."""
     for bits in result.memory_bits:
         yield bits[:, ::-1].astype(np.int64)
-
-
-def _with_wires(mp: MeasurementProcess, wires: Wires) -> MeasurementProcess:
-    if not covers_all_wires(mp):
-        return mp
-    filled = copy(mp)
-    filled._wires = wires
-    return filled
 
 
 def _probabilities(mp: MeasurementProcess, qubits: Mapping[Hashable, int]) -> Probabilities:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import pennylane as qml
+from pennylane.devices.default_qubit import ALL_DQ_GATES, stopping_condition
 from pennylane.devices.preprocess import (
     decompose,
     device_resolve_dynamic_wires,
@@ -30,7 +31,14 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
 
 from qfw.adapters.pennylane.lowering import NATIVE_NAMES, is_native
-from qfw.adapters.pennylane.measurements import SHADOWS, is_answerable, is_broadcastable, signature
+from qfw.adapters.pennylane.measurements import (
+    SHADOWS,
+    covers_all_wires,
+    is_answerable,
+    is_broadcastable,
+    signature,
+    with_wires,
+)
 
 #: What a transform gives: tapes, and how their results become that of the first tape.
 Transformed = tuple[Sequence[QuantumScript], Callable[[Sequence[Any]], Any]]
@@ -61,6 +69,20 @@ def runs_as_it_is(tape: QuantumScript) -> bool:
     )
 
 
+def standard_order(tape: QuantumScript) -> tuple[Hashable, ...]:
+    """The wires of a tape as PennyLane's simulators number them, the most significant first.
+
+    Integers from 0 without a gap in their own order; all others as operations and then measurements use them.
+    Barriers do not count.
+    """
+    if any(isinstance(op, qml.Barrier) for op in tape.operations):
+        tape = tape.copy(operations=[op for op in tape.operations if not isinstance(op, qml.Barrier)])
+    numbers = tape._get_standard_wire_map()
+    used = set(tape.wires)
+    # The map may hold work wires too, which are no part of a state.
+    return tuple(sorted(used)) if numbers is None else tuple(wire for wire in numbers if wire in used)
+
+
 def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
     decomposition = {
         "stopping_condition": is_native,
@@ -79,9 +101,16 @@ def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
     )
     program.add_transform(defer_measurements, allow_postselect=False)
     program.add_transform(_expand_broadcasting)
+    if not wires:
+        # PennyLane's simulators number the wires of a tape that has only their own gates.
+        program.add_transform(
+            decompose, stopping_condition=stopping_condition, target_gates=ALL_DQ_GATES, name=name
+        )
+        program.add_transform(device_resolve_dynamic_wires, wires=None, allow_resets=False)
+        program.add_transform(_name_wires)
     program.add_transform(decompose, **decomposition)
     program.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=False)
-    program.add_transform(_validate_wires, wires, name)
+    program.add_transform(validate_device_wires, wires, name)
     program.add_transform(_separate_loners)
     program.add_transform(_separate_bases)
     program.add_transform(_measure_in_basis)
@@ -107,13 +136,12 @@ def _expand_broadcasting(tape: QuantumScript) -> Transformed:
 
 
 @qml.transform  # type: ignore[untyped-decorator]
-def _validate_wires(tape: QuantumScript, wires: Wires | None, name: str) -> Transformed:
-    """PennyLane's check; measurements of all wires then name them: the device's, or else the tape's."""
-    if wires:
-        return validate_device_wires(tape, wires, name)  # type: ignore[no-any-return]
-    labels = set(tape.wires)
-    order = range(len(labels)) if labels == set(range(len(labels))) else tape.wires
-    return validate_device_wires(tape, Wires(order), name)  # type: ignore[no-any-return]
+def _name_wires(tape: QuantumScript) -> Transformed:
+    """Measurements of all wires name them, before a decomposition meets them in another order."""
+    if not any(map(covers_all_wires, tape.measurements)):
+        return (tape,), null_postprocessing
+    wires = Wires(standard_order(tape))
+    return (tape.copy(measurements=[with_wires(mp, wires) for mp in tape.measurements]),), null_postprocessing
 
 
 @qml.transform  # type: ignore[untyped-decorator]
