@@ -6,6 +6,7 @@ import math
 import struct
 from typing import Any
 
+import msgspec
 import pytest
 
 from qfw.config.settings import JournalSettings, Settings
@@ -16,8 +17,13 @@ from qfw.model.outputs import Counts, Expectation, Probabilities, Statevector, e
 from qfw.model.program import Gate, Program
 from qfw.model.task import DeadlineClass, TaskOptions, TaskState
 from qfw.qpm.journal import read
+from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import RunDone
+from qfw.qpm.status import TaskRow
 from qfw.qpm.wire import Accepted, Bye, Cancel, Done, Failed, NeedPrograms, Query, StoreProgram
+from qfw.qpmd.listing import MAX_ROWS, Listing
+from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES
+from qfw.scheduling.fair import FairScheduler
 from tests.qpmd.conftest import Bench, number
 from tests.stack import SHORT, quantum_task
 
@@ -441,3 +447,48 @@ def test_journal_without_its_first_segments_can_be_replayed(tmp_path: Any) -> No
     assert replayed.tasks == bench.core.state.tasks and len(replayed.tasks) == 2
     assert replayed.sessions == bench.core.state.sessions and replayed.workers == bench.core.state.workers
     bench.dispose()
+
+
+class Hour:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def test_an_answer_is_given_again_for_100_ms_and_has_10_000_rows_at_most(bench: Bench) -> None:
+    clock = Hour()
+    listing = Listing(bench.core.state, FairScheduler(), bench.platform.devices(), clock)
+    bench.open(1)
+
+    def tasks() -> list[str]:
+        return [row.task for row in msgspec.msgpack.decode(listing.answer("tasks"), type=list[TaskRow])]
+
+    assert tasks() == []
+    for sequence in range(1, MAX_ROWS + 5):
+        bench.core.emit(TaskAccepted(0, quantum_task(1, sequence), 1.0))
+    clock.now_ns = 99_999_999
+    assert tasks() == []
+    clock.now_ns += 1
+    found = tasks()
+    assert len(found) == MAX_ROWS and found[0] == "1.1" and found[-1] == f"1.{MAX_ROWS}"
+    bench.core.state.tasks.clear()
+
+
+def test_who_asks_and_does_not_read_is_let_go(bench: Bench) -> None:
+    peer = bench.open(1)
+    for sequence in range(1, 10_001):
+        bench.core.emit(TaskAccepted(0, quantum_task(1, sequence), 1.0))
+    # What waits of its results is not held against it.
+    peer.outbox.put(bytes(2 * MAX_UNREAD_REPLY_BYTES))
+    with pytest.raises(WireError, match="replies are unread"):
+        for request in range(1000):
+            bench.core.request(peer, Query(request, "tasks"))
+    one = len(bench.core._listing.answer("tasks"))
+    assert MAX_UNREAD_REPLY_BYTES < peer.unread_replies < MAX_UNREAD_REPLY_BYTES + 2 * one
+    peer.outbox = Outbox(peer.socket)
+    bench.core.request(peer, Query(1, "counters"))
+    bench.core.state.tasks.clear()

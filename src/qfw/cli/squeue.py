@@ -18,7 +18,7 @@ from qfw.model.events import (
 from qfw.qpm import journal
 from qfw.qpm.remote import Observer
 from qfw.qpm.status import TaskRow
-from qfw.qpmd.listing import task_rows
+from qfw.qpmd.listing import MAX_ROWS, task_rows
 from qfw.qpmd.state import DaemonState
 
 #: Fields of a TaskRow, in the order of the table; spans of time without their unit.
@@ -65,6 +65,8 @@ def main(options: argparse.Namespace) -> int:
         output.json(rows)
         return 0
     output.table([name.upper().replace("_", "-") for name in COLUMNS], [_cells(row) for row in rows])
+    if options.journal is None and len(rows) == MAX_ROWS:
+        output.note(f"these are the {MAX_ROWS} oldest; a daemon lists no more. qfw sinfo counts all")
     if ending:
         output.note(ending)
     return 0

@@ -58,7 +58,7 @@ from qfw.qpm.wire import (
 )
 from qfw.qpmd.intake import Intake
 from qfw.qpmd.listing import Listing
-from qfw.qpmd.peer import Peer
+from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
 from qfw.qpmd.programs import ProgramStore
 from qfw.qpmd.state import DaemonState, TaskEntry
 from qfw.scheduling.scheduler import Scheduler
@@ -157,7 +157,11 @@ class Core:
                     if number in peer.tasks:
                         self._cancel(number, "its owner cancelled it")
             case Query():
-                peer.outbox.put(pack(Reply(message.request, self._listing.answer(message.subject))))
+                if peer.unread_replies > MAX_UNREAD_REPLY_BYTES:
+                    raise WireError(
+                        f"{peer.unread_replies} bytes of replies are unread and more is asked; read them first"
+                    )
+                peer.reply(pack(Reply(message.request, self._listing.answer(message.subject))))
             case Bye():
                 return False
         return True
