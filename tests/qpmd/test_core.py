@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from qfw.config.settings import JournalSettings, Settings
-from qfw.model.errors import ErrorReport, QFwError, WireError
+from qfw.model.errors import ErrorReport, ProgramError, QFwError, TooLarge, WireError
 from qfw.model.events import SessionClosed, TaskAccepted, TaskCancelled, TaskRequeued, TaskStarted
 from qfw.model.observable import PauliSum, PauliTerm
 from qfw.model.outputs import Counts, Expectation, Probabilities, Statevector, encode_outputs
@@ -23,6 +23,7 @@ from qfw.qpm.status import TaskRow
 from qfw.qpm.wire import Accepted, Bye, Cancel, Done, Failed, NeedPrograms, Query, StoreProgram
 from qfw.qpmd.listing import MAX_ROWS, Listing
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES
+from qfw.qpmd.programs import MAX_PROGRAM_BYTES
 from qfw.scheduling.fair import FairScheduler
 from tests.qpmd.conftest import Bench, number
 from tests.stack import SHORT, quantum_task
@@ -492,3 +493,13 @@ def test_who_asks_and_does_not_read_is_let_go(bench: Bench) -> None:
     peer.outbox = Outbox(peer.socket)
     bench.core.request(peer, Query(1, "counters"))
     bench.core.state.tasks.clear()
+
+
+def test_a_program_that_is_too_long_is_refused_before_it_is_decoded(bench: Bench) -> None:
+    peer = bench.open(1)
+    # No program at all: whoever decodes it says so.
+    with pytest.raises(TooLarge, match=f"{MAX_PROGRAM_BYTES + 1} bytes .* {MAX_PROGRAM_BYTES} at most"):
+        bench.core.request(peer, StoreProgram(bytes(MAX_PROGRAM_BYTES + 1)))
+    with pytest.raises(ProgramError) as caught:
+        bench.core.request(peer, StoreProgram(bytes(MAX_PROGRAM_BYTES)))
+    assert not isinstance(caught.value, TooLarge)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from qfw.model.errors import TooLarge
 from qfw.model.program import Program
+
+#: A longer program is refused before it is decoded: decoding takes the loop's time.
+MAX_PROGRAM_BYTES = 4 * 2**20
 
 
 class ProgramStore:
@@ -22,8 +26,14 @@ class ProgramStore:
         """Stores a program that travelled; its digest, or None where it was there.
 
         Raises:
+            TooLarge: it has more than MAX_PROGRAM_BYTES.
             ProgramError: the bytes are no well-formed program.
         """
+        if len(encoded) > MAX_PROGRAM_BYTES:
+            raise TooLarge(
+                f"a program of {len(encoded)} bytes was sent; a daemon takes {MAX_PROGRAM_BYTES} at most. "
+                f"Split the circuit, or write repetitions as parameter sets"
+            )
         program = Program.decode(encoded)
         # The digest is ours, taken of what we decoded: a client's claim is not asked for.
         digest = program.digest
