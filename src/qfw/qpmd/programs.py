@@ -20,7 +20,8 @@ class ProgramStore:
         self._programs: dict[bytes, tuple[Program, bytes]] = {}
         self._uses: dict[bytes, int] = {}
         self._idle: OrderedDict[bytes, None] = OrderedDict()
-        self._size = 0
+        #: Bytes of the idle ones.
+        self._idle_size = 0
 
     def add(self, encoded: bytes) -> bytes | None:
         """Stores a program that travelled; its digest, or None where it was there.
@@ -40,9 +41,7 @@ class ProgramStore:
         if digest in self._programs:
             return None
         self._programs[digest] = (program, program.encoded)
-        self._idle[digest] = None
-        self._size += len(encoded)
-        self._shrink(keep=digest)
+        self._rest(digest)
         return digest
 
     def get(self, digest: bytes) -> Program | None:
@@ -59,7 +58,8 @@ class ProgramStore:
         uses = self._uses.get(digest, 0)
         self._uses[digest] = uses + 1
         if not uses:
-            self._idle.pop(digest, None)
+            del self._idle[digest]
+            self._idle_size -= len(self._programs[digest][1])
 
     def release(self, digest: bytes) -> None:
         """That task ended."""
@@ -68,12 +68,12 @@ class ProgramStore:
             self._uses[digest] = uses
         else:
             del self._uses[digest]
-            self._idle[digest] = None
+            self._rest(digest)
 
-    def _shrink(self, keep: bytes) -> None:
-        while self._size > self._idle_bytes and self._idle:
-            digest = next(iter(self._idle))
-            if digest == keep:
-                return
-            del self._idle[digest]
-            self._size -= len(self._programs.pop(digest)[1])
+    def _rest(self, digest: bytes) -> None:
+        """No live task uses it (yet): the others that are idle make room for it, the oldest first."""
+        while self._idle and self._idle_size + len(self._programs[digest][1]) > self._idle_bytes:
+            oldest, _ = self._idle.popitem(last=False)
+            self._idle_size -= len(self._programs.pop(oldest)[1])
+        self._idle[digest] = None
+        self._idle_size += len(self._programs[digest][1])
