@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from qfw.config.settings import JournalSettings, Settings
+from qfw.config.settings import JournalSettings, SchedulingSettings, Settings
 from qfw.model.errors import ErrorReport, ProgramError, QFwError, TooLarge, WireError
 from qfw.model.events import SessionClosed, TaskAccepted, TaskCancelled, TaskRequeued, TaskStarted
 from qfw.model.observable import PauliSum, PauliTerm
 from qfw.model.outputs import Counts, Expectation, Probabilities, Statevector, encode_outputs
 from qfw.model.program import Gate, Program
-from qfw.model.task import DeadlineClass, TaskOptions, TaskState
+from qfw.model.task import DeadlineClass, QuantumTask, TaskOptions, TaskState
 from qfw.qpm.journal import read
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import RunDone
@@ -503,3 +503,40 @@ def test_a_program_that_is_too_long_is_refused_before_it_is_decoded(bench: Bench
     with pytest.raises(ProgramError) as caught:
         bench.core.request(peer, StoreProgram(bytes(MAX_PROGRAM_BYTES)))
     assert not isinstance(caught.value, TooLarge)
+
+
+def test_more_bytes_than_a_session_may_have(tmp_path: Any) -> None:
+    bench = Bench(
+        tmp_path / "journal", settings=Settings(scheduling=SchedulingSettings(max_bytes_per_session=1000))
+    )
+    bench.ready("fake/1")
+    for session in (1, 2):
+        bench.open(session)
+    empty = len(quantum_task(1, 1).outputs)
+
+    def task(sequence: int, size: int, session: int = 1) -> QuantumTask:
+        sets = (size - empty) // 8
+        return quantum_task(session, sequence, sets=sets, parameters=bytes(8 * sets))
+
+    bench.submit(1, task(1, 800), task(2, 800), task(3, 100))
+    failed = next(message for message in bench.turn()[1] if isinstance(message, Failed))
+    ((refused, error),) = failed.errors
+    assert (refused, error.code) == (number(1, 2), "NoCapacity")
+    assert "max_bytes_per_session" in error.message and "Wait" in error.message
+    # Another session's share is its own, and a single task is always taken.
+    bench.submit(2, task(1, 5000, session=2))
+    assert kinds(bench.turn()[2]) == [Accepted]
+    bench.answer("fake/1")
+    bench.turn()
+    bench.submit(1, task(4, 800))
+    assert not any(isinstance(message, Failed) for message in bench.turn()[1])
+    peer = bench.clients[1][0]
+    bench.core.request(peer, Cancel([number(1, sequence) for sequence in (1, 3, 4)]))
+    bench.answer("fake/1")
+    bench.turn()
+    assert bench.clients[1][0].task_bytes == sum(
+        len(t.quantum.parameters) + len(t.quantum.outputs)
+        for t in bench.core.state.tasks.values()
+        if t.quantum.number in peer.tasks
+    )
+    bench.dispose()

@@ -40,6 +40,8 @@ class SchedulingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     prefetch_tasks: int = 64
     #: Tasks that a session may have unanswered.
     max_tasks_per_session: int = 1_000_000
+    #: Bytes that the parameters and outputs of a session's unanswered tasks may have; one task is always taken.
+    max_bytes_per_session: int = 2**30
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +99,7 @@ def _check(settings: Settings, path: Path) -> None:
         ("scheduling.prefetch_s", scheduling.prefetch_s, 0),
         ("scheduling.prefetch_tasks", scheduling.prefetch_tasks, 1),
         ("scheduling.max_tasks_per_session", scheduling.max_tasks_per_session, 1),
+        ("scheduling.max_bytes_per_session", scheduling.max_bytes_per_session, 1),
         ("journal.segment_bytes", settings.journal.segment_bytes, 4096),
         ("journal.retain_bytes", settings.journal.retain_bytes, 4096),
         ("journal.answer_bytes", settings.journal.answer_bytes, 0),

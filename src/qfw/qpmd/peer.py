@@ -42,6 +42,8 @@ class Peer:
         self.outbox = Outbox(sock)
         #: Live tasks.
         self.tasks: set[int] = set()
+        #: Bytes of their parameters and outputs.
+        self.task_bytes = 0
         #: Digests and tasks to be asked for.
         self.needed: dict[bytes, list[int]] = {}
         self.acks: dict[int, None] = {}
