@@ -24,9 +24,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_limit_s: float = 3600.0
     #: Seconds that a worker may take to become ready.
     start_limit_s: float = 60.0
-    #: Executions of a task before it fails because workers died under it. What kills workers may be another's
-    #: doing, and a task that was interrupted is the first to run again: so it is hit again easily.
-    max_attempts: int = 12
+    #: Executions of a task before it fails because workers died under it.
+    max_attempts: int = 5
     #: How workers are started: a plugin of `qfw.launchers`.
     launcher: str = "local"
 
