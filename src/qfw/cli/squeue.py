@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON: a list of tasks")
     parser.add_argument(
         "--journal",
-        type=Path,
+        type=_path,
         metavar="PATH",
         help="read a runtime folder's journal/, or one segment of it, instead of asking a daemon",
     )
@@ -93,8 +93,15 @@ def from_journal(events: Iterable[Event], now_unix_ns: int) -> tuple[list[TaskRo
     )
 
 
+def _path(text: str) -> Path:
+    # Path("") is the current folder, which nobody named.
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path was given; name a journal/ folder or a segment")
+    return Path(text)
+
+
 def _ask() -> list[TaskRow]:
-    folder = discover.runtime_dir()
+    folder = runtime.check(discover.runtime_dir())
     try:
         with Observer(folder) as observer:
             return observer.tasks()
