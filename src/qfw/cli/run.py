@@ -39,7 +39,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="serve this engine only; may be given again (default: all that are installed)",
     )
     parser.add_argument(
-        "--workers", type=_positive, metavar="N", help="workers per engine (default: one per core)"
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="workers per engine (default: one per core, if memory suffices)",
     )
     parser.add_argument(
         "--log", type=Path, metavar="FILE", help="write one line of JSON per task, with its timeline"
