@@ -89,8 +89,8 @@ def test_a_runtime_folder_of_another_user_is_said(qfw, folder, command):
 
 def test_options_that_are_wrong_are_said_in_words(qfw):
     for words, said in (
-        (("run", "--workers", "x", "true"), "'x' is not a whole number of 1 or more"),
-        (("run", "--workers", "0", "true"), "'0' is not a whole number of 1 or more"),
+        (("run", "--workers", "x", "true"), "'x' is not a whole number of at least 1"),
+        (("run", "--workers", "0", "true"), "'0' is not a whole number of at least 1"),
         (("squeue", "--journal", ""), "an empty path"),
     ):
         done = qfw(*words)
