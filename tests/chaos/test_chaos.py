@@ -167,6 +167,7 @@ def test_one_at_a_time_beside_ten_thousand(folder: Path) -> None:
             program = LONG if n % 20 == 10 else SHORT
             assert cosine_is_right(stream.run(program, [n / 100], outputs=Z0).result(LIMIT_S), n / 100)
         assert not many[-1].settled
+        slots = single.device().profile.slots
         number = single.client.welcome.session
     starts, accepted, passed = 0, {}, []
     for event in events_of(folder):
@@ -177,4 +178,4 @@ def test_one_at_a_time_beside_ten_thousand(folder: Path) -> None:
                 passed.append(starts - accepted[event.task])
             else:
                 starts += 1
-    assert len(passed) == 100 and max(passed) <= 4
+    assert len(passed) == 100 and max(passed) <= 2 * slots

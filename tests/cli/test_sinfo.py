@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+
+import pytest
 
 from qfw.model.program import Gate, Measure, Program
 from qfw.qpi.session import Session
@@ -54,3 +57,42 @@ def test_a_running_daemon_is_asked_and_not_kept(qfw, folder):
         assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 1)
         (daemon,) = [c for c in json.loads(qfw("doctor", "--json").stdout)["checks"] if c["name"] == "daemon"]
         assert f"pid {found['daemon']['pid']}" in daemon["found"]
+
+
+@pytest.mark.parametrize("command", ["sinfo", "squeue"])
+def test_a_runtime_folder_that_cannot_serve_is_said(qfw, folder, command):
+    """No session would start a daemon there, so none is promised."""
+
+    def refused(place: object) -> str:
+        done = qfw(command, QFW_RUNTIME_DIR=str(place))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "no daemon" not in done.stderr and "Set QFW_RUNTIME_DIR" in done.stderr
+        return done.stderr
+
+    assert "a Unix socket's path holds 108" in refused(folder.parent / ("x" * 120))
+    taken = folder.parent / "file"
+    taken.touch()
+    assert f"{taken} is not a folder" in refused(taken)
+    assert f"{taken} is not a folder" in refused(taken / "below")
+    assert not (folder.parent / ("x" * 120)).exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give a folder away")
+@pytest.mark.parametrize("command", ["sinfo", "squeue"])
+def test_a_runtime_folder_of_another_user_is_said(qfw, folder, command):
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 12345, 12345)
+    done = qfw(command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "belongs to uid 12345" in done.stderr
+
+
+def test_options_that_are_wrong_are_said_in_words(qfw):
+    for words, said in (
+        (("run", "--workers", "x", "true"), "'x' is not a whole number of at least 1"),
+        (("run", "--workers", "0", "true"), "'0' is not a whole number of at least 1"),
+        (("squeue", "--journal", ""), "an empty path"),
+    ):
+        done = qfw(*words)
+        assert done.returncode == 2
+        assert said in done.stderr

@@ -6,18 +6,25 @@ import math
 import struct
 from typing import Any
 
+import msgspec
 import pytest
 
-from qfw.config.settings import JournalSettings, Settings
-from qfw.model.errors import ErrorReport, QFwError, WireError
+from qfw.config.settings import JournalSettings, SchedulingSettings, Settings
+from qfw.model.errors import ErrorReport, ProgramError, QFwError, TooLarge, WireError
 from qfw.model.events import SessionClosed, TaskAccepted, TaskCancelled, TaskRequeued, TaskStarted
 from qfw.model.observable import PauliSum, PauliTerm
 from qfw.model.outputs import Counts, Expectation, Probabilities, Statevector, encode_outputs
 from qfw.model.program import Gate, Program
-from qfw.model.task import DeadlineClass, TaskOptions, TaskState
+from qfw.model.task import DeadlineClass, QuantumTask, TaskOptions, TaskState
 from qfw.qpm.journal import read
+from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import RunDone
+from qfw.qpm.status import TaskRow
 from qfw.qpm.wire import Accepted, Bye, Cancel, Done, Failed, NeedPrograms, Query, StoreProgram
+from qfw.qpmd.listing import MAX_ROWS, Listing
+from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES
+from qfw.qpmd.programs import MAX_PROGRAM_BYTES
+from qfw.scheduling.fair import FairScheduler
 from tests.qpmd.conftest import Bench, number
 from tests.stack import SHORT, quantum_task
 
@@ -440,4 +447,96 @@ def test_journal_without_its_first_segments_can_be_replayed(tmp_path: Any) -> No
     replayed = bench.replayed()
     assert replayed.tasks == bench.core.state.tasks and len(replayed.tasks) == 2
     assert replayed.sessions == bench.core.state.sessions and replayed.workers == bench.core.state.workers
+    bench.dispose()
+
+
+class Hour:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def test_an_answer_is_given_again_for_100_ms_and_has_10_000_rows_at_most(bench: Bench) -> None:
+    clock = Hour()
+    listing = Listing(bench.core.state, FairScheduler(), bench.platform.devices(), clock)
+    bench.open(1)
+
+    def tasks() -> list[str]:
+        return [row.task for row in msgspec.msgpack.decode(listing.answer("tasks"), type=list[TaskRow])]
+
+    assert tasks() == []
+    for sequence in range(1, MAX_ROWS + 5):
+        bench.core.emit(TaskAccepted(0, quantum_task(1, sequence), 1.0))
+    clock.now_ns = 99_999_999
+    assert tasks() == []
+    clock.now_ns += 1
+    found = tasks()
+    assert len(found) == MAX_ROWS and found[0] == "1.1" and found[-1] == f"1.{MAX_ROWS}"
+    bench.core.state.tasks.clear()
+
+
+def test_who_asks_and_does_not_read_is_let_go(bench: Bench) -> None:
+    peer = bench.open(1)
+    for sequence in range(1, 10_001):
+        bench.core.emit(TaskAccepted(0, quantum_task(1, sequence), 1.0))
+    # What waits of its results is not held against it.
+    peer.outbox.put(bytes(2 * MAX_UNREAD_REPLY_BYTES))
+    with pytest.raises(WireError, match="replies are unread"):
+        for request in range(1000):
+            bench.core.request(peer, Query(request, "tasks"))
+    one = len(bench.core._listing.answer("tasks"))
+    assert MAX_UNREAD_REPLY_BYTES < peer.unread_replies < MAX_UNREAD_REPLY_BYTES + 2 * one
+    peer.outbox = Outbox(peer.socket)
+    bench.core.request(peer, Query(1, "counters"))
+    bench.core.state.tasks.clear()
+
+
+def test_a_program_that_is_too_long_is_refused_before_it_is_decoded(bench: Bench) -> None:
+    peer = bench.open(1)
+    # No program at all: whoever decodes it says so.
+    with pytest.raises(TooLarge, match=f"{MAX_PROGRAM_BYTES + 1} bytes .* {MAX_PROGRAM_BYTES} at most"):
+        bench.core.request(peer, StoreProgram(bytes(MAX_PROGRAM_BYTES + 1)))
+    with pytest.raises(ProgramError) as caught:
+        bench.core.request(peer, StoreProgram(bytes(MAX_PROGRAM_BYTES)))
+    assert not isinstance(caught.value, TooLarge)
+
+
+def test_more_bytes_than_a_session_may_have(tmp_path: Any) -> None:
+    bench = Bench(
+        tmp_path / "journal", settings=Settings(scheduling=SchedulingSettings(max_bytes_per_session=1000))
+    )
+    bench.ready("fake/1")
+    for session in (1, 2):
+        bench.open(session)
+    empty = len(quantum_task(1, 1).outputs)
+
+    def task(sequence: int, size: int, session: int = 1) -> QuantumTask:
+        sets = (size - empty) // 8
+        return quantum_task(session, sequence, sets=sets, parameters=bytes(8 * sets))
+
+    bench.submit(1, task(1, 800), task(2, 800), task(3, 100))
+    failed = next(message for message in bench.turn()[1] if isinstance(message, Failed))
+    ((refused, error),) = failed.errors
+    assert (refused, error.code) == (number(1, 2), "NoCapacity")
+    assert "max_bytes_per_session" in error.message and "Wait" in error.message
+    # Another session's share is its own, and a single task is always taken.
+    bench.submit(2, task(1, 5000, session=2))
+    assert kinds(bench.turn()[2]) == [Accepted]
+    bench.answer("fake/1")
+    bench.turn()
+    bench.submit(1, task(4, 800))
+    assert not any(isinstance(message, Failed) for message in bench.turn()[1])
+    peer = bench.clients[1][0]
+    bench.core.request(peer, Cancel([number(1, sequence) for sequence in (1, 3, 4)]))
+    bench.answer("fake/1")
+    bench.turn()
+    assert bench.clients[1][0].task_bytes == sum(
+        len(t.quantum.parameters) + len(t.quantum.outputs)
+        for t in bench.core.state.tasks.values()
+        if t.quantum.number in peer.tasks
+    )
     bench.dispose()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qfw.config.settings import WorkerSettings
 from qfw.model.errors import (
     ConfigError,
     DeadlineExceeded,
@@ -24,6 +25,7 @@ from qfw.model.program import Gate, Program, slot
 from qfw.model.task import TaskOptions
 from qfw.qpi import QStream, Request, Session, TaskFuture
 from qfw.qpm.remote import Observer
+from qfw.simenv.pool import retry_s, share
 from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, events_of, is_alive, runtime_folder, until
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -114,6 +116,40 @@ def test_memory_limit_is_a_typed_error_and_the_worker_lives(stream: QStream) -> 
 def test_too_little_memory_for_an_engine_is_said(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"workers\.memory_bytes is 20000000; .* 600 MiB .*or more"):
         open_session(folder, "count = 2\nmemory_bytes = 20_000_000")
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory", "count"),
+    [
+        (64, 24 * GIB, 22),
+        (2, 24 * GIB, 2),
+        (1, 24 * GIB, 1),
+        (8, GIB, 1),
+        (1, 1000, 1),
+        (256, 1024 * GIB, 256),
+    ],
+)
+def test_automatic_workers_have_room_for_tasks(cores: int, memory: int, count: int) -> None:
+    found, each = share(WorkerSettings(), cores, memory)
+    assert found == count and each == int(0.8 * memory / count)
+
+
+def test_more_workers_than_memory_suffices_for_are_refused_with_figures() -> None:
+    with pytest.raises(
+        ConfigError, match=r"count is 64, .*307\.2 MiB .*of 24 GiB.*600 MiB.*Give 32 or fewer"
+    ):
+        share(WorkerSettings(count=64), 64, 24 * GIB)
+    assert share(WorkerSettings(count=32), 64, 24 * GIB)[0] == 32
+    # Who states the limit of each is believed: it is a limit, and nothing that is taken at once.
+    assert share(WorkerSettings(count=64, memory_bytes=GIB), 64, 24 * GIB) == (64, GIB)
+
+
+def test_failed_starts_wait_longer_and_not_for_ever() -> None:
+    waits = [retry_s(failed) for failed in range(1, 2000)]
+    assert waits[:3] == [0.2, 0.8, 3.2] and waits == sorted(waits) and waits[-1] == 30.0
 
 
 def test_too_wide_for_a_worker_is_refused_before_anything_runs(stream: QStream, folder: Path) -> None:

@@ -39,7 +39,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="serve this engine only; may be given again (default: all that are installed)",
     )
     parser.add_argument(
-        "--workers", type=_positive, metavar="N", help="workers per engine (default: one per core)"
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="workers per engine (default: one per core, if memory suffices)",
     )
     parser.add_argument(
         "--log", type=Path, metavar="FILE", help="write one line of JSON per task, with its timeline"
@@ -143,7 +146,10 @@ def _failed(error: object, code: int = 0) -> int:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return number

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from qfw.cli import output
-from qfw.config import discover, settings
+from qfw.config import discover, runtime, settings
 from qfw.model.device import DeviceProfile, DeviceStatus
 from qfw.model.errors import DaemonUnreachable
 from qfw.qpm.remote import Observer
@@ -57,7 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Prints the devices."""
-    folder = discover.runtime_dir()
+    folder = runtime.check(discover.runtime_dir())
     try:
         with Observer(folder) as observer:
             welcome = observer.welcome

@@ -18,7 +18,7 @@ from qfw.model.events import (
 from qfw.qpm import journal
 from qfw.qpm.remote import Observer
 from qfw.qpm.status import TaskRow
-from qfw.qpmd.listing import task_rows
+from qfw.qpmd.listing import MAX_ROWS, task_rows
 from qfw.qpmd.state import DaemonState
 
 #: Fields of a TaskRow, in the order of the table; spans of time without their unit.
@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON: a list of tasks")
     parser.add_argument(
         "--journal",
-        type=Path,
+        type=_path,
         metavar="PATH",
         help="read a runtime folder's journal/, or one segment of it, instead of asking a daemon",
     )
@@ -65,6 +65,8 @@ def main(options: argparse.Namespace) -> int:
         output.json(rows)
         return 0
     output.table([name.upper().replace("_", "-") for name in COLUMNS], [_cells(row) for row in rows])
+    if options.journal is None and len(rows) == MAX_ROWS:
+        output.note(f"these are the {MAX_ROWS} oldest; a daemon lists no more. qfw sinfo counts all")
     if ending:
         output.note(ending)
     return 0
@@ -91,8 +93,15 @@ def from_journal(events: Iterable[Event], now_unix_ns: int) -> tuple[list[TaskRo
     )
 
 
+def _path(text: str) -> Path:
+    # Path("") is the current folder, which nobody named.
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path was given; name a journal/ folder or a segment")
+    return Path(text)
+
+
 def _ask() -> list[TaskRow]:
-    folder = discover.runtime_dir()
+    folder = runtime.check(discover.runtime_dir())
     try:
         with Observer(folder) as observer:
             return observer.tasks()

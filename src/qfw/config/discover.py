@@ -56,14 +56,32 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def memory_bytes() -> int:
-    """Memory that this process may use: the machine's, or its cgroup's where that is less."""
+def memory_bytes(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Memory that this process may use: the machine's, or that of a cgroup it is in where that is less.
+
+    `own` says its cgroups, and `root` is where they are mounted: cgroups(7).
+    """
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(path).read_text().strip()
-        except OSError:
+    try:
+        lines = own.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            mount, limit = root, "memory.max"
+        elif "memory" in controllers.split(","):
+            mount, limit = root / "memory", "memory.limit_in_bytes"
+        else:
             continue
-        if text.isdecimal():
-            total = min(total, int(text))
+        # Every group above has its say. In a container the path may be the host's: then its root is ours.
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            try:
+                text = mount.joinpath(*parts[:depth], limit).read_text().strip()
+            except OSError:
+                continue
+            if text.isdecimal():
+                total = min(total, int(text))
     return total

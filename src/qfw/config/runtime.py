@@ -48,10 +48,25 @@ def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Pat
     """Makes the folder (mode 0700) if needed, checks it and gives its absolute path.
 
     Raises:
+        SetupError, ForeignOwner: as `check`, and it cannot be made.
+    """
+    folder = check(folder, mountinfo)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_make(folder, error.strerror) from error
+    check_owner(folder)
+    return folder
+
+
+def check(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Path:
+    """Its absolute path, where a daemon could serve in it or it could be made; makes nothing.
+
+    Raises:
         SocketPathTooLong: the socket's path would not fit.
         ForeignOwner: it exists and is another user's, or others may write to it.
         NetworkFileSystem: it lies on a network file system.
-        SetupError: it cannot be made.
+        SetupError: it is no folder, or cannot be made.
     """
     folder = folder.absolute()
     length = len(os.fsencode(socket_path(folder))) + 1
@@ -60,13 +75,13 @@ def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Pat
             f"{socket_path(folder)} takes {length} bytes; a Unix socket's path holds {SOCKET_PATH_BYTES}. "
             f"Set QFW_RUNTIME_DIR to a shorter folder"
         )
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SetupError(
-            f"cannot make the runtime folder {folder}: {error.strerror}. Set QFW_RUNTIME_DIR"
-        ) from error
-    check_owner(folder)
+    found = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if found == folder and (folder.is_symlink() or folder.is_dir()):
+        check_owner(folder)
+    elif not found.is_dir():
+        raise _cannot_make(folder, f"{found} is not a folder")
+    elif not os.access(found, os.W_OK | os.X_OK):
+        raise _cannot_make(folder, f"you may not write to {found}")
     kind = file_system(folder, mountinfo)
     if kind in NETWORK_FILE_SYSTEMS:
         raise NetworkFileSystem(
@@ -74,6 +89,10 @@ def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Pat
             f"journal are safe. Set QFW_RUNTIME_DIR to a local folder, for example below /tmp"
         )
     return folder
+
+
+def _cannot_make(folder: Path, reason: str | None) -> SetupError:
+    return SetupError(f"cannot make the runtime folder {folder}: {reason}. Set QFW_RUNTIME_DIR")
 
 
 def check_owner(path: Path) -> None:

@@ -14,7 +14,7 @@ from qfw.model.errors import ConfigError
 class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Workers of each engine."""
 
-    #: Workers per engine; 0 for one per core.
+    #: Workers per engine; 0 for one per core, or as many as memory suffices for.
     count: int = 0
     #: Threads of a worker's engine.
     threads: int = 1
@@ -24,9 +24,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_limit_s: float = 3600.0
     #: Seconds that a worker may take to become ready.
     start_limit_s: float = 60.0
-    #: Executions of a task before it fails because workers died under it. What kills workers may be another's
-    #: doing, and a task that was interrupted is the first to run again: so it is hit again easily.
-    max_attempts: int = 12
+    #: Executions of a task before it fails because workers died under it.
+    max_attempts: int = 5
     #: How workers are started: a plugin of `qfw.launchers`.
     launcher: str = "local"
 
@@ -40,6 +39,8 @@ class SchedulingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     prefetch_tasks: int = 64
     #: Tasks that a session may have unanswered.
     max_tasks_per_session: int = 1_000_000
+    #: Bytes that the parameters and outputs of a session's unanswered tasks may have; one task is always taken.
+    max_bytes_per_session: int = 2**30
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,26 +86,32 @@ def load(path: Path) -> Settings:
     return settings
 
 
+#: Bound of what has no sensible one of its own.
+_MOST = 2**62
+
+
 def _check(settings: Settings, path: Path) -> None:
     workers, scheduling = settings.workers, settings.scheduling
-    for key, value, low in (
-        ("workers.count", workers.count, 0),
-        ("workers.threads", workers.threads, 1),
-        ("workers.memory_bytes", workers.memory_bytes, 0),
-        ("workers.time_limit_s", workers.time_limit_s, 0.001),
-        ("workers.start_limit_s", workers.start_limit_s, 0.1),
-        ("workers.max_attempts", workers.max_attempts, 1),
-        ("scheduling.prefetch_s", scheduling.prefetch_s, 0),
-        ("scheduling.prefetch_tasks", scheduling.prefetch_tasks, 1),
-        ("scheduling.max_tasks_per_session", scheduling.max_tasks_per_session, 1),
-        ("journal.segment_bytes", settings.journal.segment_bytes, 4096),
-        ("journal.retain_bytes", settings.journal.retain_bytes, 4096),
-        ("journal.answer_bytes", settings.journal.answer_bytes, 0),
-        ("unread_bytes", settings.unread_bytes, 4096),
-        ("program_bytes", settings.program_bytes, 0),
+    for key, value, low, high in (
+        ("workers.count", workers.count, 0, 4096),
+        ("workers.threads", workers.threads, 1, 1024),
+        ("workers.memory_bytes", workers.memory_bytes, 0, _MOST),
+        ("workers.time_limit_s", workers.time_limit_s, 0.001, _MOST),
+        ("workers.start_limit_s", workers.start_limit_s, 0.1, _MOST),
+        ("workers.max_attempts", workers.max_attempts, 1, _MOST),
+        ("scheduling.prefetch_s", scheduling.prefetch_s, 0, _MOST),
+        ("scheduling.prefetch_tasks", scheduling.prefetch_tasks, 1, _MOST),
+        ("scheduling.max_tasks_per_session", scheduling.max_tasks_per_session, 1, _MOST),
+        ("scheduling.max_bytes_per_session", scheduling.max_bytes_per_session, 1, _MOST),
+        ("journal.segment_bytes", settings.journal.segment_bytes, 4096, _MOST),
+        ("journal.retain_bytes", settings.journal.retain_bytes, 4096, _MOST),
+        ("journal.answer_bytes", settings.journal.answer_bytes, 0, _MOST),
+        ("unread_bytes", settings.unread_bytes, 4096, _MOST),
+        ("program_bytes", settings.program_bytes, 0, _MOST),
     ):
-        if not low <= value < 2**62:
-            raise ConfigError(f"{path}: {key} is {value}; at least {low} is needed")
+        if not low <= value <= high:
+            upper = f" and at most {high}" if high < _MOST else ""
+            raise ConfigError(f"{path}: {key} is {value}; it must be at least {low}{upper}")
 
 
 def _keys(kind: type[msgspec.Struct]) -> set[str]:

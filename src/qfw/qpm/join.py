@@ -20,6 +20,8 @@ from qfw.qpm.wire import SESSION
 
 #: How often a joiner looks whether another one is done; they hold the lock for a start's length.
 LOCK_RETRY_S = 0.01
+#: A daemon that starts begins a new log where the one before is longer; one older log is kept.
+MAX_LOG_BYTES = 8 * 2**20
 
 
 def join(folder: Path, name: str, config: Path | None, timeout_s: float) -> Link:
@@ -62,7 +64,18 @@ def _open(path: Path) -> BinaryIO:
         raise SetupError(f"{path}: {error.strerror}. Set QFW_RUNTIME_DIR to another folder") from error
 
 
+def _rotate(log: Path) -> None:
+    try:
+        if log.stat().st_size > MAX_LOG_BYTES:
+            log.replace(log.with_name(log.name + ".1"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SetupError(f"{log}: {error.strerror}. Set QFW_RUNTIME_DIR to another folder") from error
+
+
 def _start(folder: Path, config: Path | None, deadline: float) -> None:
+    _rotate(log_path(folder))
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", "--private", f"--ready-fd={writer}"]
     if config is not None:

@@ -6,6 +6,7 @@ import argparse
 import gc
 import logging
 import os
+import resource
 from pathlib import Path
 
 from qfw.config import runtime, settings
@@ -24,6 +25,7 @@ def main() -> int:
     # Imported here so that a failure to import is reported like any other.
     from qfw.qpmd.daemon import Daemon
 
+    _raise_descriptors()
     report = b"ready"
     try:
         folder = runtime.prepare(arguments.folder)
@@ -48,6 +50,15 @@ def main() -> int:
     gc.set_threshold(50_000, 50, 100)
     daemon.run()
     return 0
+
+
+def _raise_descriptors() -> None:
+    """As many descriptors as are allowed: each client and each worker takes one, and 1024 is the usual limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        logging.getLogger(__name__).warning("the limit of descriptors stays as it is: %s", error)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ from qfw.qpm.wire import (
 )
 from qfw.qpmd.intake import Intake
 from qfw.qpmd.listing import Listing
-from qfw.qpmd.peer import Peer
+from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
 from qfw.qpmd.programs import ProgramStore
 from qfw.qpmd.state import DaemonState, TaskEntry
 from qfw.scheduling.scheduler import Scheduler
@@ -157,7 +157,11 @@ class Core:
                     if number in peer.tasks:
                         self._cancel(number, "its owner cancelled it")
             case Query():
-                peer.outbox.put(pack(Reply(message.request, self._listing.answer(message.subject))))
+                if peer.unread_replies > MAX_UNREAD_REPLY_BYTES:
+                    raise WireError(
+                        f"{peer.unread_replies} bytes of replies are unread and more is asked; read them first"
+                    )
+                peer.reply(pack(Reply(message.request, self._listing.answer(message.subject))))
             case Bye():
                 return False
         return True
@@ -174,6 +178,14 @@ class Core:
             )
             peer.fail(task.number, ErrorReport.of(refusal))
             return
+        size, most = _size(task), self._settings.scheduling.max_bytes_per_session
+        if peer.tasks and peer.task_bytes + size > most:
+            refusal = NoCapacity(
+                f"the task has {size} bytes of parameters and outputs, the unanswered tasks of this session "
+                f"{peer.task_bytes}; {most} are taken in all (scheduling.max_bytes_per_session). Wait for some results"
+            )
+            peer.fail(task.number, ErrorReport.of(refusal))
+            return
         program = self.programs.get(task.program)
         if program is None:
             peer.needed.setdefault(task.program, []).append(task.number)
@@ -184,6 +196,7 @@ class Core:
             peer.fail(task.number, ErrorReport.of(error))
             return
         peer.tasks.add(task.number)
+        peer.task_bytes += size
         peer.acks[task.number] = None
         self.programs.use(task.program)
         self._segments[task.number] = self._journal.task_opened()
@@ -394,6 +407,7 @@ class Core:
         peer = self.peers.get(task_session(number))
         if peer is not None:
             peer.tasks.discard(number)
+            peer.task_bytes -= _size(entry.quantum)
             self._touched[peer] = None
         return peer
 
@@ -409,6 +423,11 @@ class Core:
         # Their runs ended with the workers.
         for number in sorted(self._cancelling):
             self._end_cancelled(self.state.tasks[number], "cancelled while it ran")
+
+
+def _size(task: QuantumTask) -> int:
+    """Bytes of what can be long in a task."""
+    return len(task.parameters) + len(task.outputs)
 
 
 def _check_length(items: Sequence[object]) -> None:

@@ -77,6 +77,8 @@ class Daemon:
         self._receiver = Receiver()
         self._peers: dict[int, Peer] = {}
         self._stopping = ""
+        #: Whether the last attempt to accept failed: said once, when it begins and when it is over.
+        self._cannot_accept = False
         path = socket_path(folder)
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -116,10 +118,15 @@ class Daemon:
                 return
             except OSError as error:
                 # Out of descriptors, most likely: whoever waits would wake the loop at once again.
-                logger.error("accept failed: %s", error)
+                if not self._cannot_accept:
+                    self._cannot_accept = True
+                    logger.error("accept failed, newcomers wait: clients=%d %s", len(self._peers), error)
                 self._reactor.unwatch(self._listener.fileno())
                 self._reactor.call_at(self._reactor.now() + ACCEPT_RETRY_S, self._accept_again)
                 return
+            if self._cannot_accept:
+                self._cannot_accept = False
+                logger.info("accepting again: clients=%d", len(self._peers))
             sock.setblocking(False)
             pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             peer = Peer(sock, uid)

@@ -15,6 +15,11 @@ from qfw.qpm.status import Counters, TaskRow
 from qfw.qpmd.state import DaemonState
 from qfw.scheduling.scheduler import Scheduler
 
+#: Rows of one answer: more would hold up the loop.
+MAX_ROWS = 10_000
+#: An answer is given again for this long: who asks often costs no more than who asks sometimes.
+FRESH_NS = 100_000_000
+
 
 class Listing:
     """Answers queries from the state; changes nothing."""
@@ -31,17 +36,27 @@ class Listing:
         self._profiles = profiles
         self._clock_ns = clock_ns
         self._started_ns = clock_ns()
+        #: Encoded answers by subject, with the time of each.
+        self._answers: dict[str, tuple[int, bytes]] = {}
         #: Why a device went offline; tried again when the next task for it is accepted.
         self.offline: dict[str, str] = {}
         #: Answers that were refused because their run was no longer the task's.
         self.late_answers = 0
 
     def answer(self, subject: str) -> bytes:
-        """MessagePack of devices, tasks or counters.
+        """MessagePack of devices, tasks or counters, at most 100 ms old.
 
         Raises:
             WireError: another subject.
         """
+        now_ns = self._clock_ns()
+        made_ns, encoded = self._answers.get(subject, (0, b""))
+        if not encoded or now_ns - made_ns >= FRESH_NS:
+            encoded = self._encode(subject)
+            self._answers[subject] = (now_ns, encoded)
+        return encoded
+
+    def _encode(self, subject: str) -> bytes:
         if subject == "devices":
             return msgspec.msgpack.encode(self.devices())
         if subject == "tasks":
@@ -53,9 +68,8 @@ class Listing:
     def devices(self) -> list[DeviceStatus]:
         """Every device and what it does now."""
         running = {profile.name: 0 for profile in self._profiles}
-        for entry in self._state.tasks.values():
-            if entry.state is TaskState.RUNNING:
-                running[entry.quantum.device] += 1
+        for (device, _), tasks in self._state.running.items():
+            running[device] += len(tasks)
         found = []
         for profile in self._profiles:
             name = profile.name
@@ -78,7 +92,7 @@ class Listing:
         return Counters(counts, sessions, tasks, os.getpid(), __version__, uptime_s)
 
 
-def task_rows(state: DaemonState, now_ns: int, most: int = 100_000) -> list[TaskRow]:
+def task_rows(state: DaemonState, now_ns: int, most: int = MAX_ROWS) -> list[TaskRow]:
     """Rows of the live tasks of a state, oldest first, at most `most`."""
     rows: list[TaskRow] = []
     for number, entry in state.tasks.items():

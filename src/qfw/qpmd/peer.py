@@ -23,6 +23,8 @@ MAX_UNSENT_ACKS = 512
 MAX_ANSWERS = 1024
 #: Bytes of answers in one message, unless a single one is larger.
 MAX_MESSAGE_BYTES = 2**20
+#: Who asks while more bytes of replies than these are unread does not read, and is let go.
+MAX_UNREAD_REPLY_BYTES = 16 * 2**20
 
 
 class Peer:
@@ -40,6 +42,8 @@ class Peer:
         self.outbox = Outbox(sock)
         #: Live tasks.
         self.tasks: set[int] = set()
+        #: Bytes of their parameters and outputs.
+        self.task_bytes = 0
         #: Digests and tasks to be asked for.
         self.needed: dict[bytes, list[int]] = {}
         self.acks: dict[int, None] = {}
@@ -48,6 +52,8 @@ class Peer:
         self.ack_timer = False
         self.answers: list[TaskAnswer] = []
         self.errors: list[tuple[int, ErrorReport]] = []
+        #: Bytes of replies since the outbox was empty.
+        self._reply_bytes = 0
         #: Whether it is told to the loop that the socket is full, and to the scheduler.
         self.blocked = False
         self.held = False
@@ -62,6 +68,16 @@ class Peer:
         """Owes it an error, which acknowledges the task as well."""
         self._acknowledged(task)
         self.errors.append((task, error))
+
+    def reply(self, frame: bytes) -> None:
+        """Owes it an answer to a question."""
+        self.outbox.put(frame)
+        self._reply_bytes += len(frame)
+
+    @property
+    def unread_replies(self) -> int:
+        """Bytes of replies that wait for it, or a little more; results that wait are not among them."""
+        return min(self._reply_bytes, self.outbox.size)
 
     def _acknowledged(self, task: int) -> None:
         self.acks.pop(task, None)
@@ -101,7 +117,10 @@ class Peer:
         if self.errors:
             outbox.put(pack(Failed(self.errors)))
             self.errors = []
-        return outbox.flush()
+        empty = outbox.flush()
+        if empty:
+            self._reply_bytes = 0
+        return empty
 
     def _put_answers(self) -> None:
         batch: list[TaskAnswer] = []

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from qfw.model.errors import TooLarge
 from qfw.model.program import Program
+
+#: A longer program is refused before it is decoded: decoding takes the loop's time.
+MAX_PROGRAM_BYTES = 4 * 2**20
 
 
 class ProgramStore:
@@ -16,23 +20,28 @@ class ProgramStore:
         self._programs: dict[bytes, tuple[Program, bytes]] = {}
         self._uses: dict[bytes, int] = {}
         self._idle: OrderedDict[bytes, None] = OrderedDict()
-        self._size = 0
+        #: Bytes of the idle ones.
+        self._idle_size = 0
 
     def add(self, encoded: bytes) -> bytes | None:
         """Stores a program that travelled; its digest, or None where it was there.
 
         Raises:
+            TooLarge: it has more than MAX_PROGRAM_BYTES.
             ProgramError: the bytes are no well-formed program.
         """
+        if len(encoded) > MAX_PROGRAM_BYTES:
+            raise TooLarge(
+                f"a program of {len(encoded)} bytes was sent; a daemon takes {MAX_PROGRAM_BYTES} at most. "
+                f"Split the circuit, or write repetitions as parameter sets"
+            )
         program = Program.decode(encoded)
         # The digest is ours, taken of what we decoded: a client's claim is not asked for.
         digest = program.digest
         if digest in self._programs:
             return None
         self._programs[digest] = (program, program.encoded)
-        self._idle[digest] = None
-        self._size += len(encoded)
-        self._shrink(keep=digest)
+        self._rest(digest)
         return digest
 
     def get(self, digest: bytes) -> Program | None:
@@ -49,7 +58,8 @@ class ProgramStore:
         uses = self._uses.get(digest, 0)
         self._uses[digest] = uses + 1
         if not uses:
-            self._idle.pop(digest, None)
+            del self._idle[digest]
+            self._idle_size -= len(self._programs[digest][1])
 
     def release(self, digest: bytes) -> None:
         """That task ended."""
@@ -58,12 +68,12 @@ class ProgramStore:
             self._uses[digest] = uses
         else:
             del self._uses[digest]
-            self._idle[digest] = None
+            self._rest(digest)
 
-    def _shrink(self, keep: bytes) -> None:
-        while self._size > self._idle_bytes and self._idle:
-            digest = next(iter(self._idle))
-            if digest == keep:
-                return
-            del self._idle[digest]
-            self._size -= len(self._programs.pop(digest)[1])
+    def _rest(self, digest: bytes) -> None:
+        """No live task uses it (yet): the others that are idle make room for it, the oldest first."""
+        while self._idle and self._idle_size + len(self._programs[digest][1]) > self._idle_bytes:
+            oldest, _ = self._idle.popitem(last=False)
+            self._idle_size -= len(self._programs.pop(oldest)[1])
+        self._idle[digest] = None
+        self._idle_size += len(self._programs[digest][1])

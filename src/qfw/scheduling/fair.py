@@ -13,6 +13,10 @@ to be. Such a session never has more than one slot.
 While one session alone is open, a slot is given short tasks ahead of time, so that it need not
 wait for the daemon between them. With several, a slot holds one task: what a newcomer
 waits for is then never more than the tasks that run.
+
+A task whose worker died runs again before the others of its flow: it has waited long enough. The second
+time it goes behind them: a program that kills its workers must not take one after the other, and one that
+was merely where others were killed is not hit again at once.
 """
 
 from __future__ import annotations
@@ -40,12 +44,14 @@ from qfw.scheduling.scheduler import Decision, Start
 
 #: Cancelled tasks that may stand in the queues of a flow, or as many as wait in it.
 MAX_DEAD = 64
+#: Interruptions from which on a task goes behind the others.
+MAX_AT_HEAD = 2
 
 
 class _Task:
     """A task that waits or runs."""
 
-    __slots__ = ("cost_s", "flow", "number", "order", "priority", "slot", "waits")
+    __slots__ = ("cost_s", "flow", "interruptions", "number", "order", "priority", "slot", "waits")
 
     def __init__(self, number: int, cost_s: float, priority: int, order: int, flow: _Flow) -> None:
         self.number = number
@@ -55,6 +61,8 @@ class _Task:
         self.flow = flow
         self.slot: _Slot | None = None
         self.waits = True
+        #: How often a worker died under it.
+        self.interruptions = 0
 
 
 class _Flow:
@@ -332,7 +340,12 @@ class FairScheduler:
             return
         self._release(task)
         task.waits = True
-        task.flow.push(task, front=True)
+        task.interruptions += event.interrupted
+        # What had not begun is innocent.
+        behind = event.interrupted and task.interruptions >= MAX_AT_HEAD
+        if behind:
+            task.order = next(self._order)
+        task.flow.push(task, front=not behind)
         task.flow.device.waiting += 1
         self._enqueue(task.flow)
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from qfw.config.discover import cores, memory_bytes
-from qfw.config.settings import Settings
+from qfw.config.settings import Settings, WorkerSettings
 from qfw.model.device import DeviceKind, DeviceProfile, Estimate
 from qfw.model.errors import (
     ConfigError,
@@ -48,10 +48,14 @@ logger = logging.getLogger(__name__)
 #: Memory that a Python process with its engine takes before the first task.
 BASE_BYTES = 600 * 2**20
 MIN_ROOM_BYTES = 2**20
+#: Memory for tasks that a worker has at least where the number of workers is ours to choose.
+USUAL_ROOM_BYTES = 512 * 2**20
 #: Workers that may die in a row before they are ready, until the device goes offline.
 MAX_FAILED_STARTS = 3
 #: Digests that the pool believes a worker to know; the worker keeps more.
 KNOWN_PROGRAMS = 2048
+#: Wait for the next start after the first failed one; four times as long after each further one, up to a bound.
+FIRST_RETRY_S, MAX_RETRY_S = 0.2, 30.0
 #: A run that was cancelled is left to end by itself when it has at most this many seconds to go.
 CANCEL_PATIENCE_S = 0.25
 
@@ -104,13 +108,7 @@ class PoolPlatform:
             ConfigError: workers would have too little memory for any engine.
         """
         self._settings = settings.workers
-        self._count = self._settings.count or cores()
-        self._memory_bytes = self._settings.memory_bytes or int(0.8 * memory_bytes() / self._count)
-        if 0 < self._settings.memory_bytes < BASE_BYTES + MIN_ROOM_BYTES:
-            raise ConfigError(
-                f"workers.memory_bytes is {self._settings.memory_bytes}; an engine takes {_size(BASE_BYTES)} before "
-                f"its first task. Give {BASE_BYTES + MIN_ROOM_BYTES} or more, or nothing"
-            )
+        self._count, self._memory_bytes = share(self._settings, cores(), memory_bytes())
         #: For tasks.
         self._room_bytes = max(self._memory_bytes - BASE_BYTES, MIN_ROOM_BYTES)
         self._devices: dict[str, _Device] = {}
@@ -274,7 +272,7 @@ class PoolPlatform:
         elif len(device.workers) < self._count:
             # Not at once: what failed a moment ago fails again.
             self._reactor.call_at(
-                self._reactor.now() + 0.05 * 4**device.failed_starts, lambda: self._refill(device)
+                self._reactor.now() + retry_s(device.failed_starts), lambda: self._refill(device)
             )
 
     def _refill(self, device: _Device) -> None:
@@ -423,6 +421,36 @@ class PoolPlatform:
         logger.warning(
             "worker ended: worker=%s pid=%d %s (%s)", worker.name, worker.launched.pid, ended, reason
         )
+
+
+def share(settings: WorkerSettings, cores: int, memory_bytes: int) -> tuple[int, int]:
+    """Workers of an engine, and the bytes of each, on so many cores and in so much memory.
+
+    Raises:
+        ConfigError: the settings leave a worker no memory for tasks.
+    """
+    least = BASE_BYTES + MIN_ROOM_BYTES
+    if 0 < settings.memory_bytes < least:
+        raise ConfigError(
+            f"workers.memory_bytes is {settings.memory_bytes}; an engine takes {_size(BASE_BYTES)} before "
+            f"its first task. Give {least} or more, or nothing"
+        )
+    usual = max(1, min(cores, memory_bytes // (BASE_BYTES + USUAL_ROOM_BYTES)))
+    count = settings.count or usual
+    each = settings.memory_bytes or int(0.8 * memory_bytes / count)
+    if settings.count > 1 and each < least:
+        raise ConfigError(
+            f"workers.count is {count}, which leaves {_size(each)} to each worker (four fifths of "
+            f"{_size(memory_bytes)}, shared); an engine takes {_size(BASE_BYTES)} before its first task. "
+            f"Give {max(1, int(0.8 * memory_bytes / least))} or fewer, or nothing for {usual}"
+        )
+    return count, each
+
+
+def retry_s(failed_starts: int) -> float:
+    """Seconds until a worker is started again after so many failures in a row, at least one."""
+    # The exponent is bounded too: 4.0**600 is no float.
+    return min(MAX_RETRY_S, FIRST_RETRY_S * 4.0 ** min(failed_starts - 1, 10))
 
 
 def _size(count: float) -> str:
