@@ -73,8 +73,11 @@ class Client:
         self._sending = threading.RLock()
         #: Held by the one who reads.
         self._reading = threading.RLock()
-        #: What was read and not taken in: bodies, answers, errors. A callback that waits goes on with it.
-        self._inbox: deque[bytes | TaskAnswer | tuple[int, ErrorReport]] = deque()
+        #: What was read and not taken in: messages; answers and errors of the first of them, last one first. A
+        #: callback that waits goes on with it. Nothing is removed before it was taken in: so no interruption
+        #: loses an answer, and what is taken in twice does no harm.
+        self._inbox: deque[bytes] = deque()
+        self._opened: list[TaskAnswer | tuple[int, ErrorReport]] = []
         self._waiters: deque[threading.Event] = deque()
         self._futures: dict[int, TaskFuture] = {}
         self._sent: set[bytes] = set()
@@ -174,7 +177,7 @@ class Client:
                 self._fail_all(error)
             except BaseException:
                 # Ctrl-C, perhaps within a frame: nothing that follows could be read.
-                self._fail_all(self._link.lost("this process was interrupted while it sent to it"))
+                self._fail_all(self._link.interrupted("sent"))
                 raise
 
     # Waiting ------------------------------------------------------------------------------------
@@ -266,23 +269,25 @@ class Client:
 
     def _read(self, timeout_s: float | None) -> None:
         """One read, and all that is known then is taken in; only by the holder of `_reading`."""
-        inbox = self._inbox
+        inbox, opened = self._inbox, self._opened
         try:
-            if not inbox:
-                inbox.extend(self._link.receive(timeout_s))
-            while inbox:
-                item = inbox.popleft()
-                try:
+            if not inbox and not opened:
+                self._link.receive(timeout_s, inbox)
+            while inbox or opened:
+                if opened:
+                    item = opened[-1]
                     if isinstance(item, TaskAnswer):
                         self._answered(item)
-                    elif isinstance(item, bytes):
-                        self._take(item)
                     else:
                         self._failed(*item)
-                except KeyboardInterrupt:
-                    # Taken in again by whoever reads next; twice does no harm.
-                    inbox.appendleft(item)
-                    raise
+                    # A callback may have waited, and gone on with the others.
+                    if opened and opened[-1] is item:
+                        opened.pop()
+                else:
+                    body = inbox[0]
+                    self._take(body)
+                    if inbox and inbox[0] is body:
+                        inbox.popleft()
         except QFwError as error:
             self._fail_all(_closed() if self._closed else error)
         except msgspec.DecodeError as error:
@@ -294,12 +299,9 @@ class Client:
             raise message.error.to_exception()
         match message:
             case Done():
-                if len(message.answers) == 1:
-                    self._answered(message.answers[0])
-                else:
-                    self._inbox.extendleft(reversed(message.answers))
+                self._opened[:] = message.answers[::-1]
             case Failed():
-                self._inbox.extendleft(reversed(message.errors))
+                self._opened[:] = message.errors[::-1]
             case NeedPrograms():
                 self._send_again(message)
             case Accepted():
@@ -359,12 +361,9 @@ class Client:
         # The daemon need not run what nobody will hear of; and nothing more can be sent.
         self._link.shutdown()
         while self._futures:
-            try:
-                _, future = self._futures.popitem()
-            except KeyError:
-                break
-            future.fail(error)
-            self._watched.discard(future)
+            for future in list(self._futures.values()):
+                future.fail(error)
+                self._settled(future)
 
     def _pack_receipts(self) -> bytes:
         """A message of the oldest receipts; several readers and writers may meet here."""

@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -33,7 +34,6 @@ from qfw.qpm.wire import (
     FrameReader,
     Hello,
     Query,
-    Receiver,
     Refused,
     Reply,
     Welcome,
@@ -46,6 +46,8 @@ from qfw.qpm.wire import (
 SEND_LIMIT_S = 30.0
 #: A blocking read returns at least this often.
 READ_SLICE_S = 0.5
+#: One read takes no more.
+READ_BYTES = 2**18
 
 
 class Link:
@@ -76,8 +78,12 @@ class Link:
                     f"the daemon behind {path} (pid {pid}) runs as uid {uid}, you are {os.getuid()}"
                 )
             self._reader = FrameReader(MAX_REPLY_BYTES)
-            self._receiver = Receiver()
             self._ready: list[bytes] = []
+            # Read through one buffer, as `qfw.qpm.wire.Receiver` does.
+            self._buffers = (bytearray(READ_BYTES),)
+            self._view = memoryview(self._buffers[0])
+            #: How many bytes of the buffer were read and are not in messages yet; empty between reads.
+            self._sizes: list[int] = []
             self._socket.sendall(pack(Hello(WIRE_VERSION, __version__, os.getpid(), name, role)))
             self.welcome = self._greeted(deadline)
         except QFwError:
@@ -119,31 +125,41 @@ class Link:
         except OSError as error:
             raise self.lost(str(error)) from error
 
-    def receive(self, timeout_s: float | None) -> list[bytes]:
-        """Bodies of the messages that are there; waits for some, at most `timeout_s` (or READ_SLICE_S).
+    def receive(self, timeout_s: float | None, inbox: deque[bytes]) -> None:
+        """Puts the messages that are there into `inbox`; waits for some, at most `timeout_s` (or READ_SLICE_S).
+
+        May be interrupted (Ctrl-C) while it waits. If it is while it cuts what was read into messages, the
+        next call says so: nothing that follows could be read.
 
         Raises:
-            DaemonLost: the daemon closed the connection.
+            DaemonLost: the daemon closed the connection, or see above.
             WireError: it sent a frame that is too long.
         """
         if self._ready:
-            ready, self._ready = self._ready, []
-            return ready
+            inbox.extend(self._ready)
+            self._ready = []
+            return
+        sizes = self._sizes
+        if sizes:
+            raise self.interrupted("read")
         try:
             if (
                 timeout_s is not None
                 and timeout_s < READ_SLICE_S
                 and not self._poll.poll(max(0.0, timeout_s) * 1e3)
             ):
-                return []
-            chunk = self._receiver.receive(self._socket)
+                return
+            # One call from the socket to `sizes`: an interruption finds nothing read, or that something was.
+            sizes.extend(map(self._socket.recv_into, self._buffers))
         except (BlockingIOError, InterruptedError):
-            return []
+            return
         except OSError as error:
             raise self.lost(str(error)) from error
-        if not chunk:
+        if not sizes[0]:
+            sizes.clear()
             raise self.lost("it closed the connection")
-        return self._reader.feed(chunk)
+        inbox.extend(self._reader.feed(bytes(self._view[: sizes[0]])))
+        sizes.clear()
 
     def close(self) -> None:
         """Closes the socket."""
@@ -163,13 +179,20 @@ class Link:
             f"qfw squeue --journal {self.folder / 'journal'}"
         )
 
+    def interrupted(self, doing: str) -> DaemonLost:
+        """The error for a connection that this process left in the midst of a message."""
+        return DaemonLost(
+            f"the connection to the daemon (pid {self.welcome.pid}) cannot go on: this process was interrupted in the "
+            f"midst of a message that it {doing}. Open a new Session; tasks that were in flight are cancelled"
+        )
+
     def _greeted(self, deadline: float) -> Welcome:
         while not self._ready:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError
             self._socket.settimeout(remaining)
-            chunk = self._receiver.receive(self._socket)
+            chunk = bytes(self._view[: self._socket.recv_into(self._buffers[0])])
             if not chunk:
                 raise DaemonUnreachable(
                     f"the daemon at {socket_path(self.folder)} closed the connection at once"
@@ -204,6 +227,7 @@ class Observer:
         self._timeout_s = timeout_s
         self._link = Link(folder, "observer", OBSERVER, timeout_s)
         self._requests = 0
+        self._inbox: deque[bytes] = deque()
 
     @property
     def welcome(self) -> Welcome:
@@ -239,8 +263,9 @@ class Observer:
         self._link.send(pack(Query(self._requests, subject)))
         deadline = time.monotonic() + self._timeout_s
         while (remaining := deadline - time.monotonic()) > 0:
-            for body in self._link.receive(remaining):
-                message = decode_response(body)
+            self._link.receive(remaining, self._inbox)
+            while self._inbox:
+                message = decode_response(self._inbox.popleft())
                 if isinstance(message, Reply) and message.request == self._requests:
                     answer: _T = msgspec.msgpack.decode(message.body, type=kind)
                     return answer
