@@ -1,12 +1,11 @@
 """QFw: quantum processors for hybrid applications, as usable as a GPU.
 
-import qfw
+Example::
 
-program = qfw.Program.from_qasm(text)
-with qfw.Session() as session:
-with session.device().stream() as stream:
-future = stream.run(program, shots=1000)
-print(future.result(timeout=30).counts[0])
+    program = qfw.Program.from_qasm(text)
+    with qfw.Session() as session, session.device().stream() as stream:
+        future = stream.run(program, shots=1000)
+        print(future.result(timeout=30).counts[0])
 """
 
 from importlib import import_module as _import_module

@@ -20,10 +20,19 @@ from qfw.qpm.journal import read
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import RunDone
 from qfw.qpm.status import TaskRow
-from qfw.qpm.wire import Accepted, Bye, Cancel, Done, Failed, NeedPrograms, Query, StoreProgram
+from qfw.qpm.wire import (
+    MAX_PROGRAM_BYTES,
+    Accepted,
+    Bye,
+    Cancel,
+    Done,
+    Failed,
+    NeedPrograms,
+    Query,
+    StoreProgram,
+)
 from qfw.qpmd.listing import MAX_ROWS, Listing
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES
-from qfw.qpmd.programs import MAX_PROGRAM_BYTES
 from qfw.scheduling.fair import FairScheduler
 from tests.qpmd.conftest import Bench, number
 from tests.stack import SHORT, quantum_task

@@ -107,7 +107,8 @@ def check_owner(path: Path) -> None:
         )
     if not stat.S_ISSOCK(found.st_mode) and found.st_mode & 0o022:
         raise ForeignOwner(
-            f"{path} may be written by others (mode {stat.S_IMODE(found.st_mode):o}); run: chmod 700 {path}"
+            f"{path} may be written by others (mode {stat.S_IMODE(found.st_mode):o}). "
+            f"Set QFW_RUNTIME_DIR to a folder of your own, mode 700"
         )
 
 

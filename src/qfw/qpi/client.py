@@ -391,12 +391,9 @@ class Client:
         # The daemon need not run what nobody will hear of; and nothing more can be sent.
         self._link.shutdown()
         while self._futures:
-            try:
-                _, future = self._futures.popitem()
-            except KeyError:
-                break
-            future.fail(error)
-            self._watched.discard(future)
+            for future in list(self._futures.values()):
+                future.fail(error)
+                self._settled(future)
 
     def _pack_receipts(self) -> bytes:
         """A message of the oldest receipts; several readers and writers may meet here."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy.typing as npt
+
 from qfw.formats import openqasm
 from qfw.model import program as model
 
@@ -26,6 +28,14 @@ class Program(model.Program, frozen=True):
     def of(cls, program: model.Program) -> Program:
         """This class's form of a program of the model."""
         return cls(program.num_qubits, program.num_clbits, program.num_slots, program.operations)
+
+    def bound(self, parameters: npt.ArrayLike) -> Program:
+        """The program with its slots replaced by one set of values; shape (slots,), radians.
+
+        Raises:
+            ParameterError: wrong number or value of parameters.
+        """
+        return Program.of(super().bound(parameters))
 
     def to_qasm(self, version: int = 3) -> str:
         """The program as OpenQASM `version` (2 or 3).

@@ -6,9 +6,7 @@ from collections import OrderedDict
 
 from qfw.model.errors import TooLarge
 from qfw.model.program import Program
-
-#: A longer program is refused before it is decoded: decoding takes the loop's time.
-MAX_PROGRAM_BYTES = 4 * 2**20
+from qfw.qpm.wire import MAX_PROGRAM_BYTES
 
 
 class ProgramStore:
