@@ -106,9 +106,11 @@ def check_owner(path: Path) -> None:
             f"Set QFW_RUNTIME_DIR to a folder of your own"
         )
     if not stat.S_ISSOCK(found.st_mode) and found.st_mode & 0o022:
+        # A sticky folder, such as /tmp, is shared on purpose.
+        shared = found.st_mode & stat.S_ISVTX
+        remedy = "Set QFW_RUNTIME_DIR to a folder of your own" if shared else f"Run: chmod 700 {path}"
         raise ForeignOwner(
-            f"{path} may be written by others (mode {stat.S_IMODE(found.st_mode):o}). "
-            f"Set QFW_RUNTIME_DIR to a folder of your own, mode 700"
+            f"{path} may be written by others (mode {stat.S_IMODE(found.st_mode):o}). {remedy}"
         )
 
 
