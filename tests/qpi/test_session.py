@@ -56,8 +56,12 @@ def application(folder: Path, code: str, *arguments: str) -> subprocess.Popen[st
     )
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    said, error = process.communicate("go\n", timeout=LIMIT_S)
+def finish(process: subprocess.Popen[str], limit_s: float = LIMIT_S) -> str:
+    try:
+        said, error = process.communicate("go\n", timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     assert process.returncode == 0, error
     return said
 
@@ -67,7 +71,7 @@ def test_two_processes_share_a_daemon_and_the_last_one_ends_it(folder: Path) -> 
 with Session(runtime_folder=folder) as session:
     print(session.client.welcome.pid, flush=True)
     sys.stdin.readline()
-    assert cosine_is_right(session.device("reference").stream().run(SHORT, [0.5], outputs=Z0).result(20), 0.5)
+    assert cosine_is_right(session.device("reference").stream().run(SHORT, [0.5], outputs=Z0).result(50), 0.5)
 """
     first, second = (application(folder, code) for _ in range(2))
     assert first.stdout and second.stdout
@@ -89,7 +93,8 @@ for _ in range(20):
         assert session.client.welcome.session
 """
     for process in [application(folder, code) for _ in range(4)]:
-        finish(process)
+        # Up to eighty daemons start and end, one after the other.
+        finish(process, limit_s=100.0)
     closed = [event.session for event in events_of(folder) if isinstance(event, SessionClosed)]
     assert sorted(closed) == list(range(1, 81))
 
@@ -173,7 +178,7 @@ while True:
     try:
         armed = True
         for future in futures:
-            future.exception(20)
+            future.exception(50)
         armed = False
         break
     except KeyboardInterrupt:
@@ -181,7 +186,7 @@ while True:
 done.set()
 thread.join()
 for n, future in enumerate(futures):
-    error = future.exception(20)
+    error = future.exception(50)
     if error is None:
         assert cosine_is_right(future.result(0), n / 1000)
     else:
