@@ -37,6 +37,9 @@ from tests.stack import (
 ROOT = Path(__file__).parents[2]
 
 APPLICATION = """
+import signal
+# A shell's background job ignores Ctrl-C, and so would what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 from pathlib import Path
 from qfw.qpi import Session
