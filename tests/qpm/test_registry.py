@@ -55,3 +55,8 @@ def test_two_plugins_of_one_name_are_not_chosen_between(tmp_path: Path) -> None:
 
 def test_setup_errors_are_no_request_errors() -> None:
     assert not issubclass(SetupError, UnknownDevice)
+
+
+def test_an_unknown_platform_is_named_with_the_nearest() -> None:
+    with pytest.raises(UnknownDevice, match="no platform is called 'simulator'; did you mean 'simulators'"):
+        registry.load(registry.PLATFORMS, "simulator")
