@@ -26,7 +26,9 @@ class StrangeEngine:
     native_gates: ClassVar[frozenset[str]] = frozenset({"ry"})
     outputs: ClassVar[frozenset[str]] = frozenset({"expectation"})
     max_qubits: ClassVar[int] = 4
+    control: ClassVar[bool] = False
     preference: ClassVar[int] = 1
+    preferred_qubits: ClassVar[int] = 4
 
     def __init__(self, threads: int) -> None:
         self.doings = [

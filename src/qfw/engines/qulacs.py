@@ -48,7 +48,9 @@ class QulacsEngine:
         {"counts", "memory", "expectation", "probabilities", "statevector"}
     )
     max_qubits: ClassVar[int] = 30
-    preference: ClassVar[int] = 10
+    control: ClassVar[bool] = False
+    preference: ClassVar[int] = 20
+    preferred_qubits: ClassVar[int] = 16
 
     def __init__(self, threads: int) -> None:
         """Imports qulacs. Whoever starts the worker sets OMP_NUM_THREADS to `threads`, before this.

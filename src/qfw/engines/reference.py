@@ -40,7 +40,9 @@ class ReferenceEngine:
         {"counts", "memory", "expectation", "probabilities", "statevector"}
     )
     max_qubits: ClassVar[int] = 30
+    control: ClassVar[bool] = False
     preference: ClassVar[int] = 0
+    preferred_qubits: ClassVar[int] = 0
 
     def __init__(self, threads: int) -> None:
         """`threads` is without effect: NumPy's elementwise loops use one."""

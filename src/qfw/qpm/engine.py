@@ -28,8 +28,12 @@ class Engine(Protocol):
     outputs: ClassVar[frozenset[str]]
     #: Largest register whatever the memory.
     max_qubits: ClassVar[int]
-    #: Whether a Session that names no engine should prefer it; higher first.
+    #: Whether programs may measure and reset before their end, and branch on what was measured.
+    control: ClassVar[bool]
+    #: Where a task may run on several engines, the highest is chosen first …
     preference: ClassVar[int]
+    #: … among those for which its register is not wider than this.
+    preferred_qubits: ClassVar[int]
 
     def __init__(self, threads: int) -> None:
         """Imports the framework and limits it to `threads` threads.

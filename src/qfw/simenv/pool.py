@@ -240,6 +240,8 @@ class PoolPlatform:
             slots=self._count,
             version=version,
             preference=kind.preference,
+            preferred_qubits=kind.preferred_qubits,
+            control=kind.control,
         )
 
     def _launch(self, device: _Device) -> None:
