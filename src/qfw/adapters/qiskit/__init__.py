@@ -1,0 +1,1 @@
+"""QFw as a Qiskit backend."""
