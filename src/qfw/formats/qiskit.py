@@ -46,6 +46,11 @@ class Lowered:
         return self._structure.program
 
     @property
+    def literals(self) -> Floats | None:
+        """Of a circuit without free parameters: its one set, shape (slots,), radians."""
+        return self._literals
+
+    @property
     def num_parameters(self) -> int:
         """Free parameters of the circuit."""
         return len(self._structure.names)

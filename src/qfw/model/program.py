@@ -183,7 +183,12 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     @cached_property
     def num_bits(self) -> int:
         """Length of the bit strings that counts and memory have."""
-        return self.num_clbits if any(isinstance(op, Measure) for op in self.operations) else self.num_qubits
+        return self.num_clbits if self.measures else self.num_qubits
+
+    @cached_property
+    def measures(self) -> bool:
+        """Whether anything is measured, in nested blocks too."""
+        return _measures(self.operations)
 
     def gates(self) -> Iterator[Gate]:
         """All gates in order, those of nested blocks included."""
@@ -272,6 +277,20 @@ def _gates(operations: Iterable[Operation]) -> Iterator[Gate]:
                 yield from _gates(op.otherwise)
             case While():
                 yield from _gates(op.body)
+
+
+def _measures(operations: Iterable[Operation]) -> bool:
+    for op in operations:
+        match op:
+            case Measure():
+                return True
+            case IfElse():
+                if _measures(op.then) or _measures(op.otherwise):
+                    return True
+            case While():
+                if _measures(op.body):
+                    return True
+    return False
 
 
 def _bind(operations: Iterable[Operation], angles: Iterator[float]) -> Iterator[Operation]:
