@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from qfw.engines.aer import AerEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.observable import PauliSum
@@ -17,10 +18,13 @@ from qfw.model.seeds import set_seeds
 from tests.engines.programs import pauli_matrix, run
 
 
-@pytest.fixture(params=["reference", "qulacs"], scope="module")
+@pytest.fixture(params=["reference", "qulacs", "aer"], scope="module")
 def engine(request: pytest.FixtureRequest) -> Any:
     if request.param == "reference":
         return ReferenceEngine(1, 1)
+    if request.param == "aer":
+        pytest.importorskip("qiskit_aer")
+        return AerEngine(1, 1)
     pytest.importorskip("qulacs")
     return QulacsEngine(1, 1)
 
@@ -209,7 +213,9 @@ def test_wide_observables_agree_with_narrow_ones(engine: Any) -> None:
     program = entangled(11)
     observable = PauliSum.of({"Z0 Z10": 0.5, "X3": 1.0, "Z1": -0.25})
     result = run(engine, program, Expectation((observable,)), parameters=[[0.3]] * 40, shots=1000)
-    true = run(ReferenceEngine(1, 1), program, Expectation((observable,)), parameters=[[0.3]]).expectation_values
+    true = run(
+        ReferenceEngine(1, 1), program, Expectation((observable,)), parameters=[[0.3]]
+    ).expectation_values
     assert (abs(result.expectation_values - true) < 5 * result.standard_errors).all()
 
 

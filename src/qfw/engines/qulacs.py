@@ -64,7 +64,7 @@ class QulacsEngine:
             import qulacs
         except ImportError as error:
             raise NotInstalled(
-                f"engine qulacs needs the package qulacs ({error}). Install it: pip install qfw[qulacs]"
+                f"engine qulacs needs the package qulacs ({error}). Install it: pip install 'qfw[qulacs]'"
             ) from error
         self._qulacs = qulacs
         self._stream = Stream()
