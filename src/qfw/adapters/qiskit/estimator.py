@@ -169,7 +169,7 @@ class _Answer:
 def _answer(ask: EstimatorAsk, tasks: Tasks) -> _Answer:
     lowered = lower(ask.circuit)
     program = lowered.program
-    if program.measures and not program.has_control:
+    if program.has_measurements and not program.has_control:
         raise ProgramError(
             f"circuit {ask.circuit.name!r} is measured at its end; an estimator measures its observables itself. Give "
             "it the circuit without: circuit.remove_final_measurements(inplace=False)"

@@ -44,6 +44,9 @@ class Values(NamedTuple):
     shape: tuple[int, ...]
 
 
+_NO_VALUES = Values(np.empty((1, 0)), ())
+
+
 class SamplerAsk(NamedTuple):
     """A PUB of the Sampler."""
 
@@ -99,7 +102,8 @@ def estimator_asks(pubs: Any, precision: Any) -> list[EstimatorAsk]:
         OptionError: precision out of range.
     """
     asked = check_precision(precision)
-    return _each(pubs, "Estimator", lambda pub: _estimator_ask(pub, asked))
+    read = _known_observables()
+    return _each(pubs, "Estimator", lambda pub: _estimator_ask(pub, asked, read))
 
 
 def check_positive_shots(shots: Any) -> int:
@@ -177,7 +181,21 @@ def _sampler_ask(pub: Any, shots: int) -> SamplerAsk:
     return SamplerAsk(circuit, _values(circuit, values), shots if own is None else check_positive_shots(own))
 
 
-def _estimator_ask(pub: Any, precision: float) -> EstimatorAsk:
+def _known_observables() -> Callable[[Any, int], Observables]:
+    """`read_observables`, but of an object that several PUBs of a call have once only."""
+    known: dict[tuple[int, int], tuple[Any, Observables]] = {}
+
+    def read(given: Any, num_qubits: int) -> Observables:
+        key = (id(given), num_qubits)
+        if key not in known:
+            # With the object itself: as long as it lives no other has its id.
+            known[key] = (given, read_observables(given, num_qubits))
+        return known[key][1]
+
+    return read
+
+
+def _estimator_ask(pub: Any, precision: float, read: Callable[[Any, int], Observables]) -> EstimatorAsk:
     if isinstance(pub, EstimatorPub):
         fields: tuple[Any, ...] = (pub.circuit, pub.observables, pub.parameter_values, pub.precision)
     else:
@@ -185,16 +203,16 @@ def _estimator_ask(pub: Any, precision: float) -> EstimatorAsk:
         fields = _fields(pub, 2, 4, form)
     circuit, observables, values, own = fields
     _check_circuit(circuit)
-    read, found = read_observables(observables, circuit.num_qubits), _values(circuit, values)
+    asked, found = read(observables, circuit.num_qubits), _values(circuit, values)
     try:
-        shape = np.broadcast_shapes(read.shape, found.shape)
+        shape = np.broadcast_shapes(asked.shape, found.shape)
     except ValueError as error:
         raise ProgramError(
-            f"observables of shape {read.shape} and parameter sets of shape {found.shape} do not broadcast: counted "
+            f"observables of shape {asked.shape} and parameter sets of shape {found.shape} do not broadcast: counted "
             "from the right, sizes must agree or be 1"
         ) from error
-    asked = precision if own is None else check_precision(own)
-    return EstimatorAsk(circuit, read, found, shape, asked, shots_for(asked))
+    target = precision if own is None else check_precision(own)
+    return EstimatorAsk(circuit, asked, found, shape, target, shots_for(target))
 
 
 def _fields(pub: Any, least: int, most: int, form: str) -> tuple[Any, ...]:
@@ -217,6 +235,8 @@ def _check_circuit(circuit: Any) -> None:
 
 
 def _values(circuit: QuantumCircuit, given: Any) -> Values:
+    if given is None and not circuit.num_parameters:
+        return _NO_VALUES
     parameters = circuit.parameters if circuit.num_parameters else ()
     try:
         bindings = _bindings(tuple(parameters), given)

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,7 @@ def _answer(ask: SamplerAsk, number: int, tasks: Tasks) -> _Answer:
         )
         return _Answer(ask, {}, ())
     program = lowered.program
-    if not program.measures:
+    if not program.has_measurements:
         raise ProgramError(
             f"circuit {ask.circuit.name!r} measures nothing into its classical registers; add measure() or "
             "measure_all()"
@@ -193,15 +194,20 @@ def _registers(circuit: QuantumCircuit) -> dict[str, list[int]]:
             raise ProgramError(
                 f"circuit {circuit.name!r} has two classical registers named {register.name!r}"
             )
-        try:
-            DataBin(**{register.name: 0})
-        except (TypeError, ValueError) as error:
-            raise ProgramError(
-                f"a classical register cannot be named {register.name!r}: results have registers as attributes, and "
-                "that one is Qiskit's. Name it otherwise"
-            ) from error
+        _check_name(register.name)
         found[register.name] = [index[bit] for bit in register]
     return found
+
+
+@lru_cache(1024)
+def _check_name(name: str) -> None:
+    try:
+        DataBin(**{name: 0})
+    except (TypeError, ValueError) as error:
+        raise ProgramError(
+            f"a classical register cannot be named {name!r}: results have registers as attributes, and that one is "
+            "Qiskit's. Name it otherwise"
+        ) from error
 
 
 def _outcomes(result: Result) -> np.ndarray[Any, Any]:

@@ -121,5 +121,5 @@ class Tasks:
 def sets_per_task(program: Program, outputs: tuple[Output, ...], shots: int) -> int:
     """How many sets of a program one task has at most, at least 1."""
     size = 8 * program.num_slots + sum(answer_bytes(output, program, 1, shots) for output in outputs)
-    work = _WORK_OF_A_SET + (len(program.operations) << min(program.num_qubits, 40))
+    work = _WORK_OF_A_SET + (program.expected_steps << min(program.num_qubits, 40))
     return max(1, min(MAX_SETS, MAX_BYTES // max(size, 1), MAX_WORK // work))
