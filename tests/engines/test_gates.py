@@ -1,13 +1,15 @@
-"""Every gate of the reference engine against qiskit's definition of it."""
+"""Every gate of the engines against qiskit's definition of it."""
 
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
 
 from qfw.engines import gates
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.gates import GATES
 from qfw.model.outputs import Statevector
@@ -67,8 +69,9 @@ def test_constant_matrices_are_made_once_and_read_only() -> None:
     ("name", "slots"),
     [(name, slots) for name, spec in GATES.items() for slots in (False, True)[: 1 + spec.num_angles]],
 )
-def test_gate_in_a_larger_register(name: str, slots: bool) -> None:
-    engine = ReferenceEngine(1)
+@pytest.mark.parametrize("kind", [ReferenceEngine, LightningEngine])
+def test_gate_in_a_larger_register(kind: Any, name: str, slots: bool) -> None:
+    engine = kind(1)
     spec = GATES[name]
     start = np.random.default_rng(7).uniform(-3, 3, (REGISTER, 3))
     given = ANGLES[: spec.num_angles]

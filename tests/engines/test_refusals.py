@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.noop import NoopEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
@@ -20,7 +21,7 @@ from qfw.model.outputs import Counts, Expectation, Statevector
 from qfw.model.program import Barrier, Gate, IfElse, Measure, Program, Reset, While
 from qfw.qpm.engine import Engine
 
-SIMULATORS = [ReferenceEngine, QulacsEngine]
+SIMULATORS = [ReferenceEngine, QulacsEngine, LightningEngine]
 
 
 @pytest.mark.parametrize("kind", [*SIMULATORS, NoopEngine])
@@ -126,16 +127,21 @@ def test_too_little_memory_is_an_error_and_not_the_end(kind: Any) -> None:
     assert done.returncode == 42, done.stderr.decode()
 
 
-def test_modules_import_without_their_frameworks() -> None:
-    code = """
-import sys
-sys.modules["qulacs"] = None
-from qfw.engines.qulacs import QulacsEngine
+@pytest.mark.parametrize(
+    ("package", "kind"),
+    [("qulacs", QulacsEngine), ("pennylane_lightning", LightningEngine)],
+)
+def test_modules_import_without_their_frameworks(package: str, kind: Any) -> None:
+    module = kind.__module__.rsplit(".", 1)[1]
+    code = f"""
+import re, sys
+sys.modules["{package}"] = None
+from qfw.engines.{module} import {kind.__name__}
 from qfw.model.errors import NotInstalled
 try:
-    QulacsEngine(1)
+    {kind.__name__}(1)
 except NotInstalled as error:
-    assert "pip install qfw[qulacs]" in str(error)
+    assert re.search(r"pip install '?qfw.{module}.'?", str(error))
     sys.exit(42)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

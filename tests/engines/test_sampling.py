@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.observable import PauliSum
@@ -17,12 +18,15 @@ from qfw.model.seeds import set_seeds
 from tests.engines.programs import pauli_matrix, run
 
 
-@pytest.fixture(params=["reference", "qulacs"], scope="module")
+@pytest.fixture(params=["reference", "qulacs", "lightning"], scope="module")
 def engine(request: pytest.FixtureRequest) -> Any:
     if request.param == "reference":
         return ReferenceEngine(1)
-    pytest.importorskip("qulacs")
-    return QulacsEngine(1)
+    if request.param == "qulacs":
+        pytest.importorskip("qulacs")
+        return QulacsEngine(1)
+    pytest.importorskip("pennylane_lightning")
+    return LightningEngine(1)
 
 
 def entangled(width: int, *measures: Measure, num_clbits: int = 0) -> Program:
