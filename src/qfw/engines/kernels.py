@@ -1,9 +1,16 @@
-"""Gates of the normal form as calls of PennyLane-Lightning's kernels, and a phase of the whole state."""
+"""Gates of the normal form as calls of PennyLane-Lightning's kernels, and a phase of the whole state.
+
+Lightning's wire 0 is the most significant bit, our qubit 0 the least. Its kernels do not check wires: one
+beyond the register ends the process. So qubits are checked here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from math import pi
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from qfw.model.errors import ProgramError
 
 
 class Call(NamedTuple):
@@ -85,9 +92,76 @@ RECIPES: dict[str, Recipe] = {
 
 #: By Pauli: the call after which measuring Z is measuring that Pauli.
 CHANGES = {"X": Call("Hadamard"), "Y": Call("RX", angles=(pi / 2,))}
-#: Lightning's names of observables.
-OBSERVABLES = {"X": "PauliX", "Y": "PauliY", "Z": "PauliZ"}
-#: Every method of the statevector that is called here.
+#: After it, the parity of both qubits is the second one's value.
+FOLD = Call("CNOT", (0, 1))
+#: Every method of the statevector that is called.
 METHODS = frozenset(
-    call.method for calls in (*(r.calls for r in RECIPES.values()), tuple(CHANGES.values())) for call in calls
+    call.method for recipe in RECIPES.values() for call in (*recipe.calls, *CHANGES.values(), FOLD)
 )
+
+
+class Step(NamedTuple):
+    """A call with its wires. `angles` may be filled in anew for each parameter set."""
+
+    kernel: Callable[[Any, list[int], bool, list[float]], None]
+    wires: list[int]
+    inverse: bool
+    angles: list[float]
+
+
+class Kernels:
+    """Makes steps for statevectors of one width."""
+
+    def __init__(self, statevector: Any, num_qubits: int) -> None:
+        """Of Lightning's class of statevectors."""
+        self._statevector = statevector
+        self._num_qubits = num_qubits
+
+    def step(self, call: Call, qubits: Sequence[int], angles: Iterable[float] = ()) -> Step:
+        """`call` on the qubits of a gate.
+
+        Raises:
+            ProgramError: a qubit is not one of the register's.
+        """
+        wires = [self.wire(qubits[place]) for place in call.places]
+        kernel = getattr(self._statevector, call.method)
+        if call.controls:
+            kernel = _controlled(kernel, call.controls)
+        return Step(kernel, wires, call.inverse, list(angles))
+
+    def change(self, factors: Iterable[tuple[int, str]]) -> list[Step]:
+        """Steps after which measuring Z on each qubit is measuring the Pauli named with it."""
+        calls = [(qubit, CHANGES[pauli]) for qubit, pauli in factors if pauli != "Z"]
+        return [
+            self.step(call, (qubit,), [angle for angle in call.angles if isinstance(angle, float)])
+            for qubit, call in calls
+        ]
+
+    def wire(self, qubit: int) -> int:
+        """Lightning's number of a qubit. Raises ProgramError where there is none such."""
+        if not 0 <= qubit < self._num_qubits:
+            raise ProgramError(
+                f"qubit {qubit} is not one of the program's {self._num_qubits}, which count from 0"
+            )
+        return self._num_qubits - 1 - qubit
+
+
+def apply(steps: Iterable[Step], state: Any) -> None:
+    """Runs `steps` on a statevector."""
+    for kernel, wires, inverse, angles in steps:
+        kernel(state, wires, inverse, angles)
+
+
+def undo(steps: Sequence[Step], state: Any) -> None:
+    """Runs the inverse of `steps`."""
+    for kernel, wires, inverse, angles in reversed(steps):
+        kernel(state, wires, not inverse, angles)
+
+
+def _controlled(kernel: Any, controls: int) -> Callable[[Any, list[int], bool, list[float]], None]:
+    ones = [True] * controls
+
+    def call(state: Any, wires: list[int], inverse: bool, angles: list[float]) -> None:
+        kernel(state, wires[:controls], ones, wires[controls:], inverse, angles)
+
+    return call
