@@ -43,7 +43,7 @@ class LightningEngine:
     )
     max_qubits: ClassVar[int] = 30
     control: ClassVar[bool] = False
-    preference: ClassVar[int] = 10
+    preference: ClassVar[int] = 30
     preferred_qubits: ClassVar[int] = 64
 
     def __init__(self, threads: int, wide_threads: int = 1) -> None:
@@ -60,7 +60,7 @@ class LightningEngine:
                 f"engine lightning needs the package pennylane-lightning ({error}). "
                 "Install it: pip install 'qfw[lightning]'"
             ) from error
-        _check_binding(lightning_qubit_ops)
+        check_binding(lightning_qubit_ops)
         self._binding = lightning_qubit_ops
         self._stream = Stream()
         self._states = States(lightning_qubit_ops)
@@ -120,20 +120,21 @@ class LightningEngine:
 
 
 _COSTS = Costs(
-    run_us=15.0,
+    run_us=12.0,
     set_us=1.5,
-    gate_us=0.3,
+    gate_us=0.2,
     sets_at_once=1,
-    amplitude_ns=0.3,
-    wide_amplitude_ns=0.5,
-    term_ns=2.5,
-    term_us=1.5,
+    amplitude_ns=0.15,
+    wide_amplitude_ns=0.6,
+    term_ns=1.5,
+    term_us=1.0,
     copies=1,
-    term_copies=1,
+    term_copies=0,
+    reading_copies=1,
 )
 
 
-def _check_binding(binding: Any) -> None:
+def check_binding(binding: Any) -> None:
     """Raises SetupError where something is missing that is called here."""
     state = getattr(binding, "StateVectorC128", None)
     missing = sorted(name for name in METHODS | {"resetStateVector", "getState"} if not hasattr(state, name))
