@@ -155,7 +155,10 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     @cached_property
     def has_control(self) -> bool:
-        """Whether the program needs more than gates and measurements at its end."""
+        """Whether the program needs more than gates and measurements at its end.
+
+        A qubit may be measured twice there: the second time gives the same.
+        """
         measured: set[int] = set()
         for op in self.operations:
             match op:
@@ -163,8 +166,6 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
                     if measured.intersection(op.qubits):
                         return True
                 case Measure():
-                    if op.qubit in measured:
-                        return True
                     measured.add(op.qubit)
                 case Reset() | IfElse() | While():
                     return True
@@ -172,7 +173,10 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     @cached_property
     def terminal_measurements(self) -> tuple[tuple[int, int], ...]:
-        """Pairs (qubit, clbit). Without any Measure: every qubit into the clbit of its number."""
+        """Pairs (qubit, clbit); of several for one clbit the last counts.
+
+        Without any Measure: every qubit into the clbit of its number.
+        """
         pairs = tuple((op.qubit, op.clbit) for op in self.operations if isinstance(op, Measure))
         return pairs or tuple((q, q) for q in range(self.num_qubits))
 
