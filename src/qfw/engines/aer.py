@@ -154,6 +154,7 @@ _COSTS = Costs(
     term_us=1.0,
     copies=1,
     term_copies=0,
+    reading_copies=2,
 )
 #: Microseconds of a shot of a program with control, and of each step of it.
 _SHOT_US, _STEP_US = 50.0, 0.5
