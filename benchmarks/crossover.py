@@ -67,7 +67,11 @@ def main() -> None:
     widths = parser.parse_args().widths
     if any(width % 2 for width in widths):
         parser.error(f"even numbers of qubits, not {widths}")
-    engines = {"lightning": LightningEngine(1), "qulacs": QulacsEngine(1), "reference": ReferenceEngine(1)}
+    engines = {
+        "lightning": LightningEngine(1, 1),
+        "qulacs": QulacsEngine(1, 1),
+        "reference": ReferenceEngine(1, 1),
+    }
     print("| qubits | angles |", " | ".join(f"{n} exact | {n} {SHOTS} shots" for n in engines), "|")
     print("|---|---|" + "---|" * (2 * len(engines)))
     for width in widths:

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qfw.engines.aer import AerEngine
+from qfw.engines.aer_public import PublicSimulator
 from qfw.engines.lightning import LightningEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
@@ -25,8 +27,10 @@ from tests.engines.programs import (
 )
 
 REPEATABLE = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+#: Where a fixture gives the engine, which keeps nothing between examples.
+FIXED = settings(REPEATABLE, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-REFERENCE = ReferenceEngine(1)
+REFERENCE = ReferenceEngine(1, 1)
 
 
 @st.composite
@@ -38,38 +42,55 @@ def cases(draw: Any) -> tuple[Program, tuple[Any, ...], np.ndarray]:
     return program, sums, np.array(draw(st.lists(values, min_size=1, max_size=4)))
 
 
-def _made(kind: Any, package: str) -> Any:
-    pytest.importorskip(package)
-    return kind(1)
+@pytest.fixture(scope="module")
+def qulacs() -> QulacsEngine:
+    pytest.importorskip("qulacs")
+    return QulacsEngine(1, 1)
 
 
-#: Ways to make each engine but the reference.
-OTHERS = {
-    "qulacs": lambda: _made(QulacsEngine, "qulacs"),
-    "lightning": lambda: _made(LightningEngine, "pennylane_lightning"),
-}
+@pytest.fixture(scope="module")
+def aer() -> AerEngine:
+    pytest.importorskip("qiskit_aer")
+    return AerEngine(1, 1)
 
 
-@pytest.fixture(params=list(OTHERS), scope="module")
-def other(request: pytest.FixtureRequest) -> Any:
-    return OTHERS[request.param]()
+@pytest.fixture(scope="module")
+def lightning() -> LightningEngine:
+    pytest.importorskip("pennylane_lightning")
+    return LightningEngine(1, 1)
 
 
-@pytest.fixture(params=["reference", *OTHERS], scope="module")
+@pytest.fixture(params=["reference", "qulacs", "lightning", "aer"])
 def engine(request: pytest.FixtureRequest) -> Any:
-    return REFERENCE if request.param == "reference" else OTHERS[request.param]()
+    return REFERENCE if request.param == "reference" else request.getfixturevalue(request.param)
 
 
-@REPEATABLE
-@given(case=cases())
-def test_engines_agree_with_the_reference(other: Any, case: Any) -> None:
+@pytest.fixture(params=["qulacs", "lightning", "aer"])
+def other(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+def agree(engine: Any, case: Any) -> None:
     program, sums, parameters = case
     ours, theirs = (
-        run(engine, program, *everything_exact(*sums), parameters=parameters) for engine in (REFERENCE, other)
+        run(e, program, *everything_exact(*sums), parameters=parameters) for e in (REFERENCE, engine)
     )
     np.testing.assert_allclose(ours.statevector, theirs.statevector, rtol=0, atol=1e-9)
     np.testing.assert_allclose(ours.expectation_values, theirs.expectation_values, rtol=0, atol=1e-9)
     np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=0, atol=1e-9)
+
+
+@FIXED
+@given(case=cases())
+def test_engines_agree_with_the_reference(other: Any, case: Any) -> None:
+    agree(other, case)
+
+
+@settings(FIXED, max_examples=25)
+@given(case=cases())
+def test_aer_agrees_by_its_public_interface_too(aer: AerEngine, case: Any) -> None:
+    public = AerEngine(1, 1, PublicSimulator())
+    agree(public, case)
 
 
 @REPEATABLE
@@ -87,7 +108,7 @@ def test_expectation_is_of_the_statevector(case: Any) -> None:
     assert not result.standard_errors.any()
 
 
-@REPEATABLE
+@FIXED
 @given(case=cases())
 def test_sets_equal_bound_programs(engine: Any, case: Any) -> None:
     program, sums, parameters = case

@@ -40,7 +40,7 @@ def test_words_are_read_in_place_and_leave_the_state(width: int, sets: int) -> N
     words = WORDS if width == 7 else PauliSum.of({"X0 Y1 Z2 X3": 1.5, "Y3": -1.0, "": 0.5})
     asked = (Expectation((words, PauliSum.of("Z0"))), Statevector())
     ours, theirs = (
-        run(kind(1), program, *asked, parameters=parameters) for kind in (LightningEngine, ReferenceEngine)
+        run(kind(1, 1), program, *asked, parameters=parameters) for kind in (LightningEngine, ReferenceEngine)
     )
     np.testing.assert_allclose(ours.expectation_values, theirs.expectation_values, rtol=0, atol=1e-12)
     np.testing.assert_allclose(ours.statevector, theirs.statevector, rtol=0, atol=1e-12)
@@ -53,7 +53,7 @@ def test_shots_are_the_references(width: int) -> None:
     sums = PauliSum.of({"X0": 1.0, "Y0": 0.5, "Y1 X2": 0.7, "Z1": 0.2})
     asked = (Counts(), Expectation((sums,)))
     ours, theirs = (
-        run(kind(1), layers(width), *asked, parameters=[[0.3], [1.2]], shots=500)
+        run(kind(1, 1), layers(width), *asked, parameters=[[0.3], [1.2]], shots=500)
         for kind in (LightningEngine, ReferenceEngine)
     )
     assert ours.counts == theirs.counts
@@ -63,14 +63,14 @@ def test_shots_are_the_references(width: int) -> None:
 def test_beyond_its_width_is_refused() -> None:
     # Asked for 64 qubits, Lightning gives a state of one amplitude.
     with pytest.raises(TooLarge, match="64 qubits; engine lightning holds 30"):
-        LightningEngine(1).prepare(Program(64, 0, 0, (Gate("h", (63,)),)))
+        LightningEngine(1, 1).prepare(Program(64, 0, 0, (Gate("h", (63,)),)))
 
 
 @pytest.mark.parametrize("qubit", [3, -1, 40])
 def test_a_qubit_beyond_the_register_is_an_error_and_not_the_end(qubit: int) -> None:
     with pytest.raises(ProgramError, match=f"qubit {qubit} is not one of the program's 3"):
-        LightningEngine(1).prepare(Program(3, 0, 0, (Gate("rx", (qubit,), (0.3,)),)))
-    engine = LightningEngine(1)
+        LightningEngine(1, 1).prepare(Program(3, 0, 0, (Gate("rx", (qubit,), (0.3,)),)))
+    engine = LightningEngine(1, 1)
     prepared = engine.prepare(Program(3, 0, 0, ()))
     asked = (Expectation((PauliSum.of(f"Z{qubit}" if qubit >= 0 else "Z7"),)),)
     with pytest.raises(ProgramError, match="is not one of the program's 3"):
@@ -108,7 +108,7 @@ def test_pennylane_is_not_imported() -> None:
     code = """
 import sys
 from qfw.engines.lightning import LightningEngine
-LightningEngine(1)
+LightningEngine(1, 1)
 assert "pennylane" not in sys.modules
 sys.exit(42)
 """
@@ -124,7 +124,7 @@ from qfw.model.errors import OutOfMemory
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import *
 from qfw.model.program import Gate, Program
-engine = LightningEngine(1)
+engine = LightningEngine(1, 1)
 
 def run(width):
     program = Program(width, 0, 0, tuple(Gate("h", (q,)) for q in range(width)))

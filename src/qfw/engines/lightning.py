@@ -48,7 +48,7 @@ class LightningEngine:
     preference: ClassVar[int] = 30
     preferred_qubits: ClassVar[int] = 64
 
-    def __init__(self, threads: int, wide_threads: int = 1) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         """Imports Lightning's binding module. Numbers of threads are without effect.
 
         Raises:

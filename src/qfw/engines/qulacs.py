@@ -53,8 +53,10 @@ class QulacsEngine:
     preference: ClassVar[int] = 20
     preferred_qubits: ClassVar[int] = 16
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         """Imports qulacs. Whoever starts the worker sets OMP_NUM_THREADS to `threads`, before this.
+
+        `wide_threads` is without effect: qulacs has one number of threads for all widths.
 
         Raises:
             NotInstalled: qulacs is missing.
@@ -63,7 +65,7 @@ class QulacsEngine:
             import qulacs
         except ImportError as error:
             raise NotInstalled(
-                f"engine qulacs needs the package qulacs ({error}). Install it: pip install qfw[qulacs]"
+                f"engine qulacs needs the package qulacs ({error}). Install it: pip install 'qfw[qulacs]'"
             ) from error
         self._qulacs = qulacs
         self._stream = Stream()
