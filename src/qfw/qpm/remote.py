@@ -21,17 +21,20 @@ from qfw.model.errors import (
     DaemonLost,
     DaemonUnreachable,
     ForeignOwner,
+    NoCapacity,
     QFwError,
     ResultTimeout,
     VersionMismatch,
     WireError,
 )
+from qfw.qpm.shared import ANCILLARY_BYTES, LOST, can_share, checked_size, descriptors, mapped
 from qfw.qpm.status import Counters, TaskRow
 from qfw.qpm.wire import (
     HEADER_BYTES,
     MAX_REPLY_BYTES,
     OBSERVER,
     WIRE_VERSION,
+    WITH_DESCRIPTOR,
     Hello,
     Query,
     Refused,
@@ -46,15 +49,31 @@ from qfw.qpm.wire import (
 SEND_LIMIT_S = 30.0
 #: One read takes no more. Below what an allocator asks the system for, which would cost more than the read.
 RECEIVE_BYTES = 1 << 16
+#: Arguments of `recvmsg`, for `map`.
+_RECEIVE = ((RECEIVE_BYTES,), (ANCILLARY_BYTES,), (socket.MSG_CMSG_CLOEXEC,))
 #: A blocking read returns at least this often.
 READ_SLICE_S = 0.5
 
 
-class _Incoming:
-    """Bytes that arrived and are not cut into messages yet. Only ever appended to; then replaced whole."""
+class Mapped(bytes):
+    """A message whose last field came as a descriptor."""
 
-    def __init__(self, rest: bytes = b"") -> None:
-        self.chunks = deque([rest] if rest else [])
+    #: That field; or, where this process had no room for it, the error that says so.
+    content: memoryview | NoCapacity
+
+
+class _Incoming:
+    """What arrived and is not cut into messages yet. Only ever appended to; then replaced whole."""
+
+    def __init__(self, rest: bytes = b"", fds: list[int] | None = None) -> None:
+        #: As `recvmsg` gives them: bytes, ancillary data, flags, address.
+        self.chunks: deque[tuple[bytes, list[tuple[int, int, bytes]], int, Any]] = deque()
+        if rest:
+            self.chunks.append((rest, [], 0, None))
+        #: Descriptors that came with `rest`.
+        self._fds = fds or []
+        #: Descriptors of the messages before, which are mapped by now. LOST is below them.
+        self.spent: list[int] = []
         #: Chunks that were counted, and their bytes.
         self._counted = (0, 0)
         #: Bytes up to the end of the first message, as far as is known.
@@ -64,7 +83,7 @@ class _Incoming:
         """Whether the first message is there. Raises WireError where it would be too long."""
         count, size = self._counted
         while count < len(self.chunks):
-            size += len(self.chunks[count])
+            size += len(self.chunks[count][0])
             count += 1
         self._counted = (count, size)
         if size < self._need:
@@ -74,33 +93,94 @@ class _Incoming:
         return size >= self._need
 
     def cut(self, most: int | None = None) -> tuple[list[bytes], _Incoming]:
-        """The messages that are complete, at most `most`, and what is left."""
-        data, at = self._joined(), 0
+        """The messages that are complete, at most `most`, and what is left. May be repeated.
+
+        Raises:
+            WireError: descriptors do not fit the messages, or are not sealed memory.
+        """
+        data, fds, at = self._joined(), self.fds(), 0
         bodies: list[bytes] = []
+        used = 0
         while len(bodies) != most and (end := at + _need(data, at)) <= len(data) and end > at + HEADER_BYTES:
-            bodies.append(data[at + HEADER_BYTES : end])
+            body = data[at + HEADER_BYTES : end]
+            if data[at] & _FLAGGED:
+                if used == len(fds):
+                    raise WireError("a frame was announced with a descriptor, and came without")
+                body = Mapped(body)
+                body.content = _content(fds[used])
+                used += 1
+            bodies.append(body)
             at = end
-        return bodies, _Incoming(data[at:])
+        # The next message may have begun, and its descriptor come with its first byte.
+        if len(fds) - used > (1 if at < len(data) else 0):
+            raise WireError("a descriptor came that no frame had announced")
+        left = _Incoming(data[at:], fds[used:])
+        if used:
+            left.spent = [LOST, *(fd for fd in fds[:used] if fd != LOST)]
+        return bodies, left
+
+    def close_spent(self) -> None:
+        """Closes the descriptors that are mapped."""
+        if self.spent:
+            # In one step for the interpreter, so that each is closed once.
+            deque(map(os.close, iter(self.spent.pop, LOST)), maxlen=0)
+
+    def close(self) -> None:
+        """Closes all descriptors. Nothing is read any more."""
+        self.close_spent()
+        fds = self.fds()
+        self.chunks.clear()
+        self._fds = []
+        self.spent = [LOST, *(fd for fd in fds if fd != LOST)]
+        self.close_spent()
+
+    def fds(self) -> list[int]:
+        """Descriptors that came, in order, and LOST for each that was lost."""
+        found = self._fds
+        for _, ancillary, flags, _ in self.chunks:
+            if ancillary or flags & socket.MSG_CTRUNC:
+                found = found + descriptors(ancillary, flags)
+        return found
 
     def _joined(self) -> bytes:
-        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        chunks = self.chunks
+        return chunks[0][0] if len(chunks) == 1 else b"".join([chunk[0] for chunk in chunks])
+
+
+#: WITH_DESCRIPTOR, in the first byte of a frame.
+_FLAGGED = WITH_DESCRIPTOR >> 24
 
 
 def _need(data: bytes, at: int = 0) -> int:
     """Bytes of the message at `at`, its header included; the header's alone where that is not there yet."""
     if len(data) - at < HEADER_BYTES:
         return HEADER_BYTES
-    length = int.from_bytes(data[at : at + HEADER_BYTES], "big")
+    length = int.from_bytes(data[at : at + HEADER_BYTES], "big") & ~WITH_DESCRIPTOR
     if not 0 < length <= MAX_REPLY_BYTES:
         raise WireError(f"a frame of {length} bytes was announced; 1 to {MAX_REPLY_BYTES} are read here")
     return HEADER_BYTES + length
 
 
+def _content(fd: int) -> memoryview | NoCapacity:
+    if fd == LOST:
+        return NoCapacity(
+            "a large result came, and this process had no file descriptor left for it. Close some, or raise "
+            "the limit (ulimit -n)"
+        )
+    size = checked_size(fd)
+    try:
+        return mapped(fd, size)
+    except OSError as error:
+        return NoCapacity(f"a large result of {size} bytes came, and this process cannot map it: {error}")
+
+
 class Link:
     """A connected socket to a daemon that said Welcome. Blocking; one reader and one writer at a time."""
 
-    def __init__(self, folder: Path, name: str, role: str, timeout_s: float) -> None:
-        """Connects and shakes hands.
+    def __init__(
+        self, folder: Path, name: str, role: str, timeout_s: float, descriptors: bool = True
+    ) -> None:
+        """Connects and shakes hands. `descriptors`: large answers may come as sealed memory.
 
         Raises:
             DaemonUnreachable: nobody answers in `folder` within `timeout_s`.
@@ -111,6 +191,7 @@ class Link:
         path = socket_path(folder)
         deadline = time.monotonic() + timeout_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._incoming = self._following = _Incoming()
         try:
             if path.exists():
                 check_owner(path)
@@ -123,24 +204,24 @@ class Link:
                 raise ForeignOwner(
                     f"the daemon behind {path} (pid {pid}) runs as uid {uid}, you are {os.getuid()}"
                 )
-            self._incoming = self._following = _Incoming()
-            self._socket.sendall(pack(Hello(WIRE_VERSION, __version__, os.getpid(), name, role)))
+            hello = Hello(WIRE_VERSION, __version__, os.getpid(), name, role, descriptors and can_share())
+            self._socket.sendall(pack(hello))
             self.welcome = self._greeted(deadline)
         except QFwError:
             # Some of them are OSErrors too, and mean what they say.
-            self._socket.close()
+            self.close()
             raise
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            self._socket.close()
+            self.close()
             raise DaemonUnreachable(f"no daemon answers at {path} ({error.strerror})") from error
         except TimeoutError as error:
-            self._socket.close()
+            self.close()
             raise DaemonUnreachable(f"the daemon at {path} did not answer within {timeout_s:g} s") from error
         except OSError as error:
-            self._socket.close()
+            self.close()
             raise DaemonUnreachable(f"cannot connect to {path}: {error}") from error
         except BaseException:
-            self._socket.close()
+            self.close()
             raise
         # From here on: plain blocking calls, which the kernel ends in time.
         self._socket.settimeout(None)
@@ -172,7 +253,7 @@ class Link:
 
         Raises:
             DaemonLost: the daemon closed the connection.
-            WireError: it sent a frame that is too long.
+            WireError: it sent a frame that is too long, or a descriptor that is not to be believed.
         """
         incoming = self._following = self._incoming
         if not incoming.complete():
@@ -184,12 +265,12 @@ class Link:
                 ):
                     return []
                 # In one step for the interpreter: what was read is kept, whatever a signal handler raises.
-                incoming.chunks.extend(map(self._socket.recv, (RECEIVE_BYTES,)))
+                incoming.chunks.extend(map(self._socket.recvmsg, *_RECEIVE))
             except (BlockingIOError, InterruptedError):
                 return []
             except OSError as error:
                 raise self.lost(str(error)) from error
-            if not incoming.chunks[-1]:
+            if not incoming.chunks[-1][0]:
                 raise self.lost("it closed the connection")
             if not incoming.complete():
                 return []
@@ -199,10 +280,12 @@ class Link:
     def taken(self) -> None:
         """The bodies that `receive` gave are in safe hands; until then it gives the same ones again."""
         self._incoming = self._following
+        self._incoming.close_spent()
 
     def close(self) -> None:
-        """Closes the socket."""
+        """Closes the socket, and the descriptors that came and were not taken."""
         self._socket.close()
+        self._incoming.close()
 
     def shutdown(self) -> None:
         """Wakes whoever reads or writes; `close` follows."""
@@ -224,12 +307,11 @@ class Link:
             if remaining <= 0:
                 raise TimeoutError
             self._socket.settimeout(remaining)
-            chunk = self._socket.recv(RECEIVE_BYTES)
-            if not chunk:
+            self._incoming.chunks.extend(map(self._socket.recvmsg, *_RECEIVE))
+            if not self._incoming.chunks[-1][0]:
                 raise DaemonUnreachable(
                     f"the daemon at {socket_path(self.folder)} closed the connection at once"
                 )
-            self._incoming.chunks.append(chunk)
         bodies, self._incoming = self._incoming.cut(most=1)
         try:
             greeting: Welcome | Refused = decode_greeting(bodies[0])

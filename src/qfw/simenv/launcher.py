@@ -56,6 +56,8 @@ class LocalLauncher:
                     f"--threads={threads}",
                     f"--memory-bytes={memory_bytes}",
                     f"--parent={os.getpid()}",
+                    # A socket pair: what the worker sends arrives here itself.
+                    "--descriptors",
                 ],
                 env=worker_environment(threads),
                 stdin=subprocess.DEVNULL,
