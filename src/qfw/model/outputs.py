@@ -78,9 +78,12 @@ class Array(msgspec.Struct, frozen=True, array_like=True):
             values = np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
         except ValueError as error:
             raise OptionError(f"array of shape {self.shape}, {self.dtype}: {error}") from error
-        if not values.flags.aligned:
+        flags = values.flags
+        if not flags.aligned:
             values = values.copy()
-        values.flags.writeable = False
+            flags = values.flags
+        if flags.writeable:
+            flags.writeable = False
         return values
 
 

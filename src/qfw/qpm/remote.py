@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -65,19 +66,17 @@ class Mapped(bytes):
 class _Incoming:
     """What arrived and is not cut into messages yet. Only ever appended to; then replaced whole."""
 
-    def __init__(self, rest: bytes = b"", fds: list[int] | None = None) -> None:
+    def __init__(self, rest: bytes = b"", fds: Sequence[int] = ()) -> None:
         #: As `recvmsg` gives them: bytes, ancillary data, flags, address.
-        self.chunks: deque[tuple[bytes, list[tuple[int, int, bytes]], int, Any]] = deque()
-        if rest:
-            self.chunks.append((rest, [], 0, None))
+        self.chunks = deque([(rest, _NOTHING, 0, None)] if rest else ())
         #: Descriptors that came with `rest`.
-        self._fds = fds or []
+        self._fds = fds
         #: Descriptors of the messages before, which are mapped by now. LOST is below them.
-        self.spent: list[int] = []
+        self.spent: list[int] | None = None
         #: Chunks that were counted, and their bytes.
         self._counted = (0, 0)
         #: Bytes up to the end of the first message, as far as is known.
-        self._need = _need(rest)
+        self._need = _need(rest) if rest else HEADER_BYTES
 
     def complete(self) -> bool:
         """Whether the first message is there. Raises WireError where it would be too long."""
@@ -98,9 +97,8 @@ class _Incoming:
         Raises:
             WireError: descriptors do not fit the messages, or are not sealed memory.
         """
-        data, fds, at = self._joined(), self.fds(), 0
+        data, fds, at, used = self._joined(), self.fds(), 0, 0
         bodies: list[bytes] = []
-        used = 0
         while len(bodies) != most and (end := at + _need(data, at)) <= len(data) and end > at + HEADER_BYTES:
             body = data[at + HEADER_BYTES : end]
             if data[at] & _FLAGGED:
@@ -111,12 +109,13 @@ class _Incoming:
                 used += 1
             bodies.append(body)
             at = end
+        if not fds:
+            return bodies, _Incoming(data[at:])
         # The next message may have begun, and its descriptor come with its first byte.
         if len(fds) - used > (1 if at < len(data) else 0):
             raise WireError("a descriptor came that no frame had announced")
         left = _Incoming(data[at:], fds[used:])
-        if used:
-            left.spent = [LOST, *(fd for fd in fds[:used] if fd != LOST)]
+        left.spent = [LOST, *(fd for fd in fds[:used] if fd != LOST)]
         return bodies, left
 
     def close_spent(self) -> None:
@@ -130,16 +129,16 @@ class _Incoming:
         self.close_spent()
         fds = self.fds()
         self.chunks.clear()
-        self._fds = []
+        self._fds = ()
         self.spent = [LOST, *(fd for fd in fds if fd != LOST)]
         self.close_spent()
 
-    def fds(self) -> list[int]:
+    def fds(self) -> Sequence[int]:
         """Descriptors that came, in order, and LOST for each that was lost."""
         found = self._fds
         for _, ancillary, flags, _ in self.chunks:
             if ancillary or flags & socket.MSG_CTRUNC:
-                found = found + descriptors(ancillary, flags)
+                found = [*found, *descriptors(ancillary, flags)]
         return found
 
     def _joined(self) -> bytes:
@@ -147,6 +146,8 @@ class _Incoming:
         return chunks[0][0] if len(chunks) == 1 else b"".join([chunk[0] for chunk in chunks])
 
 
+#: Ancillary data of a chunk that had none.
+_NOTHING: list[tuple[int, int, bytes]] = []
 #: WITH_DESCRIPTOR, in the first byte of a frame.
 _FLAGGED = WITH_DESCRIPTOR >> 24
 
