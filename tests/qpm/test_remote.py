@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from qfw.config.runtime import socket_path
 from qfw.model.errors import DaemonLost, NoCapacity, WireError
 from qfw.qpm import wire
+from qfw.qpm.incoming import Mapped
 from qfw.qpm.outbox import Outbox
-from qfw.qpm.remote import Link, Mapped
+from qfw.qpm.remote import Link
 from qfw.qpm.shared import Memory
 from tests.qpm.test_shared import FLAGGED, PLAIN, STRANGE, memfd, message, no_more_descriptors, send
 from tests.stack import LIMIT_S, memory_maps, open_fds, runtime_folder, until

@@ -23,7 +23,8 @@ from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
-from qfw.qpm.remote import Link, Mapped
+from qfw.qpm.incoming import Mapped
+from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
     MAX_PROGRAM_BYTES,

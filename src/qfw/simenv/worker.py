@@ -6,6 +6,7 @@ Limits come first, then the engine's import, then the first byte of input.
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import logging
 import os
@@ -18,15 +19,15 @@ import msgspec
 import numpy as np
 
 from qfw.formats.lowering import lower
-from qfw.model.errors import ErrorReport, OutOfMemory, QFwError
+from qfw.model.errors import ErrorReport, OutOfMemory, QFwError, TooLarge
 from qfw.model.outputs import Answer, Output, answer_parts, array_bytes, decode_outputs, encode_answers
 from qfw.model.program import Program
 from qfw.model.seeds import set_seeds
 from qfw.qpm import registry
 from qfw.qpm.engine import Engine
 from qfw.qpm.platform import Run, RunDone, RunFailed
-from qfw.qpm.shared import SHARED_BYTES, Memory, can_share, hand_over
-from qfw.qpm.wire import FrameReader, Receiver, pack, pack_parcel
+from qfw.qpm.shared import MAX_SHARED_BYTES, SHARED_BYTES, Memory, can_share, hand_over
+from qfw.qpm.wire import FrameReader, Receiver, pack, pack_begin, pack_parcel
 from qfw.simenv import limits
 from qfw.simenv.protocol import (
     MAX_FRAME_BYTES,
@@ -95,10 +96,19 @@ class Worker:
         """Sends `outcomes`, then a large one in a message of its own, with its memory."""
         if outcomes:
             self._channel.sendall(pack(Ended(outcomes)))
-        parcel = pack_parcel(Ended([large.outcome]), large.memory)
-        sent = hand_over(self._channel, parcel, large.memory.fd)
-        large.memory.close()
-        self._channel.sendall(parcel[sent:])
+        message, memory = Ended([large.outcome]), large.memory
+        parcel = pack_parcel(message, memory)
+        try:
+            sent = hand_over(self._channel, parcel, memory.fd)
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            logger.warning("too many descriptors on their way, an answer goes in a frame")
+            self._channel.sendall(pack_begin(message, memory.size))
+            self._channel.sendall(memory.view())
+        else:
+            self._channel.sendall(parcel[sent:])
+        memory.close()
 
     def _receive(self) -> bool:
         chunk = self._receiver.receive(self._channel)
@@ -166,11 +176,18 @@ class Worker:
         return done if memory is None else _Large(done, memory)
 
     def _in_memory(self, answers: tuple[Answer, ...]) -> Memory | None:
-        """Sealed memory that holds the answers; None where they travel in a frame."""
+        """Sealed memory that holds the answers; None where they travel in a frame. Raises TooLarge."""
         if not self._descriptors or array_bytes(answers) <= SHARED_BYTES:
             return None
+        parts = answer_parts(answers)
+        # What an estimate let through, an engine may still overdo; no limit of this process counts this memory.
+        size = sum(memoryview(part).nbytes for part in parts)
+        if size > MAX_SHARED_BYTES:
+            raise TooLarge(
+                f"the engine answered {size} bytes; at most {MAX_SHARED_BYTES} travel. Ask for fewer sets per task"
+            )
         try:
-            return Memory.of(answer_parts(answers))
+            return Memory.of(parts)
         except OSError as error:
             logger.warning("no memory to share, answers go in a frame: %s", error)
             return None
