@@ -43,9 +43,11 @@ class StrangeEngine:
     native_gates: ClassVar[frozenset[str]] = frozenset({"ry"})
     outputs: ClassVar[frozenset[str]] = frozenset({"expectation"})
     max_qubits: ClassVar[int] = 4
+    control: ClassVar[bool] = False
     preference: ClassVar[int] = 1
+    preferred_qubits: ClassVar[int] = 4
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         self.doings = [
             lambda value: None,
             time.sleep,
@@ -171,5 +173,5 @@ class StillbornEngine(StrangeEngine):
 
     preference: ClassVar[int] = 0
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         raise ZeroDivisionError("no device found at 0x0")
