@@ -138,7 +138,7 @@ class LargeEngine(StrangeEngine):
     max_qubits: ClassVar[int] = 30
     preference: ClassVar[int] = 0
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         pass
 
     def run(self, prepared: Any, outputs: Any, parameters: Any, shots: int, seeds: Any) -> Any:
@@ -155,13 +155,15 @@ class LargeEngine(StrangeEngine):
 class PlainLauncher(LocalLauncher):
     """Starts workers whose channel carries no descriptors: TCP."""
 
-    def launch(self, engine: str, name: str, threads: int, memory_bytes: int) -> LocalWorker:
-        listener = socket.create_server(("127.0.0.1", 0))
-        with listener:
+    def launch(
+        self, engine: str, name: str, threads: int, wide_threads: int, memory_bytes: int
+    ) -> LocalWorker:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             theirs = socket.create_connection(listener.getsockname())
             ours, _ = listener.accept()
         words = ["-m", "qfw.simenv.worker", f"--engine={engine}", f"--channel={theirs.fileno()}"]
-        words += [f"--threads={threads}", f"--memory-bytes={memory_bytes}", f"--parent={os.getpid()}"]
+        words += [f"--threads={threads}", f"--wide-threads={wide_threads}"]
+        words += [f"--memory-bytes={memory_bytes}", f"--parent={os.getpid()}"]
         with theirs:
             process = subprocess.Popen([sys.executable, *words], pass_fds=(theirs.fileno(),))
         ours.setblocking(False)

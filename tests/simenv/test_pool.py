@@ -369,27 +369,27 @@ def test_killed_workers_and_large_answers(folder: Path) -> None:
     """Kills all along: each task is answered, rightly, and nothing is left of what was on its way."""
     with open_session(folder, "count = 2\nmax_attempts = 1000") as session:
         stream = session.device("large").stream()
-        futures = [stream.run(MEBIBYTES, [4.0, float(n)], outputs=LARGE) for n in range(60)]
-        futures[-1].add_done_callback(lambda _: None)
+        futures: list[TaskFuture] = []
         killed: set[int] = set()
-        while len(killed) < 12 and not all(future.settled for future in futures):
-            fresh = until(lambda: set(workers_of(folder).values()) - killed or futures[-1].settled)
-            if fresh is True:
-                break
-            pid = fresh.pop()
-            until(lambda pid=pid: has_started_on(folder, pid) or futures[-1].settled)
+        for _ in range(12):
+            more = [stream.run(MEBIBYTES, [4.0, float(len(futures) + n)], outputs=LARGE) for n in range(6)]
+            futures += more
+            more[-1].add_done_callback(lambda _: None)
+            numbers = {future.task.number for future in more}
+            pid = until(lambda numbers=numbers: started_on(folder, numbers) - killed).pop()
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
-        assert killed
         for n, future in enumerate(futures):
             assert large_is_right(future.result(LIMIT_S), 4.0, float(n))
         until(lambda: len(workers_of(folder)) == 2)
         daemon = session.client.welcome.pid
         until(lambda: not memory_maps(daemon), "the daemon holds nothing")
         futures.clear()
+        more.clear()
         del future
         until(lambda: gc.collect() or not memory_maps(), "nor does the client")
 
 
-def has_started_on(folder: Path, pid: int) -> bool:
-    return any(isinstance(event, TaskStarted) and event.worker_pid == pid for event in events_of(folder))
+def started_on(folder: Path, tasks: set[int]) -> set[int]:
+    """Pids of the workers on which any of these tasks began."""
+    return {e.worker_pid for e in events_of(folder) if isinstance(e, TaskStarted) and e.task in tasks}

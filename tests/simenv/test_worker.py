@@ -50,7 +50,7 @@ def _survives_a_crowd() -> bool:
     except OSError:
         pass
     done = RunDone(7, 1, 1, 2, 0, True, b"")
-    Worker(NoopEngine(1), ours, True)._send_large([], _Large(done, memory))
+    Worker(NoopEngine(1, 1), ours, True)._send_large([], _Large(done, memory))
     ours.close()
     receiver, reader, bodies = wire.Receiver(), wire.FrameReader(MAX_FRAME_BYTES, parcels=True), []
     while True:
