@@ -578,10 +578,12 @@ def test_what_a_program_cannot_say_is_refused(make, message):
         lower(make())
 
 
-def test_loops_are_bounded():
+@pytest.mark.parametrize("width", [1, 0], ids=["gates", "empty"])
+def test_loops_are_bounded(width):
     circuit = QuantumCircuit(1)
-    with circuit.for_loop(range(MAX_OPERATIONS)):
-        circuit.x(0)
+    with circuit.for_loop(range(MAX_OPERATIONS)), circuit.for_loop(range(10**12)):
+        for qubit in range(width):
+            circuit.x(qubit)
     with pytest.raises(TooLarge, match="unrolled"):
         lower(circuit)
 
