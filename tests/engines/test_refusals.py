@@ -38,7 +38,7 @@ def test_satisfies_the_protocol(kind: Any) -> None:
             (Measure(0, 0), Gate("cx", (1, 0))),
             "operation 1 is gate cx on qubit 0, which was already measured",
         ),
-        ((Measure(0, 0), Measure(0, 1)), "operation 1 is a second measurement of qubit 0"),
+        ((Measure(0, 0), Measure(0, 1), Reset(1)), "operation 2 is a reset of qubit 1"),
         ((IfElse((0,), 1, (Gate("x", (0,)),)),), "operation 0 is an if-else block"),
         ((Barrier((0,)), While((0,), 1, (Gate("x", (0,)),), 3)), "operation 1 is a while loop"),
     ],

@@ -120,6 +120,14 @@ def test_memory_is_the_counts_in_a_random_order(engine: Any, width: int) -> None
     assert ["".join(map(str, row[::-1])) for row in bits.tolist()] == result.memory[0]
 
 
+def test_a_qubit_may_be_measured_twice(engine: Any) -> None:
+    measures = (Measure(0, 0), Measure(1, 1), Measure(0, 2))
+    counts = run(
+        engine, entangled(3, *measures, num_clbits=3), Counts(), shots=200, parameters=[[0.8]]
+    ).counts[0]
+    assert len(counts) > 1 and all(key[0] == key[2] for key in counts)
+
+
 def test_all_outputs_of_the_computational_basis_share_their_shots(engine: Any) -> None:
     asked = (Expectation((PauliSum.of({"Z0 Z2": 2.0, "": 1.0}),)), Probabilities((2, 0)), Counts())
     result = run(engine, entangled(3), *asked, parameters=[[0.3]], shots=400)

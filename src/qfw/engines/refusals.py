@@ -67,8 +67,6 @@ def _beyond_straight_line(op: Operation, measured: set[int]) -> str:
         case Gate():
             known = measured.intersection(op.qubits)
             return f"gate {op.name} on qubit {min(known)}, which was already measured" if known else ""
-        case Measure():
-            return f"a second measurement of qubit {op.qubit}" if op.qubit in measured else ""
         case Reset():
             return f"a reset of qubit {op.qubit}"
         case IfElse():

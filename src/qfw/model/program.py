@@ -150,7 +150,10 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     @cached_property
     def has_control(self) -> bool:
-        """Whether the program needs more than gates and measurements at its end."""
+        """Whether the program needs more than gates and measurements at its end.
+
+        A qubit may be measured twice there: the second time gives the same.
+        """
         measured: set[int] = set()
         for op in self.operations:
             match op:
@@ -158,8 +161,6 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
                     if measured.intersection(op.qubits):
                         return True
                 case Measure():
-                    if op.qubit in measured:
-                        return True
                     measured.add(op.qubit)
                 case Reset() | IfElse() | While():
                     return True
@@ -167,7 +168,10 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     @cached_property
     def terminal_measurements(self) -> tuple[tuple[int, int], ...]:
-        """Pairs (qubit, clbit). Without any Measure: every qubit into the clbit of its number."""
+        """Pairs (qubit, clbit); of several for one clbit the last counts.
+
+        Without any Measure: every qubit into the clbit of its number.
+        """
         pairs = tuple((op.qubit, op.clbit) for op in self.operations if isinstance(op, Measure))
         return pairs or tuple((q, q) for q in range(self.num_qubits))
 
@@ -179,7 +183,12 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     @cached_property
     def num_bits(self) -> int:
         """Length of the bit strings that counts and memory have."""
-        return self.num_clbits if any(isinstance(op, Measure) for op in self.operations) else self.num_qubits
+        return self.num_clbits if self.measures else self.num_qubits
+
+    @cached_property
+    def measures(self) -> bool:
+        """Whether anything is measured, in nested blocks too."""
+        return _measures(self.operations)
 
     def gates(self) -> Iterator[Gate]:
         """All gates in order, those of nested blocks included."""
@@ -268,6 +277,20 @@ def _gates(operations: Iterable[Operation]) -> Iterator[Gate]:
                 yield from _gates(op.otherwise)
             case While():
                 yield from _gates(op.body)
+
+
+def _measures(operations: Iterable[Operation]) -> bool:
+    for op in operations:
+        match op:
+            case Measure():
+                return True
+            case IfElse():
+                if _measures(op.then) or _measures(op.otherwise):
+                    return True
+            case While():
+                if _measures(op.body):
+                    return True
+    return False
 
 
 def _bind(operations: Iterable[Operation], angles: Iterator[float]) -> Iterator[Operation]:

@@ -48,6 +48,8 @@ class Session:
         folder = Path(runtime_folder) if runtime_folder is not None else runtime_dir()
         settings = Path(config) if config is not None else config_path()
         link = join(folder, name or Path(sys.argv[0] or "python").name, settings, timeout_s)
+        #: The runtime folder of its daemon.
+        self.folder = folder
         #: For streams.
         self.client = Client(link)
         self._devices = {
