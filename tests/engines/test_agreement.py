@@ -25,7 +25,7 @@ from tests.engines.programs import (
 
 REPEATABLE = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 
-REFERENCE = ReferenceEngine(1)
+REFERENCE = ReferenceEngine(1, 1)
 
 
 @st.composite
@@ -40,7 +40,7 @@ def cases(draw: Any) -> tuple[Program, tuple[Any, ...], np.ndarray]:
 @pytest.fixture(scope="module")
 def qulacs() -> QulacsEngine:
     pytest.importorskip("qulacs")
-    return QulacsEngine(1)
+    return QulacsEngine(1, 1)
 
 
 @REPEATABLE

@@ -68,7 +68,7 @@ def test_constant_matrices_are_made_once_and_read_only() -> None:
     [(name, slots) for name, spec in GATES.items() for slots in (False, True)[: 1 + spec.num_angles]],
 )
 def test_gate_in_a_larger_register(name: str, slots: bool) -> None:
-    engine = ReferenceEngine(1)
+    engine = ReferenceEngine(1, 1)
     spec = GATES[name]
     start = np.random.default_rng(7).uniform(-3, 3, (REGISTER, 3))
     given = ANGLES[: spec.num_angles]

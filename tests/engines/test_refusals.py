@@ -25,7 +25,7 @@ SIMULATORS = [ReferenceEngine, QulacsEngine]
 
 @pytest.mark.parametrize("kind", [*SIMULATORS, NoopEngine])
 def test_satisfies_the_protocol(kind: Any) -> None:
-    assert isinstance(kind(1), Engine)
+    assert isinstance(kind(1, 1), Engine)
     assert kind.version()
 
 
@@ -45,7 +45,7 @@ def test_satisfies_the_protocol(kind: Any) -> None:
 )
 def test_control_is_refused(kind: Any, operations: Any, message: str) -> None:
     with pytest.raises(UnsupportedFeature, match=message) as caught:
-        kind(1).prepare(Program(2, 2, 0, operations))
+        kind(1, 1).prepare(Program(2, 2, 0, operations))
     assert "choose a device" in str(caught.value)
 
 
@@ -65,11 +65,11 @@ def test_barriers_and_terminal_measurements_are_taken() -> None:
         Measure(1, 1),
     )
     for kind in SIMULATORS:
-        kind(1).prepare(Program(2, 2, 0, operations))
+        kind(1, 1).prepare(Program(2, 2, 0, operations))
 
 
 def test_noop_answers_nothing_and_refuses_all_else() -> None:
-    engine = NoopEngine(1)
+    engine = NoopEngine(1, 1)
     program = Program(900_000, 0, 0, ())
     assert engine.run(engine.prepare(program), (), np.zeros((1, 0)), 0, [0]) == ()
     with pytest.raises(UnsupportedFeature, match="noop does not answer counts"):
@@ -104,7 +104,7 @@ from qfw.engines.{module} import {name}
 from qfw.model.errors import OutOfMemory
 from qfw.model.outputs import Counts
 from qfw.model.program import Gate, Program
-engine = {name}(1)
+engine = {name}(1, 1)
 resource.setrlimit(resource.RLIMIT_DATA, (2**29, 2**29))
 program = Program(28, 0, 0, (Gate("h", (0,)),))
 try:
@@ -133,7 +133,7 @@ sys.modules["qulacs"] = None
 from qfw.engines.qulacs import QulacsEngine
 from qfw.model.errors import NotInstalled
 try:
-    QulacsEngine(1)
+    QulacsEngine(1, 1)
 except NotInstalled as error:
     assert "pip install qfw[qulacs]" in str(error)
     sys.exit(42)

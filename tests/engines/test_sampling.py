@@ -20,9 +20,9 @@ from tests.engines.programs import pauli_matrix, run
 @pytest.fixture(params=["reference", "qulacs"], scope="module")
 def engine(request: pytest.FixtureRequest) -> Any:
     if request.param == "reference":
-        return ReferenceEngine(1)
+        return ReferenceEngine(1, 1)
     pytest.importorskip("qulacs")
-    return QulacsEngine(1)
+    return QulacsEngine(1, 1)
 
 
 def entangled(width: int, *measures: Measure, num_clbits: int = 0) -> Program:
@@ -34,7 +34,7 @@ def entangled(width: int, *measures: Measure, num_clbits: int = 0) -> Program:
 
 
 def exact(width: int, parameters: Any) -> np.ndarray:
-    return run(ReferenceEngine(1), entangled(width), Probabilities(), parameters=parameters).probabilities
+    return run(ReferenceEngine(1, 1), entangled(width), Probabilities(), parameters=parameters).probabilities
 
 
 def accept(observed: np.ndarray, probabilities: np.ndarray, shots: int) -> None:
@@ -182,7 +182,7 @@ def test_expectation_values_and_standard_errors(engine: Any) -> None:
     program = entangled(width)
     parameters = np.full((repeats, 1), 0.3)
     result = run(engine, program, Expectation(SUMS), parameters=parameters, shots=shots, seeds=range(repeats))
-    true = run(ReferenceEngine(1), program, Expectation(SUMS), parameters=[[0.3]]).expectation_values[0]
+    true = run(ReferenceEngine(1, 1), program, Expectation(SUMS), parameters=[[0.3]]).expectation_values[0]
     analytic = np.sqrt(variances(program, [0.3]) / shots)
     values, errors = result.expectation_values, result.standard_errors
     assert values[:, 2].tolist() == [3.0] * repeats
@@ -200,7 +200,7 @@ def variances(program: Program, row: list[float]) -> np.ndarray:
     """Variance of one shot of each of SUMS, summed over the groups that greedy grouping makes."""
     from qfw.model.outputs import Statevector
 
-    state = run(ReferenceEngine(1), program, Statevector(), parameters=[row]).statevector[0]
+    state = run(ReferenceEngine(1, 1), program, Statevector(), parameters=[row]).statevector[0]
 
     def variance(part: dict[str, float]) -> float:
         matrix = pauli_matrix(PauliSum.of(part), program.num_qubits)
@@ -217,7 +217,7 @@ def test_wide_observables_agree_with_narrow_ones(engine: Any) -> None:
     program = entangled(11)
     observable = PauliSum.of({"Z0 Z10": 0.5, "X3": 1.0, "Z1": -0.25})
     result = run(engine, program, Expectation((observable,)), parameters=[[0.3]] * 40, shots=1000)
-    true = run(ReferenceEngine(1), program, Expectation((observable,)), parameters=[[0.3]]).expectation_values
+    true = run(ReferenceEngine(1, 1), program, Expectation((observable,)), parameters=[[0.3]]).expectation_values
     assert (abs(result.expectation_values - true) < 5 * result.standard_errors).all()
 
 

@@ -30,7 +30,7 @@ class StrangeEngine:
     preference: ClassVar[int] = 1
     preferred_qubits: ClassVar[int] = 4
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         self.doings = [
             lambda value: None,
             time.sleep,
@@ -78,5 +78,5 @@ class StillbornEngine(StrangeEngine):
 
     preference: ClassVar[int] = 0
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         raise ZeroDivisionError("no device found at 0x0")

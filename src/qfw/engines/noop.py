@@ -25,8 +25,8 @@ class NoopEngine:
     preference: ClassVar[int] = -100
     preferred_qubits: ClassVar[int] = 0
 
-    def __init__(self, threads: int) -> None:
-        """`threads` is without effect."""
+    def __init__(self, threads: int, wide_threads: int) -> None:
+        """Threads are without effect."""
 
     @classmethod
     def version(cls) -> str | None:

@@ -52,8 +52,10 @@ class QulacsEngine:
     preference: ClassVar[int] = 20
     preferred_qubits: ClassVar[int] = 16
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         """Imports qulacs. Whoever starts the worker sets OMP_NUM_THREADS to `threads`, before this.
+
+        `wide_threads` is without effect: qulacs has one number of threads for all widths.
 
         Raises:
             NotInstalled: qulacs is missing.

@@ -44,8 +44,8 @@ class ReferenceEngine:
     preference: ClassVar[int] = 0
     preferred_qubits: ClassVar[int] = 0
 
-    def __init__(self, threads: int) -> None:
-        """`threads` is without effect: NumPy's elementwise loops use one."""
+    def __init__(self, threads: int, wide_threads: int) -> None:
+        """Threads are without effect: NumPy's elementwise loops use one."""
         self._stream = Stream()
 
     @classmethod

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from qfw.model.errors import OutOfMemory, UnsupportedFeature
-from qfw.model.outputs import Output
+from qfw.model.outputs import Counts, Memory, Output
 from qfw.model.program import Gate, IfElse, Measure, Operation, Program, Reset, While
 
 
@@ -46,6 +46,17 @@ def refuse_outputs(outputs: tuple[Output, ...], known: frozenset[str], engine: s
         if tag not in known:
             raise UnsupportedFeature(
                 f"engine {engine} does not answer {tag}; it answers: {', '.join(sorted(known)) or 'nothing'}"
+            )
+
+
+def refuse_outputs_of_control(outputs: Sequence[Output], engine: str) -> None:
+    """Raises UnsupportedFeature for an output that a program with control has no single state for."""
+    for output in outputs:
+        if not isinstance(output, (Counts, Memory)):
+            tag = output.__struct_config__.tag
+            raise UnsupportedFeature(
+                f"engine {engine} answers counts and memory of a program with control, not {tag}: its shots "
+                "end in different states. Measure into classical bits and ask for counts"
             )
 
 

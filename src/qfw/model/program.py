@@ -28,6 +28,8 @@ from qfw.model.gates import GATES
 #: Nothing that QFw runs is larger; keeps sums of sizes far from overflow.
 MAX_QUBITS = 1_000_000
 MAX_NESTING = 32
+#: Most loops end long before their bound: for estimates.
+EXPECTED_TRIPS = 8
 #: Radians, and coefficients of slots: products of what is within it, and sums of these, stay finite.
 MAX_ANGLE = 1e150
 
@@ -87,7 +89,10 @@ class IfElse(msgspec.Struct, frozen=True, array_like=True, tag="i"):
 
 
 class While(msgspec.Struct, frozen=True, array_like=True, tag="w"):
-    """`body` as long as the classical bits equal `value`, at most `max_trips` times."""
+    """`body` as long as the classical bits equal `value`, at most `max_trips` times.
+
+    After `max_trips` trips the program goes on behind the loop, whatever the bits are.
+    """
 
     clbits: tuple[int, ...]
     value: int
@@ -183,12 +188,17 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     @cached_property
     def num_bits(self) -> int:
         """Length of the bit strings that counts and memory have."""
-        return self.num_clbits if self.measures else self.num_qubits
+        return self.num_clbits if self.has_measurements else self.num_qubits
 
     @cached_property
-    def measures(self) -> bool:
+    def has_measurements(self) -> bool:
         """Whether anything is measured, in nested blocks too."""
         return _measures(self.operations)
+
+    @cached_property
+    def expected_steps(self) -> int:
+        """Operations that a run may well go through: of branches the longer one, of loops a few trips."""
+        return _steps(self.operations)
 
     def gates(self) -> Iterator[Gate]:
         """All gates in order, those of nested blocks included."""
@@ -291,6 +301,16 @@ def _measures(operations: Iterable[Operation]) -> bool:
                 if _measures(op.body):
                     return True
     return False
+
+
+def _steps(operations: tuple[Operation, ...]) -> int:
+    total = len(operations)
+    for op in operations:
+        if isinstance(op, IfElse):
+            total += max(_steps(op.then), _steps(op.otherwise))
+        elif isinstance(op, While):
+            total += min(op.max_trips, EXPECTED_TRIPS) * _steps(op.body)
+    return total
 
 
 def _bind(operations: Iterable[Operation], angles: Iterator[float]) -> Iterator[Operation]:

@@ -109,6 +109,7 @@ class PoolPlatform:
         """
         self._settings = settings.workers
         self._count, self._memory_bytes = share(self._settings, cores(), memory_bytes())
+        self._wide_threads = self._settings.wide_threads or cores()
         #: For tasks.
         self._room_bytes = max(self._memory_bytes - BASE_BYTES, MIN_ROOM_BYTES)
         self._devices: dict[str, _Device] = {}
@@ -163,6 +164,11 @@ class PoolPlatform:
         found = self._device(device)
         if program.num_qubits > found.profile.max_qubits:
             raise TooLarge(_too_large(program.num_qubits, found.profile, self._memory_bytes))
+        if program.has_control and not found.profile.control:
+            raise UnsupportedFeature(
+                f"the program measures, resets or branches before its end; device {device} runs gates with "
+                "measurements at the end only. Choose a device with control: aer, for example"
+            )
         for output in outputs:
             tag = output.__struct_config__.tag
             if tag not in found.kind.outputs:
@@ -249,7 +255,9 @@ class PoolPlatform:
         name = f"{device.name}/{device.started}"
         now = self._reactor.now()
         try:
-            launched = self._launcher.launch(device.name, name, self._settings.threads, self._memory_bytes)
+            launched = self._launcher.launch(
+                device.name, name, self._settings.threads, self._wide_threads, self._memory_bytes
+            )
         except PlatformFailed as error:
             self._failed_start(device, str(error))
             return

@@ -156,6 +156,7 @@ def main() -> int:
     parser.add_argument("--engine", required=True)
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--wide-threads", type=int, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     arguments = parser.parse_args()
@@ -164,7 +165,7 @@ def main() -> int:
     channel.setblocking(True)
     try:
         kind = registry.load(registry.ENGINES, arguments.engine)
-        engine: Engine = kind(arguments.threads)
+        engine: Engine = kind(arguments.threads, arguments.wide_threads)
     except Exception as error:
         channel.sendall(pack(NotReady(ErrorReport.of(error))))
         return 1

@@ -105,7 +105,7 @@ class Batch:
         try:
             lowered = lower(circuit)
             program = lowered.program
-            if shots is not None and not program.measures:
+            if shots is not None and not program.has_measurements:
                 raise ProgramError(
                     f"circuit {circuit.name!r} measures nothing, so there is nothing to count: add measure_all(), or "
                     "ask for its state with shots=None"
