@@ -64,7 +64,7 @@ PENNYLANE = (
     "tests/adapters/test_pennylane_wires.py",
     "tests/adapters/test_session.py",
 )
-QISKIT = (FIRST,)
+QISKIT = (FIRST, "tests/adapters/qiskit", "tests/qfw_qiskit", "tests/engines")
 ENVIRONMENTS = (
     Environment("base-oldest", (), ("numpy", "msgspec", "rich"), BASE),
     Environment("base-newest", (), ("numpy", "msgspec", "rich"), BASE),

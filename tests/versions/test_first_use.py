@@ -47,6 +47,18 @@ assert math.isclose(energy(angle), math.cos(0.3), abs_tol=1e-9)
 assert math.isclose(qml.grad(energy)(angle), -math.sin(0.3), abs_tol=1e-9)
 """
 
+QISKIT = """
+from qiskit import QuantumCircuit
+from qfw.qiskit import Backend
+
+circuit = QuantumCircuit(2)
+circuit.h(0)
+circuit.cx(0, 1)
+circuit.measure_all()
+counts = Backend().run(circuit, shots=1000).result().get_counts()
+assert set(counts) == {"00", "11"} and sum(counts.values()) == 1000, counts
+"""
+
 
 def ends_well(tmp_path: Path, *command: str) -> str:
     """What a command printed; in a runtime folder of its own, and away from the sources."""
@@ -87,3 +99,8 @@ def test_a_program_in_qfws_own_interface(tmp_path: Path) -> None:
 def test_a_pennylane_qnode(tmp_path: Path) -> None:
     pytest.importorskip("pennylane")
     program_runs(tmp_path, PENNYLANE)
+
+
+def test_a_qiskit_circuit(tmp_path: Path) -> None:
+    pytest.importorskip("qiskit")
+    program_runs(tmp_path, QISKIT)
