@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qfw.engines.aer import AerEngine
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.noop import NoopEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
@@ -20,7 +22,8 @@ from qfw.model.outputs import Counts, Expectation, Statevector
 from qfw.model.program import Barrier, Gate, IfElse, Measure, Program, Reset, While
 from qfw.qpm.engine import Engine
 
-SIMULATORS = [ReferenceEngine, QulacsEngine]
+STRAIGHT = [ReferenceEngine, QulacsEngine, LightningEngine]
+SIMULATORS = [*STRAIGHT, AerEngine]
 
 
 @pytest.mark.parametrize("kind", [*SIMULATORS, NoopEngine])
@@ -29,7 +32,7 @@ def test_satisfies_the_protocol(kind: Any) -> None:
     assert kind.version()
 
 
-@pytest.mark.parametrize("kind", SIMULATORS)
+@pytest.mark.parametrize("kind", STRAIGHT)
 @pytest.mark.parametrize(
     ("operations", "message"),
     [
@@ -126,16 +129,25 @@ def test_too_little_memory_is_an_error_and_not_the_end(kind: Any) -> None:
     assert done.returncode == 42, done.stderr.decode()
 
 
-def test_modules_import_without_their_frameworks() -> None:
-    code = """
+@pytest.mark.parametrize(
+    ("framework", "module", "name"),
+    [
+        ("qulacs", "qulacs", "QulacsEngine"),
+        ("pennylane_lightning", "lightning", "LightningEngine"),
+        ("qiskit_aer", "aer", "AerEngine"),
+        ("qiskit", "aer", "AerEngine"),
+    ],
+)
+def test_modules_import_without_their_frameworks(framework: str, module: str, name: str) -> None:
+    code = f"""
 import sys
-sys.modules["qulacs"] = None
-from qfw.engines.qulacs import QulacsEngine
+sys.modules["{framework}"] = None
+from qfw.engines.{module} import {name}
 from qfw.model.errors import NotInstalled
 try:
-    QulacsEngine(1, 1)
+    {name}(1, 1)
 except NotInstalled as error:
-    assert "pip install qfw[qulacs]" in str(error)
+    assert "pip install 'qfw[{module}]'" in str(error), error
     sys.exit(42)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

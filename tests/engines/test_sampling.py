@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from qfw.engines.aer import AerEngine
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.observable import PauliSum
@@ -16,13 +18,19 @@ from qfw.model.program import Gate, Measure, Program, slot
 from qfw.model.seeds import set_seeds
 from tests.engines.programs import pauli_matrix, run
 
+ENGINES = {
+    "reference": (ReferenceEngine, "numpy"),
+    "qulacs": (QulacsEngine, "qulacs"),
+    "lightning": (LightningEngine, "pennylane_lightning"),
+    "aer": (AerEngine, "qiskit_aer"),
+}
 
-@pytest.fixture(params=["reference", "qulacs"], scope="module")
+
+@pytest.fixture(params=list(ENGINES), scope="module")
 def engine(request: pytest.FixtureRequest) -> Any:
-    if request.param == "reference":
-        return ReferenceEngine(1, 1)
-    pytest.importorskip("qulacs")
-    return QulacsEngine(1, 1)
+    kind, package = ENGINES[request.param]
+    pytest.importorskip(package)
+    return kind(1, 1)
 
 
 def entangled(width: int, *measures: Measure, num_clbits: int = 0) -> Program:
@@ -217,7 +225,9 @@ def test_wide_observables_agree_with_narrow_ones(engine: Any) -> None:
     program = entangled(11)
     observable = PauliSum.of({"Z0 Z10": 0.5, "X3": 1.0, "Z1": -0.25})
     result = run(engine, program, Expectation((observable,)), parameters=[[0.3]] * 40, shots=1000)
-    true = run(ReferenceEngine(1, 1), program, Expectation((observable,)), parameters=[[0.3]]).expectation_values
+    true = run(
+        ReferenceEngine(1, 1), program, Expectation((observable,)), parameters=[[0.3]]
+    ).expectation_values
     assert (abs(result.expectation_values - true) < 5 * result.standard_errors).all()
 
 

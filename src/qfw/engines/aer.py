@@ -57,8 +57,8 @@ class AerEngine:
     preference: ClassVar[int] = 5
     preferred_qubits: ClassVar[int] = 64
 
-    def __init__(self, threads: int, wide_threads: int) -> None:
-        """Imports Aer, and takes the faster of its two interfaces that works.
+    def __init__(self, threads: int, wide_threads: int, simulator: Simulator | None = None) -> None:
+        """Imports Aer, and takes the faster of its two interfaces that works, unless `simulator` is given.
 
         Raises:
             NotInstalled: Aer or Qiskit is missing, or too old.
@@ -69,7 +69,7 @@ class AerEngine:
                 f"engine aer needs qiskit-aer 0.17 or newer, not {found}: pip install --upgrade 'qfw[aer]'"
             )
         try:
-            self._simulator = _simulator()
+            self._simulator = simulator or _simulator()
         except ImportError as error:
             raise NotInstalled(
                 f"engine aer needs the package qiskit-aer ({error}). Install it: pip install 'qfw[aer]'"
@@ -211,7 +211,7 @@ class StraightProgram:
         return self._simulator.read(circuit, angles)
 
     def _look_at(self, question: Question) -> None:
-        width, observables = question.num_qubits, ()
+        width = question.num_qubits
         kept = [_without_identity(o) for o in question.observables] if question.wants_values else []
         #: Places of the observables that depend on the state at all.
         self._evolving = [place for place, observable in enumerate(kept) if observable.terms]

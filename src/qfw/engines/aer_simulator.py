@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from qfw.engines.question import Basis
 from qfw.model.errors import OutOfMemory, PlatformFailed
+from qfw.model.gates import GATES
 from qfw.model.observable import PauliSum
 from qfw.model.program import Affine, Gate, Program
 
@@ -17,10 +18,8 @@ Floats = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 
 #: Gates of `qfw.model.gates` that Aer's statevector has a kernel for, by the same name, with the same
-#: order of qubits and angles. `gphase` is added to them: the engine itself applies it.
-GATE_NAMES = frozenset(
-    "id x y z h s sdg t tdg sx sxdg rx ry rz p u cx cy cz csx swap cp crx cry crz rxx ryy rzz cu ccx ccz cswap".split()
-)
+#: order of qubits and angles. The phase of the whole state is applied by the engine.
+GATE_NAMES = frozenset(GATES) - {"ch", "iswap", "gphase"}
 
 
 class Reads(NamedTuple):
@@ -53,8 +52,10 @@ class Sampled(NamedTuple):
 
 
 class Simulator(Protocol):
-    """Aer, with the statevector method. A circuit's angles that depend on slots are its columns:
-    in the order of the program's gates, those of `gphase` left out.
+    """Aer, with the statevector method.
+
+    A circuit's angles that depend on slots are its columns: in the order of the program's gates, those
+    of `gphase` left out.
     """
 
     def straight(self, program: Program, reads: Reads, threads: int) -> Any:

@@ -33,9 +33,7 @@ class Launched(Protocol):
 class Launcher(Protocol):
     """Starts workers. A plugin of the entry point group `qfw.launchers`."""
 
-    def launch(
-        self, engine: str, name: str, threads: int, wide_threads: int, memory_bytes: int
-    ) -> Launched:
+    def launch(self, engine: str, name: str, threads: int, wide_threads: int, memory_bytes: int) -> Launched:
         """Starts a worker of an engine. Raises PlatformFailed where it cannot.
 
         Threads: see `qfw.qpm.engine.Engine`. `memory_bytes`: see `qfw.simenv.limits`.
