@@ -8,7 +8,8 @@ import pytest
 
 from qfw.model.device import DeviceKind, DeviceProfile
 from qfw.model.errors import TooLarge, UnsupportedFeature
-from qfw.model.program import Gate, Measure, Program
+from qfw.model.outputs import Statevector
+from qfw.model.program import Gate, IfElse, Measure, Program
 from qfw.qpi import Session
 from qfw.qpi.device import AUTOMATIC, choose
 from tests.stack import LIMIT_S, SHORT, Z0
@@ -69,6 +70,22 @@ def test_nobody_answers() -> None:
         choose(ALL, 2, True, {"statevector"})
     with pytest.raises(UnsupportedFeature, match="pip install 'qfw"):
         choose([SMALL], 2, True, {"counts"})
+
+
+def test_control_goes_to_an_engine_that_has_it(folder: Path) -> None:
+    pytest.importorskip("qiskit_aer")
+    (folder / "settings.toml").write_text('engines = ["reference", "aer"]\nworkers.count = 1\n')
+    program = Program(
+        1, 2, 0, (Gate("x", (0,)), Measure(0, 0), IfElse((0,), 1, (Gate("x", (0,)),)), Measure(0, 1))
+    )
+    with Session(runtime_folder=folder, config=folder / "settings.toml") as session:
+        result = session.device().stream().run(program, shots=10).result(LIMIT_S)
+        assert result.device == "aer"
+        assert result.counts == [{"01": 10}]
+        with pytest.raises(UnsupportedFeature, match=r"device reference runs gates .* aer"):
+            session.device("reference").stream().run(program, shots=10).result(LIMIT_S)
+        with pytest.raises(UnsupportedFeature, match="not statevector"):
+            session.device("aer").stream().run(program, outputs=(Statevector(),)).result(LIMIT_S)
 
 
 def test_the_result_says_what_was_chosen(folder: Path) -> None:

@@ -238,13 +238,15 @@ def test_an_engine_that_cannot_start_takes_its_device_offline(stream: QStream, f
 
 
 def test_workers_have_the_threads_that_were_set(folder: Path) -> None:
-    with open_session(folder, "count = 3\nthreads = 1") as session:
+    with open_session(folder, "count = 3\nthreads = 1\nwide_threads = 2") as session:
         stream = session.device("strange").stream()
         assert answers(do(stream, ANSWER, 1.0), 1.0)
         until(lambda: len(workers_of(folder)) == 3)
         for pid in workers_of(folder).values():
             environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             assert b"OMP_NUM_THREADS=1" in environment
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            assert {b"--threads=1", b"--wide-threads=2"} <= set(words)
             limits = Path(f"/proc/{pid}/limits").read_text()
             (line,) = [line for line in limits.splitlines() if line.startswith("Max data size")]
             assert "unlimited" not in line

@@ -144,19 +144,20 @@ class AerEngine:
 
 
 _COSTS = Costs(
-    run_us=90.0,
-    set_us=35.0,
-    gate_us=1.0,
+    run_us=70.0,
+    set_us=30.0,
+    gate_us=0.6,
     sets_at_once=1,
-    amplitude_ns=5.0,
-    wide_amplitude_ns=5.0,
+    amplitude_ns=2.5,
+    wide_amplitude_ns=2.5,
     term_ns=2.5,
     term_us=1.0,
     copies=1,
     term_copies=0,
+    reading_copies=2,
 )
 #: Microseconds of a shot of a program with control, and of each step of it.
-_SHOT_US, _STEP_US = 45.0, 4.0
+_SHOT_US, _STEP_US = 50.0, 0.5
 #: Bytes of a shot's bits on their way from Aer, besides the bits; and of an operation in Aer.
 _STRING_BYTES, _OPERATION_BYTES = 160, 4096
 

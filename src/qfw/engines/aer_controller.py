@@ -111,6 +111,7 @@ class ControllerSimulator:
 
     def _execute(self, circuit: _Circuit) -> list[dict[str, Any]]:
         try:
+            # The empty table is where a noise model goes.
             output = self._controller.execute([circuit.native], {}, circuit.config)
         except (RuntimeError, TypeError, ValueError) as error:
             raise PlatformFailed(f"engine aer: the simulator failed: {error}") from error
