@@ -21,7 +21,7 @@ IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv run test test-versions lint check wheel bench lock clean system-deps system-ready
+.PHONY: help venv run test test-versions lint check docs wheel bench lock clean system-deps system-ready
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,10 @@ check: test ## the same as test
 
 bench: $(BENCH_STAMP) ## ratios against peers run beside QFw
 	$(IN_VENV) $(BIN)/python -m benchmarks $(ARGS)
+
+docs: venv ## the reference pages of the public interface, in build/docs
+	@rm -rf build/docs
+	$(BIN)/python scripts/reference.py build/docs
 
 wheel: venv ## the package as users install it, in dist/
 	@# What an earlier build left behind would be packed too.

@@ -64,7 +64,13 @@ PENNYLANE = (
     "tests/adapters/test_pennylane_wires.py",
     "tests/adapters/test_session.py",
 )
-QISKIT = (FIRST, "tests/adapters/qiskit", "tests/qfw_qiskit", "tests/engines/test_agreement.py", "tests/engines/test_gates.py")
+QISKIT = (
+    FIRST,
+    "tests/adapters/qiskit",
+    "tests/qfw_qiskit",
+    "tests/engines/test_agreement.py",
+    "tests/engines/test_gates.py",
+)
 ENVIRONMENTS = (
     Environment("base-oldest", (), ("numpy", "msgspec", "rich"), BASE),
     Environment("base-newest", (), ("numpy", "msgspec", "rich"), BASE),
