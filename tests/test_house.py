@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "src" / "qfw"
+SOURCE = ROOT / "src"
 LOCKS = sorted((ROOT / "requirements").rglob("*.lock"))
 MATRIX = sorted((ROOT / "requirements" / "matrix").glob("*.in"))
 
 #: The one module that may read the environment.
-DISCOVER = "config/discover.py"
+DISCOVER = "qfw/config/discover.py"
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 
 
@@ -41,7 +41,7 @@ def uses_of_environment(tree: ast.AST) -> Iterator[int]:
 
 def imports_of_facade(tree: ast.AST) -> Iterator[int]:
     """Lines that take something other than the version from the package `qfw` itself."""
-    rooms = {path.name for path in SOURCE.iterdir() if path.is_dir()}
+    rooms = {path.name for path in (SOURCE / "qfw").iterdir() if path.is_dir()}
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=aliases):
@@ -86,26 +86,26 @@ def test_the_scan_for_the_environment_sees_it(text: str, found: int) -> None:
 
 def test_only_discover_reads_the_environment() -> None:
     found = [
-        f"src/qfw/{name}:{line}"
+        f"src/{name}:{line}"
         for name, tree in sources()
         if name != DISCOVER
         for line in uses_of_environment(tree)
     ]
-    assert not found, f"only src/qfw/{DISCOVER} may use the environment: {found}"
+    assert not found, f"only src/{DISCOVER} may use the environment: {found}"
 
 
 def test_no_room_imports_the_public_face() -> None:
     found = [
-        f"src/qfw/{name}:{line}"
+        f"src/{name}:{line}"
         for name, tree in sources()
-        if name != "__init__.py"
+        if name != "qfw/__init__.py"
         for line in imports_of_facade(tree)
     ]
     assert not found, f"import from the room that has it, not from qfw itself: {found}"
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [f"src/qfw/{name}" for name, tree in sources() if not ast.get_docstring(tree)]
+    silent = [f"src/{name}" for name, tree in sources() if not ast.get_docstring(tree)]
     assert not silent, f"no docstring: {silent}"
 
 
