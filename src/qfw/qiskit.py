@@ -1,5 +1,13 @@
-"""QFw for Qiskit: `from qfw.qiskit import Backend`."""
+"""QFw for Qiskit: `from qfw.qiskit import Backend, Estimator, Sampler`."""
 
-from qfw.adapters.qiskit import Backend, Job
+from qfw.adapters.qiskit import (
+    Backend,
+    Estimator,
+    EstimatorOptions,
+    Job,
+    PrimitiveJob,
+    Sampler,
+    SamplerOptions,
+)
 
-__all__ = ["Backend", "Job"]
+__all__ = ["Backend", "Estimator", "EstimatorOptions", "Job", "PrimitiveJob", "Sampler", "SamplerOptions"]

@@ -35,6 +35,19 @@ STANDARD = {name: gate for name, gate in get_standard_gate_name_mapping().items(
 ANGLES = (0.37, -1.21, 2.05, 0.71)
 
 
+def counts_loop_variables() -> bool:
+    """Whether this Qiskit takes the variable of a for_loop for a free parameter of the circuit."""
+    variable, circuit = Parameter("i"), QuantumCircuit(1)
+    with circuit.for_loop(range(2), variable):
+        circuit.rx(variable, 0)
+    return circuit.num_parameters > 0
+
+
+loop_variables = pytest.mark.skipif(
+    counts_loop_variables(), reason="this Qiskit takes a for_loop's variable for a parameter of the circuit"
+)
+
+
 def bound(circuit: QuantumCircuit, values=()) -> Program:
     lowered = lower(circuit)
     program = lowered.program.bound(lowered.bind(np.reshape(values, (1, -1)))[0])
@@ -436,6 +449,7 @@ def test_a_while_loop_until_a_bit_is_measured():
     assert aer_agrees(circuit)
 
 
+@loop_variables
 def test_a_for_loop_is_unrolled():
     i = Parameter("i")
     circuit = QuantumCircuit(2)
@@ -451,6 +465,7 @@ def test_a_for_loop_is_unrolled():
     assert np.allclose(unitary(bound(circuit)), Operator(plain).data)
 
 
+@loop_variables
 def test_a_for_loop_beside_free_parameters():
     i, x = Parameter("i"), Parameter("x")
     circuit = QuantumCircuit(1)

@@ -27,11 +27,11 @@ _STATE: tuple[Output, ...] = (Statevector(),)
 class Task:
     """Circuits of one structure; what became of them."""
 
-    def __init__(self, program: Program, shots: int | None, memory: bool) -> None:
-        """Without sets yet."""
+    def __init__(self, program: Program, shots: int | None, outputs: tuple[Output, ...]) -> None:
+        """Without sets yet; `shots` is None for exact answers."""
         self.program = program
         self.shots = shots
-        self.outputs = _STATE if shots is None else _MEMORY if memory else _COUNTS
+        self.outputs = outputs
         self.sets = 0
         #: Once submitted.
         self.future: TaskFuture | None = None
@@ -118,7 +118,8 @@ class Batch:
             return
         task = self._by_program.get(id(program))
         if task is None:
-            task = self._by_program[id(program)] = Task(program, shots, memory)
+            outputs = _STATE if shots is None else _MEMORY if memory else _COUNTS
+            task = self._by_program[id(program)] = Task(program, shots, outputs)
             self.tasks.append(task)
         part.task, part.first = task, task.add(rows)
         part.sets = task.sets - part.first
