@@ -23,7 +23,7 @@ class ReadyEngine:
     preference: ClassVar[int] = -100
     preferred_qubits: ClassVar[int] = 0
 
-    def __init__(self, threads: int, wide_threads: int = 0) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         self._kept = np.empty((1, 0), dtype=np.complex128)
 
     @classmethod

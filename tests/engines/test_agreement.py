@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from qfw.engines.aer import AerEngine
 from qfw.engines.aer_public import PublicSimulator
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.observable import PauliSum
@@ -53,12 +54,18 @@ def aer() -> AerEngine:
     return AerEngine(1, 1)
 
 
-@pytest.fixture(params=["reference", "qulacs", "aer"])
+@pytest.fixture(scope="module")
+def lightning() -> LightningEngine:
+    pytest.importorskip("pennylane_lightning")
+    return LightningEngine(1, 1)
+
+
+@pytest.fixture(params=["reference", "qulacs", "lightning", "aer"])
 def engine(request: pytest.FixtureRequest) -> Any:
     return REFERENCE if request.param == "reference" else request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["qulacs", "aer"])
+@pytest.fixture(params=["qulacs", "lightning", "aer"])
 def other(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 

@@ -1,4 +1,4 @@
-"""Every gate of the reference engine, and of aer, against qiskit's definition of it."""
+"""Every gate of the engines against qiskit's definition of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from qfw.engines import gates
 from qfw.engines.aer import AerEngine
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.reference import ReferenceEngine
 from qfw.formats.lowering import lower
 from qfw.model.gates import GATES
@@ -78,7 +79,7 @@ def engine_of(kind: Any) -> Any:
     ("name", "slots"),
     [(name, slots) for name, spec in GATES.items() for slots in (False, True)[: 1 + spec.num_angles]],
 )
-@pytest.mark.parametrize("kind", [ReferenceEngine, AerEngine])
+@pytest.mark.parametrize("kind", [ReferenceEngine, AerEngine, LightningEngine])
 def test_gate_in_a_larger_register(kind: Any, name: str, slots: bool) -> None:
     engine = engine_of(kind)
     spec = GATES[name]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from qfw.engines.aer import AerEngine
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.noop import NoopEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
@@ -21,7 +22,7 @@ from qfw.model.outputs import Counts, Expectation, Statevector
 from qfw.model.program import Barrier, Gate, IfElse, Measure, Program, Reset, While
 from qfw.qpm.engine import Engine
 
-STRAIGHT = [ReferenceEngine, QulacsEngine]
+STRAIGHT = [ReferenceEngine, QulacsEngine, LightningEngine]
 SIMULATORS = [*STRAIGHT, AerEngine]
 
 
@@ -132,6 +133,7 @@ def test_too_little_memory_is_an_error_and_not_the_end(kind: Any) -> None:
     ("framework", "module", "name"),
     [
         ("qulacs", "qulacs", "QulacsEngine"),
+        ("pennylane_lightning", "lightning", "LightningEngine"),
         ("qiskit_aer", "aer", "AerEngine"),
         ("qiskit", "aer", "AerEngine"),
     ],

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import chi2
 
 from qfw.engines.aer import AerEngine
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.observable import PauliSum
@@ -17,16 +18,19 @@ from qfw.model.program import Gate, Measure, Program, slot
 from qfw.model.seeds import set_seeds
 from tests.engines.programs import pauli_matrix, run
 
+ENGINES = {
+    "reference": (ReferenceEngine, "numpy"),
+    "qulacs": (QulacsEngine, "qulacs"),
+    "lightning": (LightningEngine, "pennylane_lightning"),
+    "aer": (AerEngine, "qiskit_aer"),
+}
 
-@pytest.fixture(params=["reference", "qulacs", "aer"], scope="module")
+
+@pytest.fixture(params=list(ENGINES), scope="module")
 def engine(request: pytest.FixtureRequest) -> Any:
-    if request.param == "reference":
-        return ReferenceEngine(1, 1)
-    if request.param == "aer":
-        pytest.importorskip("qiskit_aer")
-        return AerEngine(1, 1)
-    pytest.importorskip("qulacs")
-    return QulacsEngine(1, 1)
+    kind, package = ENGINES[request.param]
+    pytest.importorskip(package)
+    return kind(1, 1)
 
 
 def entangled(width: int, *measures: Measure, num_clbits: int = 0) -> Program:

@@ -83,7 +83,7 @@ def test_qaoa_refuses_what_is_no_graph(tmp_path, edges, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("device", ["aer"])
+@pytest.mark.parametrize("device", ["aer", "qfw"])
 @pytest.mark.parametrize(("phase", "digits"), [("0.3125", "6"), ("0.3", "8")])
 def test_phase_estimation_is_as_theory_has_it(tmp_path, device, phase, digits):
     output = succeeded(tmp_path, "phase_estimation", "--device", device, "--phase", phase, "--digits", digits)

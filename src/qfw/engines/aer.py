@@ -36,7 +36,8 @@ WIDE_QUBITS = 16
 CHUNK_SETS = 1024
 CHUNK_AMPLITUDES = 2**18
 CHUNK_ANGLES = 2**20
-#: Bases that a wide state is read in before it is computed anew: each takes half of its memory.
+#: Bases that any state is read in before it is computed anew, narrow ones in more: each takes half of
+#: the state's memory.
 WIDE_BASES = 4
 OLDEST = (0, 17)
 
@@ -144,19 +145,20 @@ class AerEngine:
 
 
 _COSTS = Costs(
-    run_us=90.0,
-    set_us=35.0,
-    gate_us=1.0,
+    run_us=70.0,
+    set_us=30.0,
+    gate_us=0.6,
     sets_at_once=1,
-    amplitude_ns=5.0,
-    wide_amplitude_ns=5.0,
+    amplitude_ns=2.5,
+    wide_amplitude_ns=2.5,
     term_ns=2.5,
     term_us=1.0,
     copies=1,
     term_copies=0,
+    reading_copies=2,
 )
 #: Microseconds of a shot of a program with control, and of each step of it.
-_SHOT_US, _STEP_US = 45.0, 4.0
+_SHOT_US, _STEP_US = 50.0, 0.5
 #: Bytes of a shot's bits on their way from Aer, besides the bits; and of an operation in Aer.
 _STRING_BYTES, _OPERATION_BYTES = 160, 4096
 
@@ -216,7 +218,7 @@ class StraightProgram:
         #: Places of the observables that depend on the state at all.
         self._evolving = [place for place, observable in enumerate(kept) if observable.terms]
         observables = tuple(kept[place] for place in self._evolving)
-        at_once = WIDE_BASES if width >= WIDE_QUBITS else max(1, len(question.bases))
+        at_once = max(WIDE_BASES, CHUNK_AMPLITUDES >> width)
         groups: list[tuple[Basis, ...]] = [
             question.bases[start : start + at_once] for start in range(0, len(question.bases), at_once)
         ] or [()]

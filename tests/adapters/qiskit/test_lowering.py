@@ -21,18 +21,31 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 from qiskit_aer import AerSimulator
 
-from qfw.qpi.program import Program as PublicProgram
 from qfw.adapters.qiskit.lowering import lower
 from qfw.formats import qiskit as qiskit_format
 from qfw.formats.qiskit_walk import MAX_OPERATIONS
 from qfw.model.errors import ParameterError, ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.program import Barrier, IfElse, Measure, Program, Reset, While
 from qfw.model.program import Gate as ProgramGate
+from qfw.qpi.program import Program as PublicProgram
 
 from .interpreter import distribution, unitary
 
 STANDARD = {name: gate for name, gate in get_standard_gate_name_mapping().items() if isinstance(gate, Gate)}
 ANGLES = (0.37, -1.21, 2.05, 0.71)
+
+
+def counts_loop_variables() -> bool:
+    """Whether this Qiskit takes the variable of a for_loop for a free parameter of the circuit."""
+    variable, circuit = Parameter("i"), QuantumCircuit(1)
+    with circuit.for_loop(range(2), variable):
+        circuit.rx(variable, 0)
+    return circuit.num_parameters > 0
+
+
+loop_variables = pytest.mark.skipif(
+    counts_loop_variables(), reason="this Qiskit takes a for_loop's variable for a parameter of the circuit"
+)
 
 
 def bound(circuit: QuantumCircuit, values=()) -> Program:
@@ -436,6 +449,7 @@ def test_a_while_loop_until_a_bit_is_measured():
     assert aer_agrees(circuit)
 
 
+@loop_variables
 def test_a_for_loop_is_unrolled():
     i = Parameter("i")
     circuit = QuantumCircuit(2)
@@ -451,6 +465,7 @@ def test_a_for_loop_is_unrolled():
     assert np.allclose(unitary(bound(circuit)), Operator(plain).data)
 
 
+@loop_variables
 def test_a_for_loop_beside_free_parameters():
     i, x = Parameter("i"), Parameter("x")
     circuit = QuantumCircuit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 import uuid
@@ -154,6 +155,14 @@ class Backend(BackendV2):  # type: ignore[misc]
                 "run() returned"
             )
         return found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        """A backend with options of its own; the session and the sequence of seeds stay common."""
+        copied = copy.copy(self)
+        copied._options = copy.deepcopy(self._options, memo)
+        copied._stream = copied._session = None
+        copied._jobs = OrderedDict()
+        return copied
 
     def close(self) -> None:
         """Closes the backend's stream; the next call opens another."""
