@@ -11,7 +11,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 
 # What `make run`, `make test` and `make bench` run; set ARGS to replace or narrow it.
 RUN_ARGS = $(or $(ARGS),examples/vqls/vqls.py --device qfw --optimizer gd)
-CHECKED = $(wildcard src tests examples benchmarks)
+CHECKED = $(wildcard src tests examples benchmarks scripts)
 
 export PYTHON
 
@@ -21,7 +21,7 @@ IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv run test lint check bench lock clean system-deps system-ready
+.PHONY: help venv run test test-versions lint check docs wheel bench lock clean system-deps system-ready
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ run: venv ## the VQLS example through a private stack (ARGS=... runs something e
 test: system-ready lint ## everything CI checks: lint, then the tests (ARGS=... narrows them)
 	$(IN_VENV) $(BIN)/python -m pytest $(ARGS)
 
+test-versions: wheel ## the wheel at both ends of the versions that it supports (ARGS=... narrows)
+	@$(BIN)/python scripts/test_versions.py dist/*.whl $(ARGS)
+
 lint: venv ## ruff, mypy --strict, the layers
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
@@ -43,6 +46,15 @@ check: test ## the same as test
 
 bench: $(BENCH_STAMP) ## ratios against peers run beside QFw
 	$(IN_VENV) $(BIN)/python -m benchmarks $(ARGS)
+
+docs: venv ## the reference pages of the public interface, in build/docs
+	@rm -rf build/docs
+	$(BIN)/python scripts/reference.py build/docs
+
+wheel: venv ## the package as users install it, in dist/
+	@# What an earlier build left behind would be packed too.
+	@rm -rf build/lib build/bdist.* dist
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --offline --out-dir dist
 
 venv: $(STAMP) ## the environment .venv, from the lock files
 
@@ -65,6 +77,6 @@ system-ready:
 	@scripts/system-deps.sh auto
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(VENV)-* build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,7 +22,7 @@ def task_overhead(effort: Effort) -> list[Outcome]:
     """One three-qubit task client → qpmd → worker → client, with journal, on engine qulacs."""
     pairs = effort.pairs(1200)
     rows = fresh_parameters(pairs + 200, 3)
-    engine = QulacsEngine(1)
+    engine = QulacsEngine(1, 1)
     prepared = engine.prepare(THREE_QUBITS)
     with Session() as session, session.device("qulacs").stream() as stream:
 

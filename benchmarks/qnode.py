@@ -12,9 +12,12 @@ from benchmarks.programs import fresh_parameters
 from benchmarks.stack import Witness
 
 NOTE = (
-    "same front end, circuit and diff_method (parameter-shift), one thread each; the engine differs: "
-    "ours runs qulacs in a worker, the peer lightning in process"
+    "same front end, circuit and diff_method (parameter-shift), one thread each; "
+    "ours runs {engine} in a worker, the peer lightning in process"
 )
+
+
+GOAL = 1.15
 
 
 def circuit(name: str, shots: int | None, **options: Any) -> Any:
@@ -36,9 +39,9 @@ def circuit(name: str, shots: int | None, **options: Any) -> Any:
     return run
 
 
-def _forward(name: str, shots: int | None, goal: float, pairs: int) -> list[Outcome]:
+def _forward(name: str, engine: str, shots: int | None, pairs: int) -> list[Outcome]:
     rows = pnp.array(fresh_parameters(pairs + 100, 3), requires_grad=True)
-    on_qfw, on_lightning = circuit("qfw", shots, engine="qulacs"), circuit("lightning.qubit", shots)
+    on_qfw, on_lightning = circuit("qfw", shots, engine=engine), circuit("lightning.qubit", shots)
 
     def ours(index: int) -> Any:
         return on_qfw(rows[index])
@@ -50,16 +53,21 @@ def _forward(name: str, shots: int | None, goal: float, pairs: int) -> list[Outc
         agree(ours, peer, 40, 1e-9)
     else:
         agree_in_mean(ours, peer, 40)
-    found = compare(name, ours, peer, pairs, goal, first=40, note=NOTE)
+    found = compare(name, ours, peer, pairs, GOAL, first=40, note=NOTE.format(engine=engine))
     found.pieces = Witness().check(pairs)
     return [found]
 
 
 def analytic(effort: Effort) -> list[Outcome]:
     """Exact expectation value."""
-    return _forward("qnode_analytic", None, 1.15, effort.pairs(600))
+    return _forward("qnode_analytic", "qulacs", None, effort.pairs(600))
 
 
 def shots(effort: Effort) -> list[Outcome]:
     """1000 shots."""
-    return _forward("qnode_1000_shots", 1000, 1.15, effort.pairs(400))
+    return _forward("qnode_1000_shots", "qulacs", 1000, effort.pairs(400))
+
+
+def lightning(effort: Effort) -> list[Outcome]:
+    """Exact, the same engine on both sides."""
+    return _forward("qnode_lightning", "lightning", None, effort.pairs(600))

@@ -46,8 +46,10 @@ def folder(engines: tuple[str, ...]) -> Iterator[tuple[Path, dict[str, str]]]:
         **worker_environment(1),
         # Parsl starts commands of its own by name.
         "PATH": os.pathsep.join(filter(None, (str(Path(sys.executable).parent), around.get("PATH")))),
-        # Peers' workers import the task by name.
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), around.get("PYTHONPATH")))),
+        # Peers' workers import the task by name; the daemon finds the benchmarks' own engine.
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, (str(ROOT), str(ROOT / "benchmarks" / "plugins"), around.get("PYTHONPATH")))
+        ),
         RUNTIME_DIR: str(made / "run"),
         CONFIG: str(config),
         # Peers send nothing home.

@@ -20,14 +20,14 @@ SETS = 480
 def qulacs(effort: Effort) -> list[Outcome]:
     """On qulacs: against single runs of the engine, against its batch, and against bare qulacs."""
     note = "peer: 480 single runs of the same prepared engine, in process, one thread; ours: one task"
-    found = _sweep("sweep_480_qulacs", QulacsEngine(1), 0.7, effort.pairs(400), note)
+    found = _sweep("sweep_480_qulacs", QulacsEngine(1, 1), 0.7, effort.pairs(400), note)
     return [found, *_bare(effort.pairs(400))]
 
 
 def reference(effort: Effort) -> list[Outcome]:
     """On reference: against single runs of the engine."""
     note = "peer: 480 single runs of the same prepared engine, in process, one thread; ours: one task"
-    return [_sweep("sweep_480_reference", ReferenceEngine(1), 0.15, effort.pairs(120), note)]
+    return [_sweep("sweep_480_reference", ReferenceEngine(1, 1), 0.15, effort.pairs(120), note)]
 
 
 class _Ours:
@@ -97,7 +97,7 @@ def _bare(pairs: int) -> list[Outcome]:
             values[k] = observable.get_expectation_value(state)
         return values
 
-    engine = QulacsEngine(1)
+    engine = QulacsEngine(1, 1)
     prepared = engine.prepare(THREE_QUBITS)
 
     def batch(index: int) -> Floats:

@@ -18,8 +18,8 @@ from benchmarks.stack import Witness
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "vqls" / "paper.py"
 NOTE = (
-    "the example's own functions; a cost and its gradient, from fresh weights; the engine differs: "
-    "ours runs qulacs in a worker, the peer lightning in process; one thread each"
+    "the example's own functions; a cost and its gradient, from fresh weights; "
+    "ours runs {engine} in a worker, the peer lightning in process; one thread each"
 )
 
 
@@ -36,7 +36,7 @@ def example() -> ModuleType:
     return module
 
 
-def _epoch(name: str, shots: int | None, goal: float, pairs: int) -> list[Outcome]:
+def _epoch(name: str, engine: str, shots: int | None, goal: float, pairs: int) -> list[Outcome]:
     vqls = example()
     rows = fresh_parameters(pairs + 20, vqls.QUBITS)
 
@@ -52,21 +52,31 @@ def _epoch(name: str, shots: int | None, goal: float, pairs: int) -> list[Outcom
 
         return step
 
-    ours, peer = epochs("qfw", engine="qulacs"), epochs("lightning.qubit")
+    ours, peer = epochs("qfw", engine=engine), epochs("lightning.qubit")
     if shots is None:
         agree(ours, peer, 2, 1e-6)
     else:
         agree_in_mean(ours, peer, 6, deviations=8.0)
-    found = compare(name, ours, peer, pairs, goal, first=6, warm=1, note=NOTE)
+    found = compare(name, ours, peer, pairs, goal, first=6, warm=1, note=NOTE.format(engine=engine))
     found.pieces = Witness().check(vqls.CIRCUITS_PER_COST * pairs)
     return [found]
 
 
 def analytic(effort: Effort) -> list[Outcome]:
     """Exact expectation values."""
-    return _epoch("vqls_epoch_analytic", None, 1.10, effort.pairs(60))
+    return _epoch("vqls_epoch_analytic", "qulacs", None, 1.10, effort.pairs(40))
 
 
 def shots(effort: Effort) -> list[Outcome]:
     """1000 shots for each circuit."""
-    return _epoch("vqls_epoch_1000_shots", 1000, 1.0, effort.pairs(50))
+    return _epoch("vqls_epoch_1000_shots", "qulacs", 1000, 1.0, effort.pairs(30))
+
+
+def lightning_analytic(effort: Effort) -> list[Outcome]:
+    """Exact, the same engine on both sides."""
+    return _epoch("vqls_epoch_lightning", "lightning", None, 1.10, effort.pairs(40))
+
+
+def lightning_shots(effort: Effort) -> list[Outcome]:
+    """1000 shots for each circuit, the same engine on both sides."""
+    return _epoch("vqls_epoch_lightning_1000_shots", "lightning", 1000, 1.0, effort.pairs(30))

@@ -19,7 +19,15 @@ compile pyproject.toml --all-extras requirements/dev.in -o requirements/dev.lock
 compile requirements/bootstrap.in -c requirements/dev.lock -o requirements/bootstrap.lock "$@"
 compile requirements/bench.in -c requirements/dev.lock -o requirements/bench.lock "$@"
 
-if grep -n '://' requirements/*.lock; then
+# One for each environment of `make test-versions`. The newest ones hold what dev.lock holds.
+for environment in requirements/matrix/*.in; do
+    constraints=()
+    case $environment in *-newest.in) constraints=(-c requirements/dev.lock) ;; esac
+    compile "$environment" --no-emit-package qfw ${constraints[@]+"${constraints[@]}"} \
+        -o "${environment%.in}.lock" "$@"
+done
+
+if grep -n '://' requirements/*.lock requirements/matrix/*.lock; then
     echo "error: the lock files must not hold addresses" >&2
     exit 1
 fi

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "src" / "qfw"
-LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+SOURCE = ROOT / "src"
+LOCKS = sorted((ROOT / "requirements").rglob("*.lock"))
+MATRIX = sorted((ROOT / "requirements" / "matrix").glob("*.in"))
 
 #: The one module that may read the environment.
-DISCOVER = "config/discover.py"
+DISCOVER = "qfw/config/discover.py"
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 
 
@@ -40,7 +41,7 @@ def uses_of_environment(tree: ast.AST) -> Iterator[int]:
 
 def imports_of_facade(tree: ast.AST) -> Iterator[int]:
     """Lines that take something other than the version from the package `qfw` itself."""
-    rooms = {path.name for path in SOURCE.iterdir() if path.is_dir()}
+    rooms = {path.name for path in (SOURCE / "qfw").iterdir() if path.is_dir()}
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=aliases):
@@ -85,26 +86,26 @@ def test_the_scan_for_the_environment_sees_it(text: str, found: int) -> None:
 
 def test_only_discover_reads_the_environment() -> None:
     found = [
-        f"src/qfw/{name}:{line}"
+        f"src/{name}:{line}"
         for name, tree in sources()
         if name != DISCOVER
         for line in uses_of_environment(tree)
     ]
-    assert not found, f"only src/qfw/{DISCOVER} may use the environment: {found}"
+    assert not found, f"only src/{DISCOVER} may use the environment: {found}"
 
 
 def test_no_room_imports_the_public_face() -> None:
     found = [
-        f"src/qfw/{name}:{line}"
+        f"src/{name}:{line}"
         for name, tree in sources()
-        if name != "__init__.py"
+        if name != "qfw/__init__.py"
         for line in imports_of_facade(tree)
     ]
     assert not found, f"import from the room that has it, not from qfw itself: {found}"
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [f"src/qfw/{name}" for name, tree in sources() if not ast.get_docstring(tree)]
+    silent = [f"src/{name}" for name, tree in sources() if not ast.get_docstring(tree)]
     assert not silent, f"no docstring: {silent}"
 
 
@@ -114,7 +115,7 @@ def test_every_folder_is_a_package() -> None:
     assert not missing, f"no __init__.py: {missing}"
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
 def test_locks_have_hashes_and_no_addresses(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     assert not re.search(r"\w+://|@ |--(extra-)?index|--find-links", text)
@@ -131,5 +132,27 @@ def test_the_lock_has_everything_asked_for() -> None:
     for name in ("dev", "bench", "bootstrap"):
         lines = (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8").splitlines()
         asked += [line for line in lines if line and not line.startswith("#")]
-    locked = {name for lock in LOCKS for name in pinned(lock)}
+    locked = {name for lock in LOCKS if lock.parent.name == "requirements" for name in pinned(lock)}
     assert {name_of(requirement) for requirement in asked} <= locked, "run make lock"
+
+
+def test_every_environment_of_the_matrix_has_its_lock() -> None:
+    locks = {lock.stem for lock in LOCKS if lock.parent.name == "matrix"}
+    assert {path.stem for path in MATRIX} == locks, "run make lock"
+
+
+@pytest.mark.parametrize("asked", MATRIX, ids=lambda path: path.stem)
+def test_an_environments_lock_has_everything_asked_for(asked: Path) -> None:
+    names = set(pinned(asked.with_suffix(".lock")))
+    lines = asked.read_text(encoding="utf-8").splitlines()
+    wanted = {name_of(line) for line in lines if line[0] not in "#.-"}
+    assert wanted | {"numpy", "msgspec", "rich", "pytest"} <= names, "run make lock"
+    assert "qfw" not in names, "the wheel is installed, not what a lock names"
+
+
+@pytest.mark.parametrize(
+    "lock", [path for path in MATRIX if "newest" in path.stem], ids=lambda path: path.stem
+)
+def test_the_newest_environments_hold_what_the_other_tests_run_with(lock: Path) -> None:
+    tested = set(pinned(ROOT / "requirements" / "dev.lock").values())
+    assert set(pinned(lock.with_suffix(".lock")).values()) <= tested, "run make lock"

@@ -6,12 +6,15 @@ Example::
     with qfw.Session() as session, session.device().stream() as stream:
         future = stream.run(program, shots=1000)
         print(future.result(timeout=30).counts[0])
+
+Every error is of the tree in `qfw.model.errors`, which is `qfw.errors` too.
 """
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+#: Version of the package.
 __version__ = "0.1.0"
 
 if _TYPE_CHECKING:

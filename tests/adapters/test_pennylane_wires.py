@@ -7,11 +7,15 @@ import random
 import numpy as np
 import pennylane as qml
 import pytest
+from packaging.version import Version
 
 from qfw.adapters.pennylane import QFwDevice
 
 #: Labels in the order in which a tape may meet them.
 LABELS = [(0, 1, 2), (2, 1, 0), (2, 1, 5), ("b", "a", 7), (1, 2, 3), ("x", 0, 1), (7, 3, 0)]
+
+#: PennyLane before 0.45 loses half of the digits where it decomposes some matrices.
+ATOL = 1e-8 if Version(qml.__version__) >= Version("0.45") else 1e-6
 
 #: Operations of three wires and an angle: native ones, and ones whose decomposition meets the wires in
 #: another order.
@@ -71,7 +75,7 @@ def test_exact_results_of_random_tapes(session, block):
         for mine, its in zip(ours, theirs, strict=True):
             said = f"{operations} {measurements}"
             assert np.shape(mine) == np.shape(its), said
-            np.testing.assert_allclose(mine, its, atol=1e-8, err_msg=said)
+            np.testing.assert_allclose(mine, its, atol=ATOL, err_msg=said)
 
 
 def frequencies(value, wires):

@@ -14,6 +14,7 @@ from qfw.model.errors import ConfigError
     ("line", "message"),
     [
         ("workers.count = 4097", "workers.count is 4097; it must be at least 0 and at most 4096"),
+        ("workers.wide_threads = -1", "workers.wide_threads is -1; it must be at least 0 and at most 1024"),
         ("workers.threads = 2000", "workers.threads is 2000; it must be at least 1 and at most 1024"),
         ("workers.max_attempts = 0", "workers.max_attempts is 0; it must be at least 1$"),
         ("scheduling.max_bytes_per_session = 0", "max_bytes_per_session is 0; it must be at least 1$"),

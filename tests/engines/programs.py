@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from qfw.formats.lowering import lower
 from qfw.model.gates import GATES
 from qfw.model.observable import PauliSum, PauliTerm
 from qfw.model.outputs import (
@@ -79,7 +80,9 @@ def run(
     values = np.zeros((1, program.num_slots)) if parameters is None else np.asarray(parameters, dtype=float)
     seeds = list(range(len(values))) if seeds is None else seeds
     check_outputs(outputs, program, len(values), shots)
-    answers = engine.run(engine.prepare(program), outputs, values, shots, seeds)
+    # As a worker does.
+    prepared = engine.prepare(lower(program, engine.native_gates))
+    answers = engine.run(prepared, outputs, values, shots, seeds)
     encoded = encode_answers(answers)
     assert encode_answers(decode_answers(encoded)) == encoded
     return Result(1, "test", encoded, len(values), Timeline())

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qfw.engines.aer import AerEngine
+from qfw.engines.aer_public import PublicSimulator
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.observable import PauliSum
@@ -24,8 +27,10 @@ from tests.engines.programs import (
 )
 
 REPEATABLE = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+#: Where a fixture gives the engine, which keeps nothing between examples.
+FIXED = settings(REPEATABLE, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-REFERENCE = ReferenceEngine(1)
+REFERENCE = ReferenceEngine(1, 1)
 
 
 @st.composite
@@ -40,20 +45,52 @@ def cases(draw: Any) -> tuple[Program, tuple[Any, ...], np.ndarray]:
 @pytest.fixture(scope="module")
 def qulacs() -> QulacsEngine:
     pytest.importorskip("qulacs")
-    return QulacsEngine(1)
+    return QulacsEngine(1, 1)
 
 
-@REPEATABLE
-@given(case=cases())
-def test_reference_and_qulacs_agree(qulacs: QulacsEngine, case: Any) -> None:
+@pytest.fixture(scope="module")
+def aer() -> AerEngine:
+    pytest.importorskip("qiskit_aer")
+    return AerEngine(1, 1)
+
+
+@pytest.fixture(scope="module")
+def lightning() -> LightningEngine:
+    pytest.importorskip("pennylane_lightning")
+    return LightningEngine(1, 1)
+
+
+@pytest.fixture(params=["reference", "qulacs", "lightning", "aer"])
+def engine(request: pytest.FixtureRequest) -> Any:
+    return REFERENCE if request.param == "reference" else request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["qulacs", "lightning", "aer"])
+def other(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+def agree(engine: Any, case: Any) -> None:
     program, sums, parameters = case
     ours, theirs = (
-        run(engine, program, *everything_exact(*sums), parameters=parameters)
-        for engine in (REFERENCE, qulacs)
+        run(e, program, *everything_exact(*sums), parameters=parameters) for e in (REFERENCE, engine)
     )
     np.testing.assert_allclose(ours.statevector, theirs.statevector, rtol=0, atol=1e-9)
     np.testing.assert_allclose(ours.expectation_values, theirs.expectation_values, rtol=0, atol=1e-9)
     np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=0, atol=1e-9)
+
+
+@FIXED
+@given(case=cases())
+def test_engines_agree_with_the_reference(other: Any, case: Any) -> None:
+    agree(other, case)
+
+
+@settings(FIXED, max_examples=25)
+@given(case=cases())
+def test_aer_agrees_by_its_public_interface_too(aer: AerEngine, case: Any) -> None:
+    public = AerEngine(1, 1, PublicSimulator())
+    agree(public, case)
 
 
 @REPEATABLE
@@ -71,11 +108,9 @@ def test_expectation_is_of_the_statevector(case: Any) -> None:
     assert not result.standard_errors.any()
 
 
-@pytest.mark.parametrize("name", ["reference", "qulacs"])
-@REPEATABLE
+@FIXED
 @given(case=cases())
-def test_sets_equal_bound_programs(qulacs: QulacsEngine, name: str, case: Any) -> None:
-    engine = REFERENCE if name == "reference" else qulacs
+def test_sets_equal_bound_programs(engine: Any, case: Any) -> None:
     program, sums, parameters = case
     together = run(engine, program, *everything_exact(*sums), parameters=parameters)
     for k, row in enumerate(parameters):
@@ -88,7 +123,7 @@ def test_sets_equal_bound_programs(qulacs: QulacsEngine, name: str, case: Any) -
 
 @REPEATABLE
 @given(case=cases(), data=st.data())
-def test_marginals(qulacs: QulacsEngine, case: Any, data: Any) -> None:
+def test_marginals(case: Any, data: Any) -> None:
     program, _, parameters = case
     order = data.draw(st.permutations(range(program.num_qubits)))
     qubits = tuple(order[: data.draw(st.integers(1, program.num_qubits))])
@@ -101,7 +136,7 @@ def test_marginals(qulacs: QulacsEngine, case: Any, data: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [9, 13])
-def test_wide_programs_in_several_chunks(qulacs: QulacsEngine, width: int) -> None:
+def test_wide_programs_in_several_chunks(other: Any, width: int) -> None:
     # More sets than one chunk of the reference holds, and none left over evenly.
     operations = [Gate("ry", (q,), (slot(q % 3, 1.0 + q),)) for q in range(width)]
     operations += [Gate("cx", (q, (q + 3) % width)) for q in range(width)]
@@ -109,14 +144,12 @@ def test_wide_programs_in_several_chunks(qulacs: QulacsEngine, width: int) -> No
     program = Program(width, 0, 3, tuple(operations))
     parameters = np.random.default_rng(3).uniform(-3, 3, (67, 3))
     asked = (Expectation((PauliSum.of({"Z0 Y3": 1.0, "X1": 2.0, "": 0.5, f"Y0 Y{width - 1}": 1.5}),)),)
-    ours, theirs = (run(engine, program, *asked, parameters=parameters) for engine in (REFERENCE, qulacs))
+    ours, theirs = (run(engine, program, *asked, parameters=parameters) for engine in (REFERENCE, other))
     np.testing.assert_allclose(ours.expectation_values, theirs.expectation_values, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["reference", "qulacs"])
-def test_long_programs_of_many_sets_are_run_in_bounded_chunks(qulacs: QulacsEngine, name: str) -> None:
+def test_long_programs_of_many_sets_are_run_in_bounded_chunks(engine: Any) -> None:
     # 2**20 coefficients are fewer than 300 sets of 4000 rotations have.
-    engine = REFERENCE if name == "reference" else qulacs
     program = Program(1, 0, 1, tuple(Gate("rx" if k % 2 else "ry", (0,), (slot(0),)) for k in range(4000)))
     parameters = np.linspace(-1, 1, 300).reshape(-1, 1)
     together = run(engine, program, Probabilities(), parameters=parameters)

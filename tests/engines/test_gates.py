@@ -1,14 +1,19 @@
-"""Every gate of the reference engine against qiskit's definition of it."""
+"""Every gate of the engines against qiskit's definition of it."""
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
 
 from qfw.engines import gates
+from qfw.engines.aer import AerEngine
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.reference import ReferenceEngine
+from qfw.formats.lowering import lower
 from qfw.model.gates import GATES
 from qfw.model.outputs import Statevector
 from qfw.model.program import Gate, Program, slot
@@ -63,12 +68,20 @@ def test_constant_matrices_are_made_once_and_read_only() -> None:
         gates.matrix("h")[0, 0] = 1
 
 
+@cache
+def engine_of(kind: Any) -> Any:
+    if kind is AerEngine:
+        pytest.importorskip("qiskit_aer")
+    return kind(1, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "slots"),
     [(name, slots) for name, spec in GATES.items() for slots in (False, True)[: 1 + spec.num_angles]],
 )
-def test_gate_in_a_larger_register(name: str, slots: bool) -> None:
-    engine = ReferenceEngine(1)
+@pytest.mark.parametrize("kind", [ReferenceEngine, AerEngine, LightningEngine])
+def test_gate_in_a_larger_register(kind: Any, name: str, slots: bool) -> None:
+    engine = engine_of(kind)
     spec = GATES[name]
     start = np.random.default_rng(7).uniform(-3, 3, (REGISTER, 3))
     given = ANGLES[: spec.num_angles]
@@ -84,5 +97,6 @@ def test_gate_in_a_larger_register(name: str, slots: bool) -> None:
         program = Program(REGISTER, 0, len(given) if slots else 0, (*operations, Gate(name, qubits, angles)))
         program.check()
         parameters = np.array([given if slots else ()])
-        (answer,) = engine.run(engine.prepare(program), (Statevector(),), parameters, 0, [0])
+        prepared = engine.prepare(lower(program, engine.native_gates))
+        (answer,) = engine.run(prepared, (Statevector(),), parameters, 0, [0])
         np.testing.assert_allclose(answer.values.numpy()[0], operator[:, 0], atol=1e-13, err_msg=str(qubits))

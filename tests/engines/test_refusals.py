@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qfw.engines.aer import AerEngine
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.noop import NoopEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
@@ -20,16 +22,17 @@ from qfw.model.outputs import Counts, Expectation, Statevector
 from qfw.model.program import Barrier, Gate, IfElse, Measure, Program, Reset, While
 from qfw.qpm.engine import Engine
 
-SIMULATORS = [ReferenceEngine, QulacsEngine]
+STRAIGHT = [ReferenceEngine, QulacsEngine, LightningEngine]
+SIMULATORS = [*STRAIGHT, AerEngine]
 
 
 @pytest.mark.parametrize("kind", [*SIMULATORS, NoopEngine])
 def test_satisfies_the_protocol(kind: Any) -> None:
-    assert isinstance(kind(1), Engine)
+    assert isinstance(kind(1, 1), Engine)
     assert kind.version()
 
 
-@pytest.mark.parametrize("kind", SIMULATORS)
+@pytest.mark.parametrize("kind", STRAIGHT)
 @pytest.mark.parametrize(
     ("operations", "message"),
     [
@@ -38,14 +41,14 @@ def test_satisfies_the_protocol(kind: Any) -> None:
             (Measure(0, 0), Gate("cx", (1, 0))),
             "operation 1 is gate cx on qubit 0, which was already measured",
         ),
-        ((Measure(0, 0), Measure(0, 1)), "operation 1 is a second measurement of qubit 0"),
+        ((Measure(0, 0), Measure(0, 1), Reset(1)), "operation 2 is a reset of qubit 1"),
         ((IfElse((0,), 1, (Gate("x", (0,)),)),), "operation 0 is an if-else block"),
         ((Barrier((0,)), While((0,), 1, (Gate("x", (0,)),), 3)), "operation 1 is a while loop"),
     ],
 )
 def test_control_is_refused(kind: Any, operations: Any, message: str) -> None:
     with pytest.raises(UnsupportedFeature, match=message) as caught:
-        kind(1).prepare(Program(2, 2, 0, operations))
+        kind(1, 1).prepare(Program(2, 2, 0, operations))
     assert "choose a device" in str(caught.value)
 
 
@@ -65,11 +68,11 @@ def test_barriers_and_terminal_measurements_are_taken() -> None:
         Measure(1, 1),
     )
     for kind in SIMULATORS:
-        kind(1).prepare(Program(2, 2, 0, operations))
+        kind(1, 1).prepare(Program(2, 2, 0, operations))
 
 
 def test_noop_answers_nothing_and_refuses_all_else() -> None:
-    engine = NoopEngine(1)
+    engine = NoopEngine(1, 1)
     program = Program(900_000, 0, 0, ())
     assert engine.run(engine.prepare(program), (), np.zeros((1, 0)), 0, [0]) == ()
     with pytest.raises(UnsupportedFeature, match="noop does not answer counts"):
@@ -104,7 +107,7 @@ from qfw.engines.{module} import {name}
 from qfw.model.errors import OutOfMemory
 from qfw.model.outputs import Counts
 from qfw.model.program import Gate, Program
-engine = {name}(1)
+engine = {name}(1, 1)
 resource.setrlimit(resource.RLIMIT_DATA, (2**29, 2**29))
 program = Program(28, 0, 0, (Gate("h", (0,)),))
 try:
@@ -126,16 +129,25 @@ def test_too_little_memory_is_an_error_and_not_the_end(kind: Any) -> None:
     assert done.returncode == 42, done.stderr.decode()
 
 
-def test_modules_import_without_their_frameworks() -> None:
-    code = """
+@pytest.mark.parametrize(
+    ("framework", "module", "name"),
+    [
+        ("qulacs", "qulacs", "QulacsEngine"),
+        ("pennylane_lightning", "lightning", "LightningEngine"),
+        ("qiskit_aer", "aer", "AerEngine"),
+        ("qiskit", "aer", "AerEngine"),
+    ],
+)
+def test_modules_import_without_their_frameworks(framework: str, module: str, name: str) -> None:
+    code = f"""
 import sys
-sys.modules["qulacs"] = None
-from qfw.engines.qulacs import QulacsEngine
+sys.modules["{framework}"] = None
+from qfw.engines.{module} import {name}
 from qfw.model.errors import NotInstalled
 try:
-    QulacsEngine(1)
+    {name}(1, 1)
 except NotInstalled as error:
-    assert "pip install qfw[qulacs]" in str(error)
+    assert "pip install 'qfw[{module}]'" in str(error), error
     sys.exit(42)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

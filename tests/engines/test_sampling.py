@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from qfw.engines.aer import AerEngine
+from qfw.engines.lightning import LightningEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.observable import PauliSum
@@ -16,13 +18,19 @@ from qfw.model.program import Gate, Measure, Program, slot
 from qfw.model.seeds import set_seeds
 from tests.engines.programs import pauli_matrix, run
 
+ENGINES = {
+    "reference": (ReferenceEngine, "numpy"),
+    "qulacs": (QulacsEngine, "qulacs"),
+    "lightning": (LightningEngine, "pennylane_lightning"),
+    "aer": (AerEngine, "qiskit_aer"),
+}
 
-@pytest.fixture(params=["reference", "qulacs"], scope="module")
+
+@pytest.fixture(params=list(ENGINES), scope="module")
 def engine(request: pytest.FixtureRequest) -> Any:
-    if request.param == "reference":
-        return ReferenceEngine(1)
-    pytest.importorskip("qulacs")
-    return QulacsEngine(1)
+    kind, package = ENGINES[request.param]
+    pytest.importorskip(package)
+    return kind(1, 1)
 
 
 def entangled(width: int, *measures: Measure, num_clbits: int = 0) -> Program:
@@ -34,7 +42,7 @@ def entangled(width: int, *measures: Measure, num_clbits: int = 0) -> Program:
 
 
 def exact(width: int, parameters: Any) -> np.ndarray:
-    return run(ReferenceEngine(1), entangled(width), Probabilities(), parameters=parameters).probabilities
+    return run(ReferenceEngine(1, 1), entangled(width), Probabilities(), parameters=parameters).probabilities
 
 
 def accept(observed: np.ndarray, probabilities: np.ndarray, shots: int) -> None:
@@ -120,6 +128,14 @@ def test_memory_is_the_counts_in_a_random_order(engine: Any, width: int) -> None
     assert ["".join(map(str, row[::-1])) for row in bits.tolist()] == result.memory[0]
 
 
+def test_a_qubit_may_be_measured_twice(engine: Any) -> None:
+    measures = (Measure(0, 0), Measure(1, 1), Measure(0, 2))
+    counts = run(
+        engine, entangled(3, *measures, num_clbits=3), Counts(), shots=200, parameters=[[0.8]]
+    ).counts[0]
+    assert len(counts) > 1 and all(key[0] == key[2] for key in counts)
+
+
 def test_all_outputs_of_the_computational_basis_share_their_shots(engine: Any) -> None:
     asked = (Expectation((PauliSum.of({"Z0 Z2": 2.0, "": 1.0}),)), Probabilities((2, 0)), Counts())
     result = run(engine, entangled(3), *asked, parameters=[[0.3]], shots=400)
@@ -174,7 +190,7 @@ def test_expectation_values_and_standard_errors(engine: Any) -> None:
     program = entangled(width)
     parameters = np.full((repeats, 1), 0.3)
     result = run(engine, program, Expectation(SUMS), parameters=parameters, shots=shots, seeds=range(repeats))
-    true = run(ReferenceEngine(1), program, Expectation(SUMS), parameters=[[0.3]]).expectation_values[0]
+    true = run(ReferenceEngine(1, 1), program, Expectation(SUMS), parameters=[[0.3]]).expectation_values[0]
     analytic = np.sqrt(variances(program, [0.3]) / shots)
     values, errors = result.expectation_values, result.standard_errors
     assert values[:, 2].tolist() == [3.0] * repeats
@@ -192,7 +208,7 @@ def variances(program: Program, row: list[float]) -> np.ndarray:
     """Variance of one shot of each of SUMS, summed over the groups that greedy grouping makes."""
     from qfw.model.outputs import Statevector
 
-    state = run(ReferenceEngine(1), program, Statevector(), parameters=[row]).statevector[0]
+    state = run(ReferenceEngine(1, 1), program, Statevector(), parameters=[row]).statevector[0]
 
     def variance(part: dict[str, float]) -> float:
         matrix = pauli_matrix(PauliSum.of(part), program.num_qubits)
@@ -209,7 +225,9 @@ def test_wide_observables_agree_with_narrow_ones(engine: Any) -> None:
     program = entangled(11)
     observable = PauliSum.of({"Z0 Z10": 0.5, "X3": 1.0, "Z1": -0.25})
     result = run(engine, program, Expectation((observable,)), parameters=[[0.3]] * 40, shots=1000)
-    true = run(ReferenceEngine(1), program, Expectation((observable,)), parameters=[[0.3]]).expectation_values
+    true = run(
+        ReferenceEngine(1, 1), program, Expectation((observable,)), parameters=[[0.3]]
+    ).expectation_values
     assert (abs(result.expectation_values - true) < 5 * result.standard_errors).all()
 
 

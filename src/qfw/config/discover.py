@@ -48,6 +48,8 @@ def worker_environment(threads: int) -> Mapping[str, str]:
         NUMEXPR_NUM_THREADS=count,
         # Two workers that spin while they wait would take the cores of those that work.
         OMP_WAIT_POLICY="PASSIVE",
+        # Qiskit's allocator reserves 1 GiB at its import, which would count as the worker's data (RLIMIT_DATA).
+        MIMALLOC_ARENA_EAGER_COMMIT="0",
     )
 
 

@@ -18,6 +18,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int = 0
     #: Threads of a worker's engine.
     threads: int = 1
+    #: Threads of its wide tasks, where the engine makes the difference; 0 for one per core.
+    wide_threads: int = 0
     #: Bytes that a worker may allocate (RLIMIT_DATA); 0 for four fifths of the memory shared among the workers.
     memory_bytes: int = 0
     #: Seconds after which a run is ended, whatever it asked for.
@@ -95,6 +97,7 @@ def _check(settings: Settings, path: Path) -> None:
     for key, value, low, high in (
         ("workers.count", workers.count, 0, 4096),
         ("workers.threads", workers.threads, 1, 1024),
+        ("workers.wide_threads", workers.wide_threads, 0, 1024),
         ("workers.memory_bytes", workers.memory_bytes, 0, _MOST),
         ("workers.time_limit_s", workers.time_limit_s, 0.001, _MOST),
         ("workers.start_limit_s", workers.start_limit_s, 0.1, _MOST),

@@ -35,10 +35,8 @@ class Costs(NamedTuple):
     #: expectation values are asked for.
     copies: int
     term_copies: int
-
-
-#: The same for reading a vector or a distribution, changed basis and cumulated sum included.
-_READING_COPIES = 3
+    #: The same where a vector or a distribution is read, changed basis and cumulated sum included.
+    reading_copies: int = 3
 
 
 def estimate(program: Program, outputs: Sequence[Output], sets: int, shots: int, costs: Costs) -> Estimate:
@@ -76,7 +74,7 @@ def estimate(program: Program, outputs: Sequence[Output], sets: int, shots: int,
     if terms and not shots:
         copies += costs.term_copies
     if bases or outcomes or vector:
-        copies += _READING_COPIES
+        copies += costs.reading_copies
     memory = 16 * at_once * states * copies
     # Coefficients or angles of gates that depend on slots; engines bound them by 2**20 at a time.
     memory += 32 * max(8 * gates, min(8 * gates * at_once, 2**20))

@@ -21,10 +21,12 @@ class NoopEngine:
     native_gates: ClassVar[frozenset[str]] = frozenset(GATES)
     outputs: ClassVar[frozenset[str]] = frozenset()
     max_qubits: ClassVar[int] = MAX_QUBITS
+    control: ClassVar[bool] = False
     preference: ClassVar[int] = -100
+    preferred_qubits: ClassVar[int] = 0
 
-    def __init__(self, threads: int) -> None:
-        """`threads` is without effect."""
+    def __init__(self, threads: int, wide_threads: int) -> None:
+        """Threads are without effect."""
 
     @classmethod
     def version(cls) -> str | None:

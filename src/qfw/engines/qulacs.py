@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfw.engines import gates
+from qfw.engines.angles import AngleSums, Sum
 from qfw.engines.answers import Answers, Readings
 from qfw.engines.costs import Costs, estimate
 from qfw.engines.question import Basis, Question, Questions
@@ -48,10 +49,14 @@ class QulacsEngine:
         {"counts", "memory", "expectation", "probabilities", "statevector"}
     )
     max_qubits: ClassVar[int] = 30
-    preference: ClassVar[int] = 10
+    control: ClassVar[bool] = False
+    preference: ClassVar[int] = 20
+    preferred_qubits: ClassVar[int] = 16
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, wide_threads: int) -> None:
         """Imports qulacs. Whoever starts the worker sets OMP_NUM_THREADS to `threads`, before this.
+
+        `wide_threads` is without effect: qulacs has one number of threads for all widths.
 
         Raises:
             NotInstalled: qulacs is missing.
@@ -60,7 +65,7 @@ class QulacsEngine:
             import qulacs
         except ImportError as error:
             raise NotInstalled(
-                f"engine qulacs needs the package qulacs ({error}). Install it: pip install qfw[qulacs]"
+                f"engine qulacs needs the package qulacs ({error}). Install it: pip install 'qfw[qulacs]'"
             ) from error
         self._qulacs = qulacs
         self._stream = Stream()
@@ -135,17 +140,11 @@ class QulacsProgram:
         self.program = program
         self.questions = Questions(program)
         self._qulacs = qulacs
-        self._circuit, rows = _circuit(program, qulacs)
-        table = program.angle_table
-        # qulacs' parameters, then the phase: affine in the slots, as the angles are.
-        self._matrix = np.zeros((program.num_slots, len(rows)))
-        self._offsets = np.zeros(len(rows))
-        for column, row in enumerate(rows):
-            for angle, factor in row:
-                self._matrix[:, column] += factor * table.matrix[angle]
-                self._offsets[column] += factor * table.offsets[angle]
+        # qulacs' parameters, then the phase.
+        self._circuit, sums = _circuit(program, qulacs)
+        self._sums = AngleSums(program, sums)
         #: Angles that are worked out for each set.
-        self.num_angles = len(rows)
+        self.num_angles = len(sums)
         self._last: Question | None = None
         self._observables: list[Any] = []
         self._changes: list[Any] = []
@@ -154,9 +153,11 @@ class QulacsProgram:
         """What `question` needs of the final states of the sets in `parameters`."""
         if question is not self._last:
             self._look_at(question)
-        bound = parameters @ self._matrix + self._offsets
+        bound = self._sums.bind(parameters)
         shape = (parameters.shape[0], 2**question.num_qubits)
-        vectors = np.empty(shape, dtype=np.complex128) if question.wants_vector else None
+        vectors: Complex | None = None
+        if question.wants_vector and shape[0] > 1:
+            vectors = np.empty(shape, dtype=np.complex128)
         values = np.empty((shape[0], len(self._observables))) if question.wants_values else None
         # One set: its distributions are read when they are used, so that one is alive at a time.
         kept = [np.empty(shape, dtype=np.complex128) for _ in self._changes] if shape[0] > 1 else []
@@ -171,6 +172,9 @@ class QulacsProgram:
                 values[k] = [observable.get_expectation_value(state) for observable in self._observables]
             if vectors is not None:
                 vectors[k] = state.get_vector()
+            elif question.wants_vector:
+                # The one set's own: a wide vector is not copied again.
+                vectors = state.get_vector().reshape(shape)
             for change, rows in zip(self._changes, kept, strict=False):
                 rows[k] = self._changed(state, states, change)
         if vectors is not None:
@@ -229,15 +233,11 @@ def _probabilities(vectors: Complex) -> Floats:
     return found
 
 
-#: A sum of the program's angles: pairs (place in its angle table, factor).
-Row = list[tuple[int, float]]
-
-
-def _circuit(program: Program, qulacs: Any) -> tuple[Any, list[Row]]:
+def _circuit(program: Program, qulacs: Any) -> tuple[Any, list[Sum]]:
     """The circuit, and its parameters in order as sums of angles; the last row is the phase."""
     circuit = qulacs.ParametricQuantumCircuit(program.num_qubits)
-    rows: list[Row] = []
-    phase: Row = []
+    sums: list[Sum] = []
+    phase: Sum = []
     after = 0
     for gate in program.gates():
         first, after = after, after + len(gate.angles)
@@ -248,9 +248,9 @@ def _circuit(program: Program, qulacs: Any) -> tuple[Any, list[Row]]:
         product = PRODUCTS[gate.name]
         phase += [(first + i, factor) for i, factor in enumerate(product.phase) if factor]
         for word, weights in product.rotations:
-            rows.append([(first + i, -factor) for i, factor in enumerate(weights) if factor])
+            sums.append([(first + i, -factor) for i, factor in enumerate(weights) if factor])
             _add_rotation(circuit, word, gate.qubits)
-    return circuit, [*rows, phase]
+    return circuit, [*sums, phase]
 
 
 def _add_rotation(circuit: Any, word: str, qubits: tuple[int, ...]) -> None:

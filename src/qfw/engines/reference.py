@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from qfw.engines.answers import Answers, Readings
 from qfw.engines.costs import Costs, estimate
+from qfw.engines.expectations import expectations
 from qfw.engines.prepared import PreparedProgram
-from qfw.engines.question import Question, parities
+from qfw.engines.question import Question
 from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, refuse_outputs
 from qfw.engines.register import Register, basis_change
 from qfw.engines.sampling import Stream
@@ -40,10 +41,12 @@ class ReferenceEngine:
         {"counts", "memory", "expectation", "probabilities", "statevector"}
     )
     max_qubits: ClassVar[int] = 30
+    control: ClassVar[bool] = False
     preference: ClassVar[int] = 0
+    preferred_qubits: ClassVar[int] = 0
 
-    def __init__(self, threads: int) -> None:
-        """`threads` is without effect: NumPy's elementwise loops use one."""
+    def __init__(self, threads: int, wide_threads: int) -> None:
+        """Threads are without effect: NumPy's elementwise loops use one."""
         self._stream = Stream()
 
     @classmethod
@@ -107,7 +110,7 @@ def read(register: Register, question: Question) -> Readings:
     state = register.state
     return Readings(
         vectors=state.T.copy() if question.wants_vector else None,
-        values=_expectations(state, question) if question.wants_values else None,
+        values=expectations(state, question) if question.wants_values else None,
         distributions=(
             _probabilities(basis_change(register, basis) if basis else state) for basis in question.bases
         ),
@@ -116,23 +119,3 @@ def read(register: Register, question: Question) -> Readings:
 
 def _probabilities(state: npt.NDArray[np.complex128]) -> Floats:
     return np.ascontiguousarray((state.real**2 + state.imag**2).T)
-
-
-def _expectations(state: npt.NDArray[np.complex128], question: Question) -> Floats:
-    """Exact expectation values, shape (sets, observables).
-
-    <P> = i^y Σ_j (-1)^|j & z| conj(ψ[j ^ x]) ψ[j], with y the number of Y in P.
-    """
-    indices = np.arange(state.shape[0])
-    found = np.tile(question.constants[:, np.newaxis], (1, state.shape[1]))
-    for x, words in question.words_by_flip.items():
-        products = state.conj() if x == 0 else state[indices ^ x].conj()
-        products *= state
-        # Re(i^y v) is Re v, -Im v, -Re v, Im v in turn.
-        halves = (np.ascontiguousarray(products.real), np.ascontiguousarray(products.imag))
-        del products
-        for observable, word in words:
-            y = (word.x & word.z).bit_count()
-            sign = -1.0 if y % 4 in (1, 2) else 1.0
-            found[observable] += sign * word.coefficient * (parities(indices, word.z) @ halves[y % 2])
-    return np.ascontiguousarray(found.T)

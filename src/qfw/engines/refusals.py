@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from qfw.model.errors import OutOfMemory, UnsupportedFeature
-from qfw.model.outputs import Output
+from qfw.model.outputs import Counts, Memory, Output
 from qfw.model.program import Gate, IfElse, Measure, Operation, Program, Reset, While
 
 
@@ -49,6 +49,17 @@ def refuse_outputs(outputs: tuple[Output, ...], known: frozenset[str], engine: s
             )
 
 
+def refuse_outputs_of_control(outputs: Sequence[Output], engine: str) -> None:
+    """Raises UnsupportedFeature for an output that a program with control has no single state for."""
+    for output in outputs:
+        if not isinstance(output, (Counts, Memory)):
+            tag = output.__struct_config__.tag
+            raise UnsupportedFeature(
+                f"engine {engine} answers counts and memory of a program with control, not {tag}: its shots "
+                "end in different states. Measure into classical bits and ask for counts"
+            )
+
+
 @contextmanager
 def memory_errors(engine: str, num_qubits: int, sets: int) -> Iterator[None]:
     """Turns a MemoryError into OutOfMemory that says what was being run."""
@@ -67,8 +78,6 @@ def _beyond_straight_line(op: Operation, measured: set[int]) -> str:
         case Gate():
             known = measured.intersection(op.qubits)
             return f"gate {op.name} on qubit {min(known)}, which was already measured" if known else ""
-        case Measure():
-            return f"a second measurement of qubit {op.qubit}" if op.qubit in measured else ""
         case Reset():
             return f"a reset of qubit {op.qubit}"
         case IfElse():

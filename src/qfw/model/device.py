@@ -40,8 +40,12 @@ class DeviceProfile(msgspec.Struct, frozen=True):
     slots: int
     #: Version of the engine.
     version: str = ""
-    #: Preferred by a Session that is not told which device; higher first.
+    #: Preferred where a task may run on several devices; higher first.
     preference: int = 0
+    #: Widest register for which it is preferred: above, devices that still are come first.
+    preferred_qubits: int = 0
+    #: Whether it measures and resets before the end, and branches on what was measured.
+    control: bool = False
 
 
 class DeviceStatus(msgspec.Struct, frozen=True):

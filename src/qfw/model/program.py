@@ -28,6 +28,8 @@ from qfw.model.gates import GATES
 #: Nothing that QFw runs is larger; keeps sums of sizes far from overflow.
 MAX_QUBITS = 1_000_000
 MAX_NESTING = 32
+#: Most loops end long before their bound: for estimates.
+EXPECTED_TRIPS = 8
 #: Radians, and coefficients of slots: products of what is within it, and sums of these, stay finite.
 MAX_ANGLE = 1e150
 
@@ -87,7 +89,10 @@ class IfElse(msgspec.Struct, frozen=True, array_like=True, tag="i"):
 
 
 class While(msgspec.Struct, frozen=True, array_like=True, tag="w"):
-    """`body` as long as the classical bits equal `value`, at most `max_trips` times."""
+    """`body` as long as the classical bits equal `value`, at most `max_trips` times.
+
+    After `max_trips` trips the program goes on behind the loop, whatever the bits are.
+    """
 
     clbits: tuple[int, ...]
     value: int
@@ -150,7 +155,10 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     @cached_property
     def has_control(self) -> bool:
-        """Whether the program needs more than gates and measurements at its end."""
+        """Whether the program needs more than gates and measurements at its end.
+
+        A qubit may be measured twice there: the second time gives the same.
+        """
         measured: set[int] = set()
         for op in self.operations:
             match op:
@@ -158,8 +166,6 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
                     if measured.intersection(op.qubits):
                         return True
                 case Measure():
-                    if op.qubit in measured:
-                        return True
                     measured.add(op.qubit)
                 case Reset() | IfElse() | While():
                     return True
@@ -167,7 +173,10 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     @cached_property
     def terminal_measurements(self) -> tuple[tuple[int, int], ...]:
-        """Pairs (qubit, clbit). Without any Measure: every qubit into the clbit of its number."""
+        """Pairs (qubit, clbit); of several for one clbit the last counts.
+
+        Without any Measure: every qubit into the clbit of its number.
+        """
         pairs = tuple((op.qubit, op.clbit) for op in self.operations if isinstance(op, Measure))
         return pairs or tuple((q, q) for q in range(self.num_qubits))
 
@@ -179,7 +188,17 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     @cached_property
     def num_bits(self) -> int:
         """Length of the bit strings that counts and memory have."""
-        return self.num_clbits if any(isinstance(op, Measure) for op in self.operations) else self.num_qubits
+        return self.num_clbits if self.has_measurements else self.num_qubits
+
+    @cached_property
+    def has_measurements(self) -> bool:
+        """Whether anything is measured, in nested blocks too."""
+        return _measures(self.operations)
+
+    @cached_property
+    def expected_steps(self) -> int:
+        """Operations that a run may well go through: of branches the longer one, of loops a few trips."""
+        return _steps(self.operations)
 
     def gates(self) -> Iterator[Gate]:
         """All gates in order, those of nested blocks included."""
@@ -268,6 +287,30 @@ def _gates(operations: Iterable[Operation]) -> Iterator[Gate]:
                 yield from _gates(op.otherwise)
             case While():
                 yield from _gates(op.body)
+
+
+def _measures(operations: Iterable[Operation]) -> bool:
+    for op in operations:
+        match op:
+            case Measure():
+                return True
+            case IfElse():
+                if _measures(op.then) or _measures(op.otherwise):
+                    return True
+            case While():
+                if _measures(op.body):
+                    return True
+    return False
+
+
+def _steps(operations: tuple[Operation, ...]) -> int:
+    total = len(operations)
+    for op in operations:
+        if isinstance(op, IfElse):
+            total += max(_steps(op.then), _steps(op.otherwise))
+        elif isinstance(op, While):
+            total += min(op.max_trips, EXPECTED_TRIPS) * _steps(op.body)
+    return total
 
 
 def _bind(operations: Iterable[Operation], angles: Iterator[float]) -> Iterator[Operation]:

@@ -1,14 +1,21 @@
-"""Device: what a session's tasks run on."""
+"""Device: what a session's tasks run on; and the automatic one, which chooses for each task."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qfw.model.device import DeviceProfile
+from qfw.model.errors import TooLarge, UnsupportedFeature
+from qfw.model.outputs import Output
+from qfw.model.program import Program
 
 if TYPE_CHECKING:
     from qfw.qpi.session import Session
     from qfw.qpi.stream import QStream
+
+#: Name of the device that chooses for each task.
+AUTOMATIC = "auto"
 
 
 class Device:
@@ -36,5 +43,79 @@ class Device:
 
         return QStream(self)
 
+    def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
+        """Name of the device that runs a task: its own."""
+        return self.profile.name
+
     def __repr__(self) -> str:
         return f"Device({self.name!r}, engine={self.profile.engine!r}, max_qubits={self.profile.max_qubits})"
+
+
+class AutomaticDevice(Device):
+    """Every device that prefers to be chosen, as one: each task goes to the best that can run it.
+
+    The choice depends on the task alone (width, control, outputs), never on load, so that a seed gives the
+    same result again. `Result.device` says what was chosen.
+    """
+
+    def __init__(self, session: Session, profiles: Sequence[DeviceProfile]) -> None:
+        """Of at least one device."""
+        self._profiles = sorted(profiles, key=lambda profile: (-profile.preference, profile.name))
+        super().__init__(session, _merged(self._profiles))
+        self._known: dict[tuple[int, bool, tuple[type, ...]], str] = {}
+
+    def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
+        """Name of the device that runs a task.
+
+        Raises:
+            TooLarge: no device has so many qubits.
+            UnsupportedFeature: none that has answers the outputs, or has the control that it needs.
+        """
+        key = (program.num_qubits, program.has_control, tuple(map(type, outputs)))
+        found = self._known.get(key)
+        if found is None:
+            tags = {str(output.__struct_config__.tag) for output in outputs}
+            found = self._known[key] = choose(self._profiles, key[0], key[1], tags)
+        return found
+
+
+def choose(profiles: Sequence[DeviceProfile], num_qubits: int, control: bool, tags: set[str]) -> str:
+    """Name of the best device for a task; `profiles` in order of preference, `tags` of its outputs.
+
+    Raises:
+        TooLarge, UnsupportedFeature: none can run it.
+    """
+    wide = [profile for profile in profiles if num_qubits <= profile.max_qubits]
+    if not wide:
+        held = ", ".join(f"{profile.name} {profile.max_qubits}" for profile in profiles)
+        raise TooLarge(
+            f"the program needs {num_qubits} qubits; the devices here hold: {held}. Use fewer qubits, or give "
+            "workers more memory (workers.count, workers.memory_bytes)"
+        )
+    able = [profile for profile in wide if tags <= set(profile.outputs) and profile.control >= control]
+    if not able:
+        needs = " and ".join(sorted(tags)) + (" with control before the end" if control else "")
+        names = ", ".join(profile.name for profile in wide)
+        hint = " Engine aer runs control: pip install 'qfw[aer]'." if control else ""
+        raise UnsupportedFeature(
+            f"the task needs {needs} on {num_qubits} qubits; none of the devices here does that: {names}.{hint}"
+        )
+    # max() gives the first of equals: the order of preference decides.
+    return max(able, key=lambda profile: (num_qubits <= profile.preferred_qubits, profile.preference)).name
+
+
+def _merged(profiles: Sequence[DeviceProfile]) -> DeviceProfile:
+    gates = set(profiles[0].native_gates).intersection(*(profile.native_gates for profile in profiles))
+    outputs = {tag for profile in profiles for tag in profile.outputs}
+    return DeviceProfile(
+        name=AUTOMATIC,
+        kind=profiles[0].kind,
+        engine=AUTOMATIC,
+        max_qubits=max(profile.max_qubits for profile in profiles),
+        native_gates=tuple(sorted(gates)),
+        outputs=tuple(sorted(outputs)),
+        slots=max(profile.slots for profile in profiles),
+        preference=profiles[0].preference,
+        preferred_qubits=max(profile.preferred_qubits for profile in profiles),
+        control=any(profile.control for profile in profiles),
+    )

@@ -11,7 +11,7 @@ from types import TracebackType
 from qfw.config.discover import config_path, runtime_dir
 from qfw.model.errors import UnknownDevice
 from qfw.qpi.client import Client
-from qfw.qpi.device import Device
+from qfw.qpi.device import AUTOMATIC, AutomaticDevice, Device
 from qfw.qpm import registry
 from qfw.qpm.join import join
 
@@ -48,11 +48,19 @@ class Session:
         folder = Path(runtime_folder) if runtime_folder is not None else runtime_dir()
         settings = Path(config) if config is not None else config_path()
         link = join(folder, name or Path(sys.argv[0] or "python").name, settings, timeout_s)
+        #: The runtime folder of its daemon.
+        self.folder = folder
         #: For streams.
         self.client = Client(link)
         self._devices = {
             status.profile.name: Device(self, status.profile) for status in self.client.welcome.devices
         }
+        # Engines that nobody should choose without naming them, and hardware, are not chosen.
+        chosen = [
+            d.profile for d in self.devices if d.profile.preference >= 0 and d.profile.kind == "simulator"
+        ]
+        #: Where there is nothing to choose from, the first is taken.
+        self._any = AutomaticDevice(self, chosen) if len(chosen) > 1 else next(iter(self.devices), None)
         # Runs at the end of the program too, where nobody closed the session.
         self._finalise = weakref.finalize(self, self.client.close)
 
@@ -62,15 +70,15 @@ class Session:
         return sorted(self._devices.values(), key=lambda device: (-device.profile.preference, device.name))
 
     def device(self, name: str | None = None) -> Device:
-        """The device of this name; without a name the preferred one.
+        """The device of this name; without a name (or "auto") the one that chooses the best for each task.
 
         Raises:
             UnknownDevice: there is none; names the nearest.
         """
-        if name is None:
-            if not self._devices:
+        if name is None or (name == AUTOMATIC and name not in self._devices):
+            if self._any is None:
                 raise UnknownDevice("the daemon serves no device; see: qfw doctor")
-            return self.devices[0]
+            return self._any
         found = self._devices.get(name)
         if found is None:
             raise UnknownDevice(registry.unknown("device", name, sorted(self._devices)))

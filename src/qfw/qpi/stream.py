@@ -52,7 +52,7 @@ class QStream:
 
     @property
     def device(self) -> Device:
-        """Where the tasks run."""
+        """Where the tasks run; the automatic one chooses for each."""
         return self._device
 
     def run(
@@ -134,7 +134,9 @@ class QStream:
         encoded, seed = self._client.encode_outputs(outputs), _seed(request.seed)
         began_ns = request.began_ns or now_ns
         return Draft(
-            program, self._device.name, (encoded, sets, parameters, shots, seed, request.options, began_ns)
+            program,
+            self._device.chosen(program, outputs),
+            (encoded, sets, parameters, shots, seed, request.options, began_ns),
         )
 
     def cancel(self, futures: Sequence[TaskFuture]) -> None:

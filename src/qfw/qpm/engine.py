@@ -28,11 +28,21 @@ class Engine(Protocol):
     outputs: ClassVar[frozenset[str]]
     #: Largest register whatever the memory.
     max_qubits: ClassVar[int]
-    #: Whether a Session that names no engine should prefer it; higher first.
+    #: Whether programs may measure and reset before their end, and branch on what was measured.
+    control: ClassVar[bool]
+    #: Where a task may run on several engines, the highest is chosen first …
     preference: ClassVar[int]
+    #: … among those for which its register is not wider than this.
+    preferred_qubits: ClassVar[int]
 
-    def __init__(self, threads: int) -> None:
-        """Imports the framework and limits it to `threads` threads.
+    def __init__(self, threads: int, wide_threads: int) -> None:
+        """Imports the framework.
+
+        How many threads a task gets depends on the task alone, never on what else is running.
+
+        Args:
+            threads: of most tasks.
+            wide_threads: of tasks so wide that more threads than these make them faster; the engine knows which.
 
         Raises:
             NotInstalled: the framework is missing, with what to install.

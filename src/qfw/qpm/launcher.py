@@ -17,7 +17,11 @@ class Launched(Protocol):
 
     @property
     def channel(self) -> socket.socket:
-        """Connected stream socket to it, non-blocking."""
+        """Connected stream socket to it, non-blocking.
+
+        Where it is a Unix socket whose other end is the worker's own, the worker may be told `--descriptors`:
+        large answers then come as sealed memory, otherwise in frames.
+        """
         ...
 
     def kill(self) -> None:
@@ -33,6 +37,9 @@ class Launched(Protocol):
 class Launcher(Protocol):
     """Starts workers. A plugin of the entry point group `qfw.launchers`."""
 
-    def launch(self, engine: str, name: str, threads: int, memory_bytes: int) -> Launched:
-        """Starts a worker of an engine. Raises PlatformFailed where it cannot."""
+    def launch(self, engine: str, name: str, threads: int, wide_threads: int, memory_bytes: int) -> Launched:
+        """Starts a worker of an engine. Raises PlatformFailed where it cannot.
+
+        Threads: see `qfw.qpm.engine.Engine`. `memory_bytes`: see `qfw.simenv.limits`.
+        """
         ...

@@ -42,7 +42,9 @@ class LocalWorker:
 class LocalLauncher:
     """Forks workers on this host."""
 
-    def launch(self, engine: str, name: str, threads: int, memory_bytes: int) -> LocalWorker:
+    def launch(
+        self, engine: str, name: str, threads: int, wide_threads: int, memory_bytes: int
+    ) -> LocalWorker:
         """See Launcher."""
         ours, theirs = socket.socketpair()
         try:
@@ -54,8 +56,11 @@ class LocalLauncher:
                     f"--engine={engine}",
                     f"--channel={theirs.fileno()}",
                     f"--threads={threads}",
+                    f"--wide-threads={wide_threads}",
                     f"--memory-bytes={memory_bytes}",
                     f"--parent={os.getpid()}",
+                    # A socket pair: what the worker sends arrives here itself.
+                    "--descriptors",
                 ],
                 env=worker_environment(threads),
                 stdin=subprocess.DEVNULL,

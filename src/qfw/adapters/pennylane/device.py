@@ -20,13 +20,13 @@ from pennylane.exceptions import DeviceError, WireError
 from pennylane.gradients import param_shift
 from pennylane.math import Interface
 from pennylane.tape import QuantumScript
-from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
 
 from qfw.adapters.pennylane.gradients import parameter_shift
 from qfw.adapters.pennylane.lowering import lower, structure
 from qfw.adapters.pennylane.measurements import Reading, Values, covers_all_wires, reading, signature
 from qfw.adapters.pennylane.preprocess import pipeline, standard_order
+from qfw.adapters.pennylane.versions import CompilePipeline
 from qfw.adapters.session import forget, is_shared, shared_session
 from qfw.model.errors import ConnectionFailed, QFwError
 from qfw.model.program import Program

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 import pennylane as qml
 from pennylane.devices.preprocess import null_postprocessing
@@ -11,6 +11,7 @@ from pennylane.gradients import param_shift
 from pennylane.tape import QuantumScript
 
 from qfw.adapters.pennylane.lowering import is_native
+from qfw.adapters.pennylane.versions import tape_transform
 
 
 def _expand(tape: QuantumScript, **options: Any) -> tuple[Sequence[QuantumScript], Callable[..., Any]]:
@@ -23,9 +24,12 @@ def _expand(tape: QuantumScript, **options: Any) -> tuple[Sequence[QuantumScript
     return param_shift.expand_transform(tape, **options)  # type: ignore[no-any-return]
 
 
+# PennyLane before 0.44 insists on the same annotations.
+_expand.__annotations__ = get_type_hints(tape_transform(param_shift))
+
 #: Stands for `qml.gradients.param_shift` in the execution of a QNode: the same tapes, found sooner.
 parameter_shift = qml.transform(
-    param_shift.tape_transform,
+    tape_transform(param_shift),
     expand_transform=_expand,
     classical_cotransform=param_shift.classical_cotransform,
     final_transform=True,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import pennylane as qml
-from pennylane.devices.default_qubit import ALL_DQ_GATES, stopping_condition
+from pennylane.devices.default_qubit import stopping_condition
 from pennylane.devices.preprocess import (
     decompose,
     device_resolve_dynamic_wires,
@@ -27,7 +27,6 @@ from pennylane.transforms import (
     defer_measurements,
     split_non_commuting,
 )
-from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
 
 from qfw.adapters.pennylane.lowering import NATIVE_NAMES, is_native
@@ -39,6 +38,7 @@ from qfw.adapters.pennylane.measurements import (
     signature,
     with_wires,
 )
+from qfw.adapters.pennylane.versions import SIMULATOR_GATES, CompilePipeline
 
 #: What a transform gives: tapes, and how their results become that of the first tape.
 Transformed = tuple[Sequence[QuantumScript], Callable[[Sequence[Any]], Any]]
@@ -104,7 +104,7 @@ def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
     if not wires:
         # PennyLane's simulators number the wires of a tape that has only their own gates.
         program.add_transform(
-            decompose, stopping_condition=stopping_condition, target_gates=ALL_DQ_GATES, name=name
+            decompose, stopping_condition=stopping_condition, target_gates=SIMULATOR_GATES, name=name
         )
         program.add_transform(device_resolve_dynamic_wires, wires=None, allow_resets=False)
         program.add_transform(_name_wires)
