@@ -64,6 +64,9 @@ def main() -> None:
     parser.add_argument(
         "widths", type=int, nargs="*", help="even", default=[2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22]
     )
+    widths = parser.parse_args().widths
+    if any(width % 2 for width in widths):
+        parser.error(f"even numbers of qubits, not {widths}")
     engines = {
         "lightning": LightningEngine(1, 1),
         "qulacs": QulacsEngine(1, 1),
@@ -71,7 +74,7 @@ def main() -> None:
     }
     print("| qubits | angles |", " | ".join(f"{n} exact | {n} {SHOTS} shots" for n in engines), "|")
     print("|---|---|" + "---|" * (2 * len(engines)))
-    for width in parser.parse_args().widths:
+    for width in widths:
         plain = random_layers(width, DEPTH)
         constant = (plain, np.array([[0.3]]))
         for what, (program, angles) in (("slots", with_slots(plain)), ("constants", constant)):

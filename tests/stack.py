@@ -12,6 +12,7 @@ import struct
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,23 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def open_fds(pid: int | str = "self") -> int:
+    """How many descriptors a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def memory_maps(pid: int | str = "self") -> list[str]:
+    """Mappings of shared answers, and descriptors of them."""
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    found = [line for line in maps if "memfd:" in line]
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            target = str(entry.readlink())
+            if "memfd:" in target:
+                found.append(target)
+    return found
 
 
 def events_of(folder: Path) -> list[Event]:
@@ -174,6 +192,9 @@ class RawClient:
         self.socket.settimeout(LIMIT_S)
         self.socket.connect(str(socket_path(folder)))
         self.welcome: Any = None
+        #: Descriptors that came and were not taken; answers that came so.
+        self.descriptors: deque[int] = deque()
+        self.parcels = 0
         if greet:
             self.send(hello or wire.Hello(wire.WIRE_VERSION, "raw", os.getpid(), "raw"))
             self.welcome = wire.decode_greeting(self.body())
@@ -190,13 +211,28 @@ class RawClient:
 
     def body(self) -> bytes:
         """Body of the next frame. Raises EOFError where the daemon closed."""
-        return self._exactly(struct.unpack(">I", self._exactly(4))[0])
+        return self._exactly(struct.unpack(">I", self._exactly(4))[0] & 0x7FFFFFFF)
 
     def receive(self) -> Any:
-        return wire.decode_response(self.body())
+        """The next message; what came as a descriptor is put where it would be in a frame."""
+        length = struct.unpack(">I", self._exactly(4))[0]
+        message = wire.decode_response(self._exactly(length & 0x7FFFFFFF))
+        if length & 0x80000000:
+            fd = self.descriptors.popleft()
+            with os.fdopen(fd, "rb") as file:
+                (answer,) = message.answers
+                assert answer.answers == b""
+                # Its offset is the writer's.
+                file.seek(0)
+                content = file.read()
+                self.parcels += 1
+                return wire.Done([msgspec.structs.replace(answer, answers=content)])
+        return message
 
     def close(self) -> None:
         self.socket.close()
+        while self.descriptors:
+            os.close(self.descriptors.popleft())
 
     def __enter__(self) -> RawClient:
         return self
@@ -208,7 +244,8 @@ class RawClient:
         found = b""
         while len(found) < count:
             try:
-                chunk = self.socket.recv(count - len(found))
+                chunk, fds, _, _ = socket.recv_fds(self.socket, min(count - len(found), 2**20), 1)
+                self.descriptors.extend(fds)
             except ConnectionError:
                 chunk = b""
             if not chunk:

@@ -78,8 +78,21 @@ def test_a_qubit_beyond_the_register_is_an_error_and_not_the_end(qubit: int) -> 
 
 
 def test_a_binding_that_lacks_something_is_named() -> None:
-    with pytest.raises(SetupError, match=r"needs pennylane-lightning 0\.41 or later; .* lacks .*CNOT.*probs"):
-        check_binding(SimpleNamespace(StateVectorC128=SimpleNamespace(RX=None)))
+    lacking = SimpleNamespace(StateVectorC128=SimpleNamespace(RX=None))
+    with pytest.raises(
+        SetupError, match=r"needs pennylane-lightning 0\.43 or later; 0\.50\.0 .* lacks .*CNOT.*probs"
+    ):
+        check_binding(lacking, "0.50.0")
+
+
+@pytest.mark.parametrize("installed", ["0.42.0", "an unknown version"])
+def test_an_old_version_is_refused(installed: str) -> None:
+    from pennylane_lightning import lightning_qubit_ops
+
+    check_binding(lightning_qubit_ops, "0.43.0.dev7")
+    check_binding(lightning_qubit_ops, "1.0")
+    with pytest.raises(SetupError, match=f"0.43 or later; {installed} is installed. Install another: pip"):
+        check_binding(lightning_qubit_ops, installed)
 
 
 def subprocess_code(code: str) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -14,10 +16,25 @@ from typing import Any, ClassVar
 import numpy as np
 
 from qfw.model.device import Estimate
-from qfw.model.outputs import Array, ExpectationAnswer
+from qfw.model.outputs import (
+    Array,
+    ExpectationAnswer,
+    Probabilities,
+    ProbabilitiesAnswer,
+    StatevectorAnswer,
+)
 from qfw.qpm.platform import RunDone
 from qfw.qpm.wire import pack
+from qfw.simenv.launcher import LocalLauncher, LocalWorker
 from qfw.simenv.protocol import Ended, NeedProgram, Ready
+
+
+def sealed(seals: int, size: int) -> int:
+    """Memory of so many bytes with these seals."""
+    fd = os.memfd_create("strange", os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
 
 
 class StrangeEngine:
@@ -44,7 +61,48 @@ class StrangeEngine:
             lambda task: self.say(pack(NeedProgram(int(task), 1, b"nonsense"))),
             # Dies of its memory where nothing catches it: in another thread, by the C library's hand.
             lambda _: os.abort(),
+            # Large answers that are none: (task, what).
+            lambda task: self.hand(int(task), sealed(0xF, 0)),
+            lambda task: self.hand(int(task), sealed(0x0, 2**21)),
+            lambda task: self.hand(int(task), sealed(0x7, 2**21)),
+            lambda task: self.hand(int(task), sealed(0xF, 2**31)),
+            lambda task: self.hand(int(task), os.open("/dev/zero", os.O_RDWR)),
+            lambda task: self.hand(int(task), *os.pipe()),
+            lambda task: self.hand(int(task), *(sealed(0xF, 2**21) for _ in range(250))),
+            lambda task: self.hand(int(task)),
+            lambda task: self.hand(int(task), sealed(0xF, 2**21), flagged=False),
+            lambda task: self.hand(int(task), sealed(0xF, 2**21), answers=b"and more"),
+            lambda task: self.hand(int(task), sealed(0xF, 2**21), message=Ready(1, "x")),
+            # One that is cut short: the descriptor came, the rest of its frame never does.
+            lambda task: self.hand(int(task), sealed(0xF, 2**21), keep=3),
+            # Sealed, of the right size, and no answers.
+            lambda task: self.hand(int(task), sealed(0xF, 2**21), sleep=False),
         ]
+
+    def hand(
+        self,
+        task: int,
+        *fds: int,
+        flagged: bool = True,
+        answers: bytes = b"",
+        message: Any = None,
+        keep: int | None = None,
+        sleep: bool = True,
+    ) -> None:
+        """An answer to the pool with descriptors, past the worker's own loop."""
+        done = RunDone(task, 1, 1, 2, 0, True, answers)
+        frame = pack(message or Ended([done]))
+        if flagged:
+            frame = bytes([frame[0] | 0x80]) + frame[1:]
+        fd = next(int(word.partition("=")[2]) for word in sys.argv if word.startswith("--channel="))
+        with socket.socket(fileno=os.dup(fd)) as channel:
+            socket.send_fds(channel, [frame[:keep]], fds)
+        for fd in fds:
+            os.close(fd)
+        if keep is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if sleep:
+            threading.Event().wait(0.05)
 
     @staticmethod
     def say(frames: bytes) -> None:
@@ -71,6 +129,45 @@ class StrangeEngine:
         self.doings[int(what)](float(value))
         answer = Array.of(np.array([[value]]))
         return (ExpectationAnswer(answer, answer),)
+
+
+class LargeEngine(StrangeEngine):
+    """Answers slot 0 mebibytes of probabilities, all of them slot 1; and a state of the same size, if asked."""
+
+    outputs: ClassVar[frozenset[str]] = frozenset({"probabilities", "statevector"})
+    max_qubits: ClassVar[int] = 30
+    preference: ClassVar[int] = 0
+
+    def __init__(self, threads: int, wide_threads: int) -> None:
+        pass
+
+    def run(self, prepared: Any, outputs: Any, parameters: Any, shots: int, seeds: Any) -> Any:
+        mebibytes, value = parameters[0]
+        count = int(mebibytes * 2**20)
+        return tuple(
+            ProbabilitiesAnswer(Array.of(np.full((1, count // 8), value)))
+            if isinstance(output, Probabilities)
+            else StatevectorAnswer(Array.of(np.full((1, count // 16), value, dtype=np.complex128)))
+            for output in outputs
+        )
+
+
+class PlainLauncher(LocalLauncher):
+    """Starts workers whose channel carries no descriptors: TCP."""
+
+    def launch(
+        self, engine: str, name: str, threads: int, wide_threads: int, memory_bytes: int
+    ) -> LocalWorker:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            theirs = socket.create_connection(listener.getsockname())
+            ours, _ = listener.accept()
+        words = ["-m", "qfw.simenv.worker", f"--engine={engine}", f"--channel={theirs.fileno()}"]
+        words += [f"--threads={threads}", f"--wide-threads={wide_threads}"]
+        words += [f"--memory-bytes={memory_bytes}", f"--parent={os.getpid()}"]
+        with theirs:
+            process = subprocess.Popen([sys.executable, *words], pass_fds=(theirs.fileno(),))
+        ours.setblocking(False)
+        return LocalWorker(process, ours)
 
 
 class StillbornEngine(StrangeEngine):

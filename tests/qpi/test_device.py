@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qfw.model.device import DeviceKind, DeviceProfile
 from qfw.model.errors import TooLarge, UnsupportedFeature
 from qfw.model.outputs import Statevector
-from qfw.model.program import Gate, IfElse, Measure, Program
+from qfw.model.program import Gate, IfElse, Measure, Program, slot
 from qfw.qpi import Session
 from qfw.qpi.device import AUTOMATIC, choose
 from tests.stack import LIMIT_S, SHORT, Z0
@@ -103,3 +104,16 @@ def test_the_result_says_what_was_chosen(folder: Path) -> None:
             session.device("reference").stream().run(SHORT, [0.3], outputs=Z0).result(LIMIT_S).device
             == "reference"
         )
+
+
+def test_lightning_is_chosen_before_qulacs(folder: Path) -> None:
+    pytest.importorskip("qulacs")
+    pytest.importorskip("pennylane_lightning")
+    settings = folder / "settings.toml"
+    settings.write_text('engines = ["reference", "qulacs", "lightning"]\nworkers.count = 1\n')
+    wide = Program(18, 0, 1, (Gate("ry", (0,), (slot(0),)),))
+    with Session(runtime_folder=folder, config=settings) as session, session.device().stream() as stream:
+        for program in (SHORT, wide):
+            result = stream.run(program, [0.3], outputs=Z0).result(LIMIT_S)
+            assert result.device == "lightning"
+            assert result.expectation_values[0, 0] == pytest.approx(np.cos(0.3), abs=1e-9)

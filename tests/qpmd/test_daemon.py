@@ -22,11 +22,13 @@ from qfw.config.runtime import lock_path, log_path, socket_path
 from qfw.model.errors import ErrorReport, VersionMismatch
 from qfw.model.events import DaemonStarted, DaemonStopped, SessionClosed, TaskAccepted, TaskCancelled
 from qfw.model.outputs import Statevector, encode_outputs
+from qfw.model.task import QuantumTask
 from qfw.qpi import Session
 from qfw.qpm import wire
 from qfw.qpm.join import MAX_LOG_BYTES
 from qfw.qpm.remote import Observer
-from qfw.qpm.wire import Accepted, Bye, Cancel, Done, Hello, Query, Refused, StoreProgram, Submit
+from qfw.qpm.wire import Accepted, Bye, Cancel, Done, Failed, Hello, Query, Refused, StoreProgram, Submit
+from qfw.qpmd.daemon import MAX_UNREAD_MEMORIES
 from tests.stack import (
     LIMIT_S,
     SHORT,
@@ -36,6 +38,8 @@ from tests.stack import (
     events_of,
     is_alive,
     long_program,
+    memory_maps,
+    open_fds,
     quantum_task,
     runtime_folder,
     until,
@@ -290,6 +294,99 @@ def test_a_client_that_does_not_read_loses_nothing(folder: Path) -> None:
             if isinstance(message, Done):
                 answered += len(message.answers)
                 assert all(len(answer.answers) > 65536 for answer in message.answers)
+
+
+#: 2 MiB of statevector: more than travels in a frame where descriptors do.
+LARGE_PROGRAM = long_program(gates=1, qubits=17)
+
+
+def large_tasks(session: int, count: int) -> list[QuantumTask]:
+    outputs = encode_outputs((Statevector(),))
+    return [
+        quantum_task(session, n, LARGE_PROGRAM, device="reference", outputs=outputs)
+        for n in range(1, count + 1)
+    ]
+
+
+def hello(descriptors: bool) -> Hello:
+    return Hello(wire.WIRE_VERSION, "raw", os.getpid(), "raw", wire.SESSION, descriptors)
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "unread_bytes"), [(True, 10 * 2**20), (True, 2**40), (False, 10 * 2**20)]
+)
+def test_a_client_that_does_not_read_large_answers(
+    folder: Path, descriptors: bool, unread_bytes: int
+) -> None:
+    """What it leaves unread is bounded by bytes and by number, though its socket would take more."""
+    config = folder / "settings.toml"
+    config.write_text(f"unread_bytes = {unread_bytes}\n")
+    with (
+        Session(runtime_folder=folder, config=config) as other,
+        RawClient(folder, hello(descriptors)) as client,
+    ):
+        count = 140
+        client.send(StoreProgram(LARGE_PROGRAM.encoded), Submit(large_tasks(client.session, count)))
+        most = min(unread_bytes // 2**21, MAX_UNREAD_MEMORIES)
+
+        def waiting() -> int:
+            with Observer(folder) as observer:
+                rows = [row for row in observer.tasks() if row.task.startswith(f"{client.session}.")]
+                return len(rows) if rows and all(row.state == "queued" for row in rows) else 0
+
+        assert still_serves(other)
+        left = until(lambda: waiting() if waiting() <= count - most else 0, "its tasks are held")
+        slots = other.device("reference").profile.slots
+        assert most <= count - left <= most + 2 * slots + 1
+        assert still_serves(other)
+        answered = 0
+        while answered < count:
+            message = client.receive()
+            if isinstance(message, Done):
+                answered += len(message.answers)
+                assert all(len(answer.answers) > 2**21 for answer in message.answers)
+        assert client.parcels == (count if descriptors else 0)
+
+
+def test_a_client_that_leaves_large_answers_behind(folder: Path) -> None:
+    """Those on their way are closed with its connection, those that wait by the daemon."""
+    with Session(runtime_folder=folder) as session:
+        pid = session.client.welcome.pid
+        session.device("reference").stream().run(LARGE_PROGRAM, [0.5]).result(LIMIT_S)
+        until(lambda: not memory_maps(pid))
+        before = open_fds(pid)
+        for _ in range(3):
+            with RawClient(folder, hello(True)) as client:
+                tasks = large_tasks(client.session, 20)
+                client.send(StoreProgram(LARGE_PROGRAM.encoded), Submit(tasks))
+                until(lambda: isinstance(client.receive(), Done))
+        until(lambda: open_fds(pid) == before and not memory_maps(pid), "nothing stays open")
+        assert still_serves(session)
+
+
+def test_a_daemon_without_a_descriptor_left(folder: Path) -> None:
+    """A large answer is refused with an error that says so; small ones go on, and large ones later."""
+    with site(folder, before="ulimit -n 48;"), RawClient(folder, hello(True)) as client:
+        first, second, third = large_tasks(client.session, 3)
+        client.send(StoreProgram(LARGE_PROGRAM.encoded), Submit([first]))
+        until(lambda: isinstance(client.receive(), Done))
+        pid = client.welcome.pid
+        crowd = []
+        while open_fds(pid) < 47:
+            crowd.append(RawClient(folder))
+        extra = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+        for sock in extra:
+            sock.connect(str(socket_path(folder)))
+        until(lambda: open_fds(pid) == 48)
+        client.send(Submit([second]))
+        failed = until(lambda: isinstance(found := client.receive(), Failed) and found)
+        ((number, error),) = failed.errors
+        assert number == second.number and error.code == "NoCapacity" and "ulimit -n" in error.message
+        for other in (*crowd, *extra):
+            other.close()
+        until(lambda: open_fds(pid) < 40)
+        client.send(Submit([third]))
+        until(lambda: isinstance(client.receive(), Done))
 
 
 def test_more_connections_than_descriptors(folder: Path) -> None:

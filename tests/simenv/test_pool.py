@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qfw.config.settings import WorkerSettings
@@ -21,15 +23,47 @@ from qfw.model.errors import (
 )
 from qfw.model.events import TaskRequeued, TaskStarted, WorkerReady
 from qfw.model.events import WorkerLost as WorkerLostEvent
+from qfw.model.outputs import Output, Probabilities, Statevector, encode_outputs
 from qfw.model.program import Gate, Program, slot
+from qfw.model.result import Result
 from qfw.model.task import TaskOptions
+from qfw.model.timeline import Timeline
 from qfw.qpi import QStream, Request, Session, TaskFuture
+from qfw.qpm import wire
 from qfw.qpm.remote import Observer
 from qfw.simenv.pool import retry_s, share
-from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, events_of, is_alive, runtime_folder, until
+from tests.stack import (
+    LIMIT_S,
+    SHORT,
+    Z0,
+    RawClient,
+    cosine_is_right,
+    events_of,
+    is_alive,
+    memory_maps,
+    open_fds,
+    quantum_task,
+    runtime_folder,
+    until,
+)
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 ANSWER, SLEEP, EAT, DIE, RAISE, BABBLE, READY_AGAIN, LIE, ENDLESS, FORGET, ABORT = range(11)
+FALSE_MEMORY = {
+    "empty": 11,
+    "not sealed": 12,
+    "not sealed for writing": 13,
+    "too large": 14,
+    "a device": 15,
+    "two descriptors": 16,
+    "very many": 17,
+    "announced, and came without": 18,
+    "not announced": 19,
+    "answers in the frame too": 20,
+    "not with answers": 21,
+    "cut short": 22,
+}
+NO_ANSWERS = 23
 STRANGE = Program(1, 0, 2, (Gate("ry", (0,), (slot(0),)), Gate("ry", (0,), (slot(1),))))
 NEVER_S = 1000.0
 
@@ -255,3 +289,109 @@ def test_workers_have_the_threads_that_were_set(folder: Path) -> None:
 def test_reference_in_the_same_daemon_is_right(stream: QStream) -> None:
     reference = stream.device.session.device("reference").stream()
     assert cosine_is_right(reference.run(SHORT, [0.75], outputs=Z0).result(LIMIT_S), 0.75)
+
+
+# Large answers -----------------------------------------------------------------------------------------
+
+
+def descriptors_of(stream: QStream) -> int:
+    return open_fds(stream.device.session.client.welcome.pid)
+
+
+@pytest.mark.parametrize("how", FALSE_MEMORY.values(), ids=FALSE_MEMORY.keys())
+def test_a_worker_whose_memory_is_not_believed_is_ended(stream: QStream, folder: Path, how: int) -> None:
+    """And nothing of what it sent stays open in the daemon."""
+    assert answers(do(stream, ANSWER, 7.0), 7.0)
+    until(lambda: len(workers_of(folder)) == 2)
+    before = descriptors_of(stream)
+    future = do(stream, how)
+    # It names the task that it runs; the pool looks at what came with it first.
+    with pytest.raises(WorkerLost, match="2 workers died"):
+        future.result(LIMIT_S)
+    assert answers(do(stream, ANSWER, 3.0), 3.0)
+    until(lambda: len(workers_of(folder)) == 2, "both workers are replaced")
+    until(lambda: descriptors_of(stream) == before, "the daemon has closed what came")
+
+
+def test_memory_for_a_run_that_it_does_not_have_is_dropped(folder: Path) -> None:
+    with open_session(folder) as session, open_session(folder) as liars:
+        stream = session.device("strange").stream()
+        victim = do(stream, SLEEP, 0.4)
+        until(lambda: any(isinstance(event, TaskStarted) for event in events_of(folder)))
+        lie = do(liars.device("strange").stream(), NO_ANSWERS, float(victim.task.number))
+        assert lie.result(LIMIT_S) and answers(victim, 0.4)
+        with Observer(folder) as observer:
+            assert observer.counters().counts["late_answers"] == 1
+        until(lambda: not memory_maps(session.client.welcome.pid), "the daemon has closed it")
+
+
+MEBIBYTES = Program(2, 0, 2, (Gate("ry", (0,), (slot(0),)), Gate("ry", (0,), (slot(1),))))
+LARGE: tuple[Output, ...] = (Probabilities(), Statevector())
+
+
+def large_is_right(result: Result, mebibytes: float, value: float) -> bool:
+    count = int(mebibytes * 2**20)
+    assert result.probabilities.shape == (1, count // 8) and result.statevector.shape == (1, count // 16)
+    return bool((result.probabilities == value).all() and (result.statevector == value).all())
+
+
+@pytest.mark.parametrize("launcher", ["local", "plain"])
+@pytest.mark.parametrize("descriptors", [True, False])
+@pytest.mark.parametrize("mebibytes", [0.25, 0.5, 0.501, 3.0])
+def test_large_answers_are_right_by_every_way(
+    folder: Path, launcher: str, descriptors: bool, mebibytes: float
+) -> None:
+    """From a worker with or without descriptors to a client with or without."""
+    with open_session(folder, f'count = 1\nlauncher = "{launcher}"') as session:
+        hello = wire.Hello(wire.WIRE_VERSION, "1", os.getpid(), "raw", wire.SESSION, descriptors)
+        with RawClient(folder, hello) as raw:
+            task = quantum_task(
+                raw.session,
+                1,
+                MEBIBYTES,
+                device="large",
+                outputs=encode_outputs(LARGE),
+                parameters=np.array([mebibytes, 5.0]).tobytes(),
+            )
+            raw.send(wire.StoreProgram(MEBIBYTES.encoded), wire.Submit([task]))
+            message = until(lambda: isinstance(found := raw.receive(), wire.Done) and found)
+            (answer,) = message.answers
+            seen = Timeline(*[0] * 12)
+            assert large_is_right(Result(1, "large", answer.answers, 1, seen), mebibytes, 5.0)
+            assert raw.parcels == (descriptors and launcher == "local" and mebibytes > 0.5)
+        stream = session.device("large").stream()
+        result = stream.run(MEBIBYTES, [mebibytes, 7.0], outputs=LARGE).result(LIMIT_S)
+        assert large_is_right(result, mebibytes, 7.0)
+        assert bool(memory_maps()) == (launcher == "local" and mebibytes > 0.5)
+        pids = session.client.welcome.pid, result.timeline.worker_pid
+        until(lambda: not any(map(memory_maps, pids)), "neither daemon nor worker keeps it")
+
+
+def test_killed_workers_and_large_answers(folder: Path) -> None:
+    """Kills all along: each task is answered, rightly, and nothing is left of what was on its way."""
+    with open_session(folder, "count = 2\nmax_attempts = 1000") as session:
+        stream = session.device("large").stream()
+        futures: list[TaskFuture] = []
+        killed: set[int] = set()
+        for _ in range(12):
+            more = [stream.run(MEBIBYTES, [4.0, float(len(futures) + n)], outputs=LARGE) for n in range(6)]
+            futures += more
+            more[-1].add_done_callback(lambda _: None)
+            numbers = {future.task.number for future in more}
+            pid = until(lambda numbers=numbers: started_on(folder, numbers) - killed).pop()
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        for n, future in enumerate(futures):
+            assert large_is_right(future.result(LIMIT_S), 4.0, float(n))
+        until(lambda: len(workers_of(folder)) == 2)
+        daemon = session.client.welcome.pid
+        until(lambda: not memory_maps(daemon), "the daemon holds nothing")
+        futures.clear()
+        more.clear()
+        del future
+        until(lambda: gc.collect() or not memory_maps(), "nor does the client")
+
+
+def started_on(folder: Path, tasks: set[int]) -> set[int]:
+    """Pids of the workers on which any of these tasks began."""
+    return {e.worker_pid for e in events_of(folder) if isinstance(e, TaskStarted) and e.task in tasks}

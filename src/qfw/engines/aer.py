@@ -36,7 +36,8 @@ WIDE_QUBITS = 16
 CHUNK_SETS = 1024
 CHUNK_AMPLITUDES = 2**18
 CHUNK_ANGLES = 2**20
-#: Bases that a wide state is read in before it is computed anew: each takes half of its memory.
+#: Bases that any state is read in before it is computed anew, narrow ones in more: each takes half of
+#: the state's memory.
 WIDE_BASES = 4
 OLDEST = (0, 17)
 
@@ -217,7 +218,7 @@ class StraightProgram:
         #: Places of the observables that depend on the state at all.
         self._evolving = [place for place, observable in enumerate(kept) if observable.terms]
         observables = tuple(kept[place] for place in self._evolving)
-        at_once = WIDE_BASES if width >= WIDE_QUBITS else max(1, len(question.bases))
+        at_once = max(WIDE_BASES, CHUNK_AMPLITUDES >> width)
         groups: list[tuple[Basis, ...]] = [
             question.bases[start : start + at_once] for start in range(0, len(question.bases), at_once)
         ] or [()]

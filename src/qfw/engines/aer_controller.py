@@ -124,8 +124,8 @@ class ControllerSimulator:
 class _Circuit:
     """A circuit of Aer, the places of its columns, and how it is to be run.
 
-    Conditions read classical registers, which go beyond the program's classical bits: there are the
-    results of comparisons, and the counters of loops.
+    Conditions read classical registers, which go beyond the program's classical bits: the first of the
+    others holds the last comparison, the next ones the counters of the loops that are open.
     """
 
     def __init__(self, binding: Any, num_qubits: int, num_clbits: int, threads: int) -> None:
@@ -145,7 +145,8 @@ class _Circuit:
         config.chop_threshold = 0.0
         config.enable_truncation = False
         self._num_operations = 0
-        self._num_registers = num_clbits
+        self._compared = num_clbits
+        self._num_registers = num_clbits + 1
         self._num_labels = 0
 
     def bind(self, angles: Floats) -> None:
@@ -193,15 +194,14 @@ class _Circuit:
     def _while(self, op: While) -> None:
         # Trips are counted in binary, in registers of the loop's own: never more than max_trips.
         head, body, counted, end = (self._label() for _ in range(4))
-        counter = [self._register() for _ in range(op.max_trips.bit_length())]
-        full = self._register()
+        first = self._num_registers
+        self._num_registers += op.max_trips.bit_length()
+        counter = range(first, self._num_registers)
         for bit in counter:
             self._compare(0, 1, bit)  # Nothing is not 1: the bit is 0.
         self._mark(head)
-        first = counter[0]
-        mask = sum(1 << bit for bit in counter)
-        self._compare(mask, op.max_trips << first, full)
-        self._jump(end, full)
+        self._compare(sum(1 << bit for bit in counter), op.max_trips << first, self._compared)
+        self._jump(end, self._compared)
         self._jump_if(op, body)
         self._jump(end)
         self._mark(body)
@@ -212,14 +212,14 @@ class _Circuit:
         self.add(op.body)
         self._jump(head)
         self._mark(end)
+        self._num_registers = first
 
     def _jump_if(self, op: IfElse | While, label: str) -> None:
         wanted = condition(op.clbits, op.value)
         if wanted is None:
             return
-        register = self._register()
-        self._compare(wanted.mask, wanted.value, register)
-        self._jump(label, register)
+        self._compare(wanted.mask, wanted.value, self._compared)
+        self._jump(label, self._compared)
 
     def _compare(self, mask: int, value: int, register: int) -> None:
         """Sets a register to whether those in `mask` equal `value`."""
@@ -233,10 +233,6 @@ class _Circuit:
     def _mark(self, label: str) -> None:
         self.native.mark(self.all, [label])
         self._num_operations += 1
-
-    def _register(self) -> int:
-        self._num_registers += 1
-        return self._num_registers - 1
 
     def _label(self) -> str:
         self._num_labels += 1

@@ -29,10 +29,12 @@ from qfw.model.program import Program
 #: kernel angles, unless one set alone has more.
 CHUNK_AMPLITUDES = 2**16
 CHUNK_ANGLES = 2**20
+#: Earlier versions copy distributions, beyond what is estimated.
+OLDEST = (0, 43)
 
 
 class LightningEngine:
-    """Every gate, exact or sampled answers. Needs pennylane-lightning 0.41 or later, not PennyLane.
+    """Every gate, exact or sampled answers. Needs pennylane-lightning 0.43 or later, not PennyLane.
 
     State: 16 · 2**qubits bytes. One thread: the published wheels compute states without OpenMP.
     """
@@ -51,7 +53,7 @@ class LightningEngine:
 
         Raises:
             NotInstalled: pennylane-lightning is missing.
-            SetupError: it is of a version that lacks what is called here.
+            SetupError: it is too old, or lacks what is called here.
         """
         try:
             from pennylane_lightning import lightning_qubit_ops
@@ -60,7 +62,7 @@ class LightningEngine:
                 f"engine lightning needs the package pennylane-lightning ({error}). "
                 "Install it: pip install 'qfw[lightning]'"
             ) from error
-        check_binding(lightning_qubit_ops)
+        check_binding(lightning_qubit_ops, self.version() or "an unknown version")
         self._binding = lightning_qubit_ops
         self._stream = Stream()
         self._states = States(lightning_qubit_ops)
@@ -134,14 +136,17 @@ _COSTS = Costs(
 )
 
 
-def check_binding(binding: Any) -> None:
-    """Raises SetupError where something is missing that is called here."""
+def check_binding(binding: Any, installed: str) -> None:
+    """Raises SetupError where Lightning's version `installed` is too old, or lacks something that is called here."""
     state = getattr(binding, "StateVectorC128", None)
     missing = sorted(name for name in METHODS | {"resetStateVector", "getState"} if not hasattr(state, name))
     measurements = getattr(binding, "MeasurementsC128", None)
-    missing += [name for name in ("expval", "probs") if not hasattr(measurements, name)]
-    if missing:
+    if not hasattr(measurements, "probs"):
+        missing.append("probs")
+    numbers = [int(part) for part in installed.split(".")[:2] if part.isdecimal()]
+    if missing or numbers < list(OLDEST):
+        what = f", which lacks {', '.join(missing)}" if missing else ""
         raise SetupError(
-            f"engine lightning needs pennylane-lightning 0.41 or later; {LightningEngine.version()} is installed, "
-            f"which lacks {', '.join(missing)}. Install another: pip install --upgrade 'qfw[lightning]'"
+            f"engine lightning needs pennylane-lightning {OLDEST[0]}.{OLDEST[1]} or later; {installed} is "
+            f"installed{what}. Install another: pip install --upgrade 'qfw[lightning]'"
         )

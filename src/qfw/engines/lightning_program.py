@@ -172,9 +172,12 @@ class LightningProgram:
         steps = self._kernels.change(zip(term.qubits, term.paulis, strict=True))
         folded, qubits = term.qubits[:-MARGINAL_QUBITS], term.qubits[-MARGINAL_QUBITS:]
         steps += [self._kernels.step(FOLD, (qubit, qubits[0])) for qubit in folded]
-        outcomes = np.arange(2 ** len(qubits))
-        values = term.coefficient * parities(outcomes, outcomes.size - 1)
+        values = term.coefficient * _SIGNS[len(qubits)]
         return Term(observable, steps, [self._kernels.wire(qubit) for qubit in qubits], values)
+
+
+#: By number of qubits: the parity of each outcome.
+_SIGNS = [parities(np.arange(2**width), 2**width - 1) for width in range(MARGINAL_QUBITS + 1)]
 
 
 def _known(weights: Sequence[float], gate: Gate) -> float | None:

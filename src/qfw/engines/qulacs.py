@@ -155,7 +155,9 @@ class QulacsProgram:
             self._look_at(question)
         bound = self._sums.bind(parameters)
         shape = (parameters.shape[0], 2**question.num_qubits)
-        vectors = np.empty(shape, dtype=np.complex128) if question.wants_vector else None
+        vectors: Complex | None = None
+        if question.wants_vector and shape[0] > 1:
+            vectors = np.empty(shape, dtype=np.complex128)
         values = np.empty((shape[0], len(self._observables))) if question.wants_values else None
         # One set: its distributions are read when they are used, so that one is alive at a time.
         kept = [np.empty(shape, dtype=np.complex128) for _ in self._changes] if shape[0] > 1 else []
@@ -170,6 +172,9 @@ class QulacsProgram:
                 values[k] = [observable.get_expectation_value(state) for observable in self._observables]
             if vectors is not None:
                 vectors[k] = state.get_vector()
+            elif question.wants_vector:
+                # The one set's own: a wide vector is not copied again.
+                vectors = state.get_vector().reshape(shape)
             for change, rows in zip(self._changes, kept, strict=False):
                 rows[k] = self._changed(state, states, change)
         if vectors is not None:

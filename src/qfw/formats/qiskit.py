@@ -21,7 +21,7 @@ from qiskit.circuit import ParameterExpression, QuantumCircuit
 from qfw.formats import qiskit_gates
 from qfw.formats.qiskit_parameters import Formula, affine, is_number, number
 from qfw.formats.qiskit_walk import Walk
-from qfw.model.errors import ParameterError, ProgramError, TooLarge
+from qfw.model.errors import ParameterError, ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.program import MAX_ANGLE, MAX_QUBITS, Angle, Program, all_angles, slot
 
 #: Structures that a process remembers.
@@ -112,6 +112,24 @@ def lower(circuit: QuantumCircuit) -> Lowered:
         found = Structure(_program(circuit, walk, slots))
         _structures.put(key, found)
     return Lowered(found, literals)
+
+
+def loads(circuit: QuantumCircuit) -> Program:
+    """The Program of a circuit with its literals as constants; slots are its free parameters, in order.
+
+    Raises:
+        UnsupportedFeature: as `lower`; or an expression that is not affine in the parameters.
+        ParameterError, TooLarge, ProgramError: as `lower`.
+    """
+    lowered = lower(circuit)
+    if lowered.literals is not None:
+        return lowered.program.bound(lowered.literals)
+    if lowered.program.num_slots > lowered.num_parameters:
+        raise UnsupportedFeature(
+            "an expression of the circuit is not affine in its parameters; bind them, or use qfw.qiskit.Backend, "
+            "which evaluates it"
+        )
+    return lowered.program
 
 
 def _parametrised(circuit: QuantumCircuit, walk: Walk) -> Structure:

@@ -7,7 +7,7 @@ per gate no more than it must.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qiskit import transpile
@@ -106,11 +106,7 @@ class Walk:
         phase = circuit.global_phase
         data = circuit.data
         self.count += len(data)
-        if self.count > MAX_OPERATIONS:
-            raise TooLarge(
-                f"the circuit has more than {MAX_OPERATIONS} operations, its definitions entered and its loops "
-                "unrolled. Cut it into smaller ones"
-            )
+        _check_count(self.count)
         for instruction in data:
             name = instruction.name
             if name in ARITIES and instruction.is_standard_gate():
@@ -169,6 +165,12 @@ class Walk:
                     )
                 yield ("while", found.clbits, found.value, block(operation.blocks[0]), MAX_TRIPS)
             case ForLoopOp():
+                trips, _, body = operation.params
+                if not isinstance(trips, Sequence):
+                    raise UnsupportedFeature(
+                        f"a for_loop over {trips}; loops over integers known before are unrolled"
+                    )
+                _check_count(self.count + len(trips) * max(1, len(body.data)))
                 for body in _unrolled(operation):
                     yield from block(body)
             case SwitchCaseOp():
@@ -177,6 +179,14 @@ class Walk:
                 yield from block(operation.blocks[0])
             case _:
                 raise _unsupported(operation)
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_OPERATIONS:
+        raise TooLarge(
+            f"the circuit has more than {MAX_OPERATIONS} operations, its definitions entered and its loops "
+            "unrolled. Cut it into smaller ones"
+        )
 
 
 def _placed(bits: Iterable[Any], positions: tuple[int, ...]) -> dict[Any, int]:

@@ -56,16 +56,18 @@ class Array(msgspec.Struct, frozen=True, array_like=True):
 
     dtype: str
     shape: tuple[int, ...]
-    data: bytes
+    #: Of no meaning. Some of it lets `data` begin at a multiple of ALIGNMENT; see `answer_parts`.
+    padding: bytes
+    data: memoryview
 
     @staticmethod
     def of(values: npt.NDArray[np.generic]) -> Array:
-        """The travelling form of `values`."""
+        """The travelling form of `values`; shares their memory where they are in order already."""
         little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-        return Array(little.dtype.str, little.shape, little.tobytes())
+        return Array(little.dtype.str, little.shape, b"", little.data)
 
     def numpy(self) -> npt.NDArray[np.generic]:
-        """The array, read-only, sharing the bytes.
+        """The array, read-only, sharing the bytes where these are aligned.
 
         Raises:
             OptionError: dtype and shape do not fit the bytes.
@@ -73,9 +75,16 @@ class Array(msgspec.Struct, frozen=True, array_like=True):
         if self.dtype not in _DTYPES:
             raise OptionError(f"an array of dtype {self.dtype!r} is not part of the wire")
         try:
-            return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
+            values = np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
         except ValueError as error:
             raise OptionError(f"array of shape {self.shape}, {self.dtype}: {error}") from error
+        flags = values.flags
+        if not flags.aligned:
+            values = values.copy()
+            flags = values.flags
+        if flags.writeable:
+            flags.writeable = False
+        return values
 
 
 _DTYPES = {"<f8", "<c16", "<u8", "<i8"}
@@ -151,6 +160,49 @@ def decode_outputs(encoded: bytes) -> tuple[Output, ...]:
 def encode_answers(answers: tuple[Answer, ...]) -> bytes:
     """Bytes of the answers, in the order of the outputs."""
     return _ENCODER.encode(answers)
+
+
+#: Of the first byte of an array in `answer_parts`: a cache line, and more than any element needs.
+ALIGNMENT = 64
+
+
+def array_bytes(answers: tuple[Answer, ...]) -> int:
+    """Bytes of the arrays in the answers."""
+    return sum(
+        field.data.nbytes
+        for answer in answers
+        for name in answer.__struct_fields__
+        if isinstance(field := getattr(answer, name), Array)
+    )
+
+
+def answer_parts(answers: tuple[Answer, ...]) -> list[bytes | memoryview]:
+    """What `decode_answers` reads, in parts to be joined; the arrays are parts, not copied.
+
+    Each array begins at a multiple of ALIGNMENT from the first part's first byte.
+    """
+    parts: list[bytes | memoryview] = []
+    before, head = 0, _array_header(len(answers))
+    for answer in answers:
+        fields = msgspec.structs.astuple(answer)
+        head += _array_header(1 + len(fields)) + _ENCODER.encode(answer.__struct_config__.tag)
+        for field in fields:
+            if not isinstance(field, Array):
+                head += _ENCODER.encode(field)
+                continue
+            size = field.data.nbytes
+            head += _array_header(4) + _ENCODER.encode(field.dtype) + _ENCODER.encode(field.shape)
+            # bin 8 around the padding, bin 32 around the data.
+            fill = -(before + len(head) + 7) % ALIGNMENT
+            head += bytes((0xC4, fill)) + bytes(fill) + b"\xc6" + size.to_bytes(4, "big")
+            parts += [head, field.data]
+            before += len(head) + size
+            head = b""
+    return [*parts, head] if head else parts
+
+
+def _array_header(length: int) -> bytes:
+    return bytes((0x90 | length,)) if length < 16 else b"\xdd" + length.to_bytes(4, "big")
 
 
 def decode_answers(encoded: bytes | memoryview) -> tuple[Answer, ...]:

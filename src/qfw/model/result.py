@@ -52,6 +52,11 @@ class Result:
         self.calibration = calibration
         self._encoded = encoded
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: the answers as bytes of their own, since large ones lie in shared memory."""
+        kept = {name: value for name, value in vars(self).items() if name != "answers"}
+        return {**kept, "_encoded": bytes(self._encoded)}
+
     @cached_property
     def answers(self) -> tuple[Answer, ...]:
         """The raw answers in the order of the outputs asked for."""

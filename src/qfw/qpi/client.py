@@ -23,6 +23,7 @@ from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
+from qfw.qpm.incoming import Mapped
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
@@ -80,7 +81,7 @@ class Client:
         self._reading = threading.RLock()
         #: What was read and not taken in, the next one last: bodies, answers, errors. A callback that waits
         #: goes on with it.
-        self._inbox: list[bytes | TaskAnswer | tuple[int, ErrorReport]] = []
+        self._inbox: list[bytes | _Answered | tuple[int, ErrorReport]] = []
         self._waiters: deque[threading.Event] = deque()
         self._futures: dict[int, TaskFuture] = {}
         self._sent: set[bytes] = set()
@@ -309,14 +310,18 @@ class Client:
                     inbox[-1:] = items[::-1]
                 continue
             if isinstance(item, TaskAnswer):
-                self._answered(item)
+                self._answered(item, item.answers)
+            elif isinstance(item, _LargeAnswer):
+                self._answered(item.answer, item.answers)
             else:
                 self._failed(*item)
             if inbox and inbox[-1] is item:
                 inbox.pop()
 
-    def _opened(self, body: bytes) -> list[TaskAnswer] | list[tuple[int, ErrorReport]]:
+    def _opened(self, body: bytes) -> Sequence[_Answered | tuple[int, ErrorReport]]:
         message = decode_response(body)
+        if isinstance(body, Mapped):
+            return [_large(message, body.content)]
         match message:
             case Done():
                 return message.answers
@@ -330,7 +335,7 @@ class Client:
                 pass  # The daemon has journalled them; nothing waits for this word.
         return []
 
-    def _answered(self, answer: TaskAnswer) -> None:
+    def _answered(self, answer: TaskAnswer, encoded: bytes | memoryview) -> None:
         future = self._futures.get(answer.task)
         if future is None:
             return
@@ -351,7 +356,7 @@ class Client:
             answer.answered_ns,
             received_ns,
         )
-        future.finish(Result(answer.task, task.device, answer.answers, task.sets, timeline))
+        future.finish(Result(answer.task, task.device, encoded, task.sets, timeline))
         self._settled(future)
 
     def _failed(self, number: int, report: ErrorReport) -> None:
@@ -419,6 +424,28 @@ class Client:
                 self._reading.release()
             self._fail_all(_closed())
         self._link.close()
+        # What was read and not taken in may hold large answers.
+        self._inbox.clear()
+
+
+class _LargeAnswer(NamedTuple):
+    """An answer that came as a descriptor."""
+
+    answer: TaskAnswer
+    #: Mapped, in the place of `answer.answers`.
+    answers: memoryview
+
+
+_Answered = TaskAnswer | _LargeAnswer
+
+
+def _large(message: object, content: memoryview | QFwError) -> _LargeAnswer | tuple[int, ErrorReport]:
+    match message:
+        case Done(answers=[TaskAnswer(answers=b"") as answer]):
+            if isinstance(content, QFwError):
+                return answer.task, ErrorReport.of(content)
+            return _LargeAnswer(answer, content)
+    raise WireError(f"a descriptor came with a {type(message).__name__} that does not name it")
 
 
 def _check_size(size: int, most: int, what: str, remedy: str) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy.typing as npt
 
 from qfw.formats import openqasm
 from qfw.model import program as model
+from qfw.model.errors import NotInstalled
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
 
 
 class Program(model.Program, frozen=True):
@@ -23,6 +29,24 @@ class Program(model.Program, frozen=True):
             TooLarge: beyond the limits of `qfw.formats.precheck`.
         """
         return cls.of(openqasm.loads(text))
+
+    @classmethod
+    def from_qiskit(cls, circuit: QuantumCircuit) -> Program:
+        """The program of a Qiskit circuit; qubit i and classical bit i keep their numbers.
+
+        Free parameters become slots, in the order of `circuit.parameters`; all else is constant.
+
+        Raises:
+            NotInstalled: Qiskit is missing.
+            UnsupportedFeature: an instruction or condition that a program cannot say, or an expression
+                that is not affine in the parameters; which.
+            ProgramError: what is given is no circuit, or one with wrong numbers.
+        """
+        try:
+            from qfw.formats import qiskit
+        except ImportError as error:
+            raise NotInstalled(f"Qiskit is not installed ({error}): pip install 'qfw[qiskit]'") from error
+        return cls.of(qiskit.loads(circuit))
 
     @classmethod
     def of(cls, program: model.Program) -> Program:

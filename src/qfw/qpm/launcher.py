@@ -17,7 +17,11 @@ class Launched(Protocol):
 
     @property
     def channel(self) -> socket.socket:
-        """Connected stream socket to it, non-blocking."""
+        """Connected stream socket to it, non-blocking.
+
+        Where it is a Unix socket whose other end is the worker's own, the worker may be told `--descriptors`:
+        large answers then come as sealed memory, otherwise in frames.
+        """
         ...
 
     def kill(self) -> None:

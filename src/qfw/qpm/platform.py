@@ -16,6 +16,7 @@ from qfw.model.device import DeviceProfile, Estimate
 from qfw.model.errors import ErrorReport
 from qfw.model.outputs import Output
 from qfw.model.program import Program
+from qfw.qpm.shared import Memory
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
@@ -72,8 +73,18 @@ class Sink(Protocol):
         """A device takes no tasks any more, for `reason`."""
         ...
 
-    def run_ended(self, device: str, slot: str, pid: int, outcome: RunDone | RunFailed) -> None:
-        """A run was answered or failed."""
+    def run_ended(
+        self,
+        device: str,
+        slot: str,
+        pid: int,
+        outcome: RunDone | RunFailed,
+        memory: Memory | None = None,
+    ) -> None:
+        """A run was answered or failed.
+
+        `memory`, checked, holds the answers where `outcome.answers` is empty; it is the sink's from now on.
+        """
         ...
 
 

@@ -7,7 +7,6 @@ import select
 import socket
 import struct
 import time
-from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,10 +25,10 @@ from qfw.model.errors import (
     VersionMismatch,
     WireError,
 )
+from qfw.qpm.incoming import Incoming
+from qfw.qpm.shared import ANCILLARY_BYTES, can_share
 from qfw.qpm.status import Counters, TaskRow
 from qfw.qpm.wire import (
-    HEADER_BYTES,
-    MAX_REPLY_BYTES,
     OBSERVER,
     WIRE_VERSION,
     Hello,
@@ -46,61 +45,19 @@ from qfw.qpm.wire import (
 SEND_LIMIT_S = 30.0
 #: One read takes no more. Below what an allocator asks the system for, which would cost more than the read.
 RECEIVE_BYTES = 1 << 16
+#: Arguments of `recvmsg`, for `map`: bytes, room for a descriptor, flags.
+_RECEIVE = ((RECEIVE_BYTES,), (ANCILLARY_BYTES,), (socket.MSG_CMSG_CLOEXEC,))
 #: A blocking read returns at least this often.
 READ_SLICE_S = 0.5
-
-
-class _Incoming:
-    """Bytes that arrived and are not cut into messages yet. Only ever appended to; then replaced whole."""
-
-    def __init__(self, rest: bytes = b"") -> None:
-        self.chunks = deque([rest] if rest else [])
-        #: Chunks that were counted, and their bytes.
-        self._counted = (0, 0)
-        #: Bytes up to the end of the first message, as far as is known.
-        self._need = _need(rest)
-
-    def complete(self) -> bool:
-        """Whether the first message is there. Raises WireError where it would be too long."""
-        count, size = self._counted
-        while count < len(self.chunks):
-            size += len(self.chunks[count])
-            count += 1
-        self._counted = (count, size)
-        if size < self._need:
-            return False
-        if self._need == HEADER_BYTES:
-            self._need = _need(self._joined())
-        return size >= self._need
-
-    def cut(self, most: int | None = None) -> tuple[list[bytes], _Incoming]:
-        """The messages that are complete, at most `most`, and what is left."""
-        data, at = self._joined(), 0
-        bodies: list[bytes] = []
-        while len(bodies) != most and (end := at + _need(data, at)) <= len(data) and end > at + HEADER_BYTES:
-            bodies.append(data[at + HEADER_BYTES : end])
-            at = end
-        return bodies, _Incoming(data[at:])
-
-    def _joined(self) -> bytes:
-        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
-
-
-def _need(data: bytes, at: int = 0) -> int:
-    """Bytes of the message at `at`, its header included; the header's alone where that is not there yet."""
-    if len(data) - at < HEADER_BYTES:
-        return HEADER_BYTES
-    length = int.from_bytes(data[at : at + HEADER_BYTES], "big")
-    if not 0 < length <= MAX_REPLY_BYTES:
-        raise WireError(f"a frame of {length} bytes was announced; 1 to {MAX_REPLY_BYTES} are read here")
-    return HEADER_BYTES + length
 
 
 class Link:
     """A connected socket to a daemon that said Welcome. Blocking; one reader and one writer at a time."""
 
-    def __init__(self, folder: Path, name: str, role: str, timeout_s: float) -> None:
-        """Connects and shakes hands.
+    def __init__(
+        self, folder: Path, name: str, role: str, timeout_s: float, descriptors: bool = True
+    ) -> None:
+        """Connects and shakes hands. `descriptors`: large answers may come as sealed memory.
 
         Raises:
             DaemonUnreachable: nobody answers in `folder` within `timeout_s`.
@@ -111,6 +68,7 @@ class Link:
         path = socket_path(folder)
         deadline = time.monotonic() + timeout_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._incoming = self._following = Incoming()
         try:
             if path.exists():
                 check_owner(path)
@@ -123,24 +81,24 @@ class Link:
                 raise ForeignOwner(
                     f"the daemon behind {path} (pid {pid}) runs as uid {uid}, you are {os.getuid()}"
                 )
-            self._incoming = self._following = _Incoming()
-            self._socket.sendall(pack(Hello(WIRE_VERSION, __version__, os.getpid(), name, role)))
+            hello = Hello(WIRE_VERSION, __version__, os.getpid(), name, role, descriptors and can_share())
+            self._socket.sendall(pack(hello))
             self.welcome = self._greeted(deadline)
         except QFwError:
             # Some of them are OSErrors too, and mean what they say.
-            self._socket.close()
+            self.close()
             raise
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            self._socket.close()
+            self.close()
             raise DaemonUnreachable(f"no daemon answers at {path} ({error.strerror})") from error
         except TimeoutError as error:
-            self._socket.close()
+            self.close()
             raise DaemonUnreachable(f"the daemon at {path} did not answer within {timeout_s:g} s") from error
         except OSError as error:
-            self._socket.close()
+            self.close()
             raise DaemonUnreachable(f"cannot connect to {path}: {error}") from error
         except BaseException:
-            self._socket.close()
+            self.close()
             raise
         # From here on: plain blocking calls, which the kernel ends in time.
         self._socket.settimeout(None)
@@ -172,7 +130,7 @@ class Link:
 
         Raises:
             DaemonLost: the daemon closed the connection.
-            WireError: it sent a frame that is too long.
+            WireError: it sent a frame that is too long, or a descriptor that is not to be believed.
         """
         incoming = self._following = self._incoming
         if not incoming.complete():
@@ -184,12 +142,12 @@ class Link:
                 ):
                     return []
                 # In one step for the interpreter: what was read is kept, whatever a signal handler raises.
-                incoming.chunks.extend(map(self._socket.recv, (RECEIVE_BYTES,)))
+                incoming.chunks.extend(map(self._socket.recvmsg, *_RECEIVE))
             except (BlockingIOError, InterruptedError):
                 return []
             except OSError as error:
                 raise self.lost(str(error)) from error
-            if not incoming.chunks[-1]:
+            if not incoming.chunks[-1][0]:
                 raise self.lost("it closed the connection")
             if not incoming.complete():
                 return []
@@ -199,10 +157,12 @@ class Link:
     def taken(self) -> None:
         """The bodies that `receive` gave are in safe hands; until then it gives the same ones again."""
         self._incoming = self._following
+        self._incoming.close_spent()
 
     def close(self) -> None:
-        """Closes the socket."""
+        """Closes the socket, and the descriptors that came and were not taken."""
         self._socket.close()
+        self._incoming.close()
 
     def shutdown(self) -> None:
         """Wakes whoever reads or writes; `close` follows."""
@@ -224,12 +184,11 @@ class Link:
             if remaining <= 0:
                 raise TimeoutError
             self._socket.settimeout(remaining)
-            chunk = self._socket.recv(RECEIVE_BYTES)
-            if not chunk:
+            self._incoming.chunks.extend(map(self._socket.recvmsg, *_RECEIVE))
+            if not self._incoming.chunks[-1][0]:
                 raise DaemonUnreachable(
                     f"the daemon at {socket_path(self.folder)} closed the connection at once"
                 )
-            self._incoming.chunks.append(chunk)
         bodies, self._incoming = self._incoming.cut(most=1)
         try:
             greeting: Welcome | Refused = decode_greeting(bodies[0])

@@ -43,6 +43,7 @@ from qfw.model.events import (
 from qfw.model.task import QuantumTask, TaskState, task_name, task_session
 from qfw.qpm.journal import JournalWriter
 from qfw.qpm.platform import Platform, Reactor, Run, RunDone, RunFailed
+from qfw.qpm.shared import Memory
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
     Bye,
@@ -268,7 +269,14 @@ class Core:
                 self.emit(TaskFailed(self._clock_ns(), number, report))
                 self._fail(entry, report)
 
-    def run_ended(self, device: str, slot: str, pid: int, outcome: RunDone | RunFailed) -> None:
+    def run_ended(
+        self,
+        device: str,
+        slot: str,
+        pid: int,
+        outcome: RunDone | RunFailed,
+        memory: Memory | None = None,
+    ) -> None:
         """See Sink."""
         entry = self.state.tasks.get(outcome.task)
         if (
@@ -287,8 +295,10 @@ class Core:
             self.emit(TaskFailed(now_ns, outcome.task, outcome.error))
             self._fail(entry, outcome.error)
             return
-        size = len(outcome.answers)
-        kept = outcome.answers if size <= self._settings.journal.answer_bytes else None
+        size = len(outcome.answers) if memory is None else memory.size
+        kept = None
+        if size <= self._settings.journal.answer_bytes:
+            kept = outcome.answers if memory is None else bytes(memory.view())
         self.emit(
             TaskDone(
                 now_ns,
@@ -316,7 +326,8 @@ class Core:
                     outcome.compile_ns,
                     now_ns,
                     outcome.answers,
-                )
+                ),
+                memory,
             )
 
     # The turn -----------------------------------------------------------------------------------

@@ -45,6 +45,10 @@ logger = logging.getLogger(__name__)
 HANDSHAKE_LIMIT_S = 5.0
 #: An acknowledgement waits this long for the result that it could travel with.
 ACK_DELAY_S = 0.001
+#: Large answers, as descriptors, that a client may leave unread before its tasks wait.
+MAX_UNREAD_MEMORIES = 64
+#: While its tasks wait for it to read them, and no event would tell: how often to look.
+LOOK_S = 0.01
 #: After a failure to accept.
 ACCEPT_RETRY_S = 0.1
 MAX_CLIENTS = 4096
@@ -187,6 +191,7 @@ class Daemon:
             raise WireError(f"a client is a {SESSION} or an {OBSERVER}, not {hello.role!r}")
         peer.greeted = True
         peer.name = hello.name[:200]
+        peer.descriptors = hello.descriptors
         session = 0
         if hello.role == SESSION:
             try:
@@ -210,22 +215,33 @@ class Daemon:
         if peer.acks and not peer.ack_timer:
             peer.ack_timer = True
             self._reactor.call_at(self._reactor.now() + ACK_DELAY_S, lambda: self._acks_due(peer))
-        if peer.blocked == empty:
-            peer.blocked = not empty
+        # A crowded outbox goes on by the timer: the socket may be writable all the time.
+        blocked = not empty and not peer.outbox.crowded
+        if peer.blocked != blocked:
+            peer.blocked = blocked
             self._reactor.watch(
                 peer.socket.fileno(),
                 lambda: self._readable(peer),
-                (lambda: self._core.touch(peer)) if peer.blocked else None,
+                (lambda: self._core.touch(peer)) if blocked else None,
             )
-        unread = peer.outbox.size
-        if not peer.held and unread > self._settings.unread_bytes:
+        unread, memories = peer.outbox.unread()
+        most = self._settings.unread_bytes
+        if not peer.held and (unread > most or memories > MAX_UNREAD_MEMORIES):
             peer.held = True
             self._core.hold(peer.session, True)
-        elif peer.held and unread < self._settings.unread_bytes // 2:
+        elif peer.held and unread < most // 2 and memories < MAX_UNREAD_MEMORIES // 2:
             peer.held = False
             self._core.hold(peer.session, False)
             # Nothing need arrive for its tasks to go on.
             self._reactor.call_at(self._reactor.now(), lambda: None)
+        if ((peer.held and memories) or peer.outbox.crowded) and not peer.look_timer:
+            peer.look_timer = True
+            self._reactor.call_at(self._reactor.now() + LOOK_S, lambda: self._look_again(peer))
+
+    def _look_again(self, peer: Peer) -> None:
+        peer.look_timer = False
+        if not peer.closed:
+            self._core.touch(peer)
 
     def _acks_due(self, peer: Peer) -> None:
         peer.ack_timer = False
@@ -250,6 +266,7 @@ class Daemon:
         self._reactor.unwatch(fd)
         self._peers.pop(fd, None)
         peer.socket.close()
+        peer.forget()
         if peer.session:
             self._core.close_session(peer, reason)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from qfw.model.errors import ErrorReport
+from qfw.model.errors import ErrorReport, NoCapacity
 from qfw.qpm.outbox import Outbox
+from qfw.qpm.shared import Memory
 from qfw.qpm.wire import (
     MAX_REQUEST_BYTES,
     Accepted,
@@ -15,6 +16,8 @@ from qfw.qpm.wire import (
     NeedPrograms,
     TaskAnswer,
     pack,
+    pack_begin,
+    pack_parcel,
 )
 
 #: Acknowledgements wait for the result that may follow at once, but not for more than these.
@@ -38,6 +41,8 @@ class Peer:
         #: 0 until the handshake, and for observers.
         self.session = 0
         self.greeted = False
+        #: Whether it takes large answers as descriptors.
+        self.descriptors = False
         self.reader = FrameReader(MAX_REQUEST_BYTES)
         self.outbox = Outbox(sock)
         #: Live tasks.
@@ -51,18 +56,33 @@ class Peer:
         self.acks_due = False
         self.ack_timer = False
         self.answers: list[TaskAnswer] = []
+        #: Those whose answers lie in memory; without them in the TaskAnswer.
+        self.large: list[tuple[TaskAnswer, Memory | memoryview]] = []
         self.errors: list[tuple[int, ErrorReport]] = []
         #: Bytes of replies since the outbox was empty.
         self._reply_bytes = 0
         #: Whether it is told to the loop that the socket is full, and to the scheduler.
         self.blocked = False
         self.held = False
+        #: Whether a timer will look what it has read.
+        self.look_timer = False
         self.closed = False
 
-    def answer(self, answer: TaskAnswer) -> None:
-        """Owes it an answer, which acknowledges the task as well."""
+    def answer(self, answer: TaskAnswer, memory: Memory | None = None) -> None:
+        """Owes it an answer, which acknowledges the task as well. `memory`: where its `answers` lie."""
+        if memory is None:
+            self._acknowledged(answer.task)
+            self.answers.append(answer)
+            return
+        try:
+            # Who takes no descriptor gets the same bytes in a frame; they are sent from the mapping.
+            lies = memory if self.descriptors else memory.view()
+        except OSError as error:
+            refusal = NoCapacity(f"the daemon cannot map an answer of {memory.size} bytes: {error}")
+            self.fail(answer.task, ErrorReport.of(refusal))
+            return
         self._acknowledged(answer.task)
-        self.answers.append(answer)
+        self.large.append((answer, lies))
 
     def fail(self, task: int, error: ErrorReport) -> None:
         """Owes it an error, which acknowledges the task as well."""
@@ -90,6 +110,7 @@ class Peer:
         return bool(
             self.answers
             or self.errors
+            or self.large
             or self.needed
             or self.outbox.size
             or (self.acks and (self.acks_due or len(self.acks) >= MAX_UNSENT_ACKS))
@@ -102,7 +123,9 @@ class Peer:
             OSError: the client is gone.
         """
         outbox = self.outbox
-        if self.acks and (self.acks_due or len(self.acks) >= MAX_UNSENT_ACKS or self.answers or self.errors):
+        if self.acks and (
+            self.acks_due or len(self.acks) >= MAX_UNSENT_ACKS or self.answers or self.errors or self.large
+        ):
             outbox.put(pack(Accepted(list(self.acks))))
             self.acks.clear()
             self.acks_due = False
@@ -114,6 +137,8 @@ class Peer:
             self.needed.clear()
         if self.answers:
             self._put_answers()
+        if self.large:
+            self._put_large()
         if self.errors:
             outbox.put(pack(Failed(self.errors)))
             self.errors = []
@@ -133,3 +158,17 @@ class Peer:
             size += len(answer.answers)
         self.outbox.put(pack(Done(batch)))
         self.answers = []
+
+    def _put_large(self) -> None:
+        for answer, lies in self.large:
+            if isinstance(lies, Memory):
+                self.outbox.put(pack_parcel(Done([answer]), lies))
+            else:
+                self.outbox.put(pack_begin(Done([answer]), len(lies)))
+                self.outbox.put(lies)
+        self.large = []
+
+    def forget(self) -> None:
+        """It is gone: what it was owed goes too, and with it the memory."""
+        self.answers, self.large, self.errors = [], [], []
+        self.outbox.clear()

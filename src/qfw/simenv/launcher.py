@@ -59,6 +59,8 @@ class LocalLauncher:
                     f"--wide-threads={wide_threads}",
                     f"--memory-bytes={memory_bytes}",
                     f"--parent={os.getpid()}",
+                    # A socket pair: what the worker sends arrives here itself.
+                    "--descriptors",
                 ],
                 env=worker_environment(threads),
                 stdin=subprocess.DEVNULL,

@@ -17,6 +17,7 @@ from qfw.model.errors import (
     ConfigError,
     DeadlineExceeded,
     ErrorReport,
+    NoCapacity,
     NotInstalled,
     PlatformFailed,
     SetupError,
@@ -31,10 +32,12 @@ from qfw.qpm import registry
 from qfw.qpm.launcher import Launched, Launcher
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import ProgramSource, Reactor, Run, RunDone, RunFailed, Sink
-from qfw.qpm.wire import FrameReader, Receiver, pack
+from qfw.qpm.shared import Memory
+from qfw.qpm.wire import FrameReader, Parcel, Receiver, pack
 from qfw.simenv.protocol import (
     MAX_FRAME_BYTES,
     Ended,
+    FromWorker,
     Load,
     NeedProgram,
     NotReady,
@@ -81,7 +84,7 @@ class _Worker:
         self.name = name
         self.launched = launched
         self.started_s = started_s
-        self.reader = FrameReader(MAX_FRAME_BYTES)
+        self.reader = FrameReader(MAX_FRAME_BYTES, parcels=True)
         self.outbox = Outbox(launched.channel)
         self.ready = False
         #: What it was given and has not answered; the first one runs.
@@ -291,7 +294,7 @@ class PoolPlatform:
 
     def _readable(self, worker: _Worker) -> None:
         try:
-            chunk = self._receiver.receive(worker.launched.channel)
+            chunk, memories = self._receiver.receive_with_memory(worker.launched.channel)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -301,8 +304,11 @@ class PoolPlatform:
             self._lose(worker, "its channel closed")
             return
         try:
-            for body in worker.reader.feed(chunk):
+            for body in worker.reader.feed(chunk, memories):
                 message = decode_from_worker(body)
+                if isinstance(body, Parcel):
+                    self._ended(worker, *_unpacked(message, body.memory))
+                    continue
                 match message:
                     case Ended():
                         for outcome in message.outcomes:
@@ -322,11 +328,11 @@ class PoolPlatform:
             # A worker is believed nothing: one that breaks the protocol is ended.
             self._lose(worker, f"broken message: {error}")
 
-    def _ended(self, worker: _Worker, outcome: RunDone | RunFailed) -> None:
+    def _ended(self, worker: _Worker, outcome: RunDone | RunFailed, memory: Memory | None = None) -> None:
         if worker.runs and worker.runs[0].task == outcome.task and worker.runs[0].epoch == outcome.epoch:
             worker.runs.popleft()
             self._head_changed(worker)
-        self._sink.run_ended(worker.device.name, worker.name, worker.launched.pid, outcome)
+        self._sink.run_ended(worker.device.name, worker.name, worker.launched.pid, outcome, memory)
 
     def _head_changed(self, worker: _Worker) -> None:
         """Another run begins in a worker."""
@@ -413,6 +419,8 @@ class PoolPlatform:
         self._reactor.unwatch(worker.launched.channel.fileno())
         worker.launched.channel.close()
         worker.launched.kill()
+        # Timers may keep the worker for a while, but not memory that it sent.
+        worker.reader.close()
         self._reap(worker, reason)
         if self._closed:
             return
@@ -431,6 +439,26 @@ class PoolPlatform:
         logger.warning(
             "worker ended: worker=%s pid=%d %s (%s)", worker.name, worker.launched.pid, ended, reason
         )
+
+
+def _unpacked(message: FromWorker, memory: Memory | None) -> tuple[RunDone | RunFailed, Memory | None]:
+    """What came with a descriptor: one answered run, whose answers lie in sealed memory.
+
+    Raises:
+        WireError: it is something else.
+    """
+    match message:
+        case Ended(outcomes=[RunDone(answers=b"") as outcome]):
+            if memory is not None:
+                memory.check()
+                return outcome, memory
+            error = NoCapacity(
+                "the daemon had no file descriptor left for a large answer. Try again later, with fewer sessions "
+                "or results that nobody reads, or raise its limit (ulimit -n)"
+            )
+            return RunFailed(outcome.task, outcome.epoch, ErrorReport.of(error)), None
+        case _:
+            raise WireError(f"a descriptor came with a {type(message).__name__} that does not name it")
 
 
 def share(settings: WorkerSettings, cores: int, memory_bytes: int) -> tuple[int, int]:

@@ -49,7 +49,7 @@ class NeedProgram(msgspec.Struct, frozen=True, array_like=True, tag=5):
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True, tag=6):
-    """Runs that ended."""
+    """Runs that ended; one whose answers come as a descriptor is alone in its message, without them."""
 
     outcomes: list[RunDone | RunFailed]
 

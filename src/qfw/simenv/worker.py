@@ -6,25 +6,28 @@ Limits come first, then the engine's import, then the first byte of input.
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
+import logging
 import os
 import socket
 import time
 from collections import OrderedDict, deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from qfw.formats.lowering import lower
-from qfw.model.errors import ErrorReport, OutOfMemory, QFwError
-from qfw.model.outputs import Output, decode_outputs, encode_answers
+from qfw.model.errors import ErrorReport, OutOfMemory, QFwError, TooLarge
+from qfw.model.outputs import Answer, Output, answer_parts, array_bytes, decode_outputs, encode_answers
 from qfw.model.program import Program
 from qfw.model.seeds import set_seeds
 from qfw.qpm import registry
 from qfw.qpm.engine import Engine
 from qfw.qpm.platform import Run, RunDone, RunFailed
-from qfw.qpm.wire import FrameReader, Receiver, pack
+from qfw.qpm.shared import MAX_SHARED_BYTES, SHARED_BYTES, Memory, can_share, hand_over
+from qfw.qpm.wire import FrameReader, Receiver, pack, pack_begin, pack_parcel
 from qfw.simenv import limits
 from qfw.simenv.protocol import (
     MAX_FRAME_BYTES,
@@ -37,6 +40,8 @@ from qfw.simenv.protocol import (
     decode_to_worker,
 )
 
+logger = logging.getLogger(__name__)
+
 #: Prepared programs that a worker keeps.
 PREPARED = 1024
 #: Programs (encoded) that a worker keeps.
@@ -48,9 +53,11 @@ HOLD_NS = 200_000
 class Worker:
     """Runs what arrives on its channel until that closes."""
 
-    def __init__(self, engine: Engine, channel: socket.socket) -> None:
+    def __init__(self, engine: Engine, channel: socket.socket, descriptors: bool) -> None:
+        """`descriptors`: the channel carries them to the pool."""
         self._engine = engine
         self._channel = channel
+        self._descriptors = descriptors and can_share()
         self._receiver = Receiver()
         self._reader = FrameReader(MAX_FRAME_BYTES)
         self._runs: deque[Run] = deque()
@@ -72,6 +79,11 @@ class Worker:
                 flushed_ns = time.monotonic_ns()
                 continue
             outcome = self._run(self._runs.popleft())
+            if isinstance(outcome, _Large):
+                self._send_large(outcomes, outcome)
+                outcomes = []
+                flushed_ns = time.monotonic_ns()
+                continue
             if outcome is not None:
                 outcomes.append(outcome)
             now_ns = time.monotonic_ns()
@@ -79,6 +91,24 @@ class Worker:
                 self._channel.sendall(pack(Ended(outcomes)))
                 outcomes = []
                 flushed_ns = now_ns
+
+    def _send_large(self, outcomes: list[RunDone | RunFailed], large: _Large) -> None:
+        """Sends `outcomes`, then a large one in a message of its own, with its memory."""
+        if outcomes:
+            self._channel.sendall(pack(Ended(outcomes)))
+        message, memory = Ended([large.outcome]), large.memory
+        parcel = pack_parcel(message, memory)
+        try:
+            sent = hand_over(self._channel, parcel, memory.fd)
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            logger.warning("too many descriptors on their way, an answer goes in a frame")
+            self._channel.sendall(pack_begin(message, memory.size))
+            self._channel.sendall(memory.view())
+        else:
+            self._channel.sendall(parcel[sent:])
+        memory.close()
 
     def _receive(self) -> bool:
         chunk = self._receiver.receive(self._channel)
@@ -93,7 +123,7 @@ class Worker:
                     _keep(self._programs, message.digest, message.encoded, PROGRAMS)
         return True
 
-    def _run(self, run: Run) -> RunDone | RunFailed | None:
+    def _run(self, run: Run) -> RunDone | RunFailed | _Large | None:
         try:
             try:
                 return self._answer(run)
@@ -114,7 +144,7 @@ class Worker:
         except Exception as error:
             return RunFailed(run.task, run.epoch, ErrorReport.of(error))
 
-    def _answer(self, run: Run) -> RunDone | None:
+    def _answer(self, run: Run) -> RunDone | _Large | None:
         """The answered run; None where its program has to be asked for."""
         began_ns = time.monotonic_ns()
         cached = self._prepared.get(run.program)
@@ -138,9 +168,36 @@ class Worker:
             _keep(self._outputs, run.outputs, outputs, PREPARED)
         parameters = np.frombuffer(run.parameters, dtype="<f8").reshape(run.sets, num_slots)
         seeds = set_seeds(run.seed, 0, run.sets)
-        answers = encode_answers(self._engine.run(prepared, outputs, parameters, run.shots, seeds))
+        answers = self._engine.run(prepared, outputs, parameters, run.shots, seeds)
+        memory = self._in_memory(answers)
+        encoded = b"" if memory is not None else encode_answers(answers)
         ended_ns = time.monotonic_ns()
-        return RunDone(run.task, run.epoch, began_ns, ended_ns, compile_ns, cached is not None, answers)
+        done = RunDone(run.task, run.epoch, began_ns, ended_ns, compile_ns, cached is not None, encoded)
+        return done if memory is None else _Large(done, memory)
+
+    def _in_memory(self, answers: tuple[Answer, ...]) -> Memory | None:
+        """Sealed memory that holds the answers; None where they travel in a frame. Raises TooLarge."""
+        if not self._descriptors or array_bytes(answers) <= SHARED_BYTES:
+            return None
+        parts = answer_parts(answers)
+        # What an estimate let through, an engine may still overdo; no limit of this process counts this memory.
+        size = sum(memoryview(part).nbytes for part in parts)
+        if size > MAX_SHARED_BYTES:
+            raise TooLarge(
+                f"the engine answered {size} bytes; at most {MAX_SHARED_BYTES} travel. Ask for fewer sets per task"
+            )
+        try:
+            return Memory.of(parts)
+        except OSError as error:
+            logger.warning("no memory to share, answers go in a frame: %s", error)
+            return None
+
+
+class _Large(NamedTuple):
+    """A run whose answers lie in memory."""
+
+    outcome: RunDone
+    memory: Memory
 
 
 def _keep(cache: OrderedDict[bytes, Any], key: bytes, value: Any, size: int) -> None:
@@ -159,6 +216,7 @@ def main() -> int:
     parser.add_argument("--wide-threads", type=int, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--descriptors", action="store_true", help="the channel carries descriptors")
     arguments = parser.parse_args()
     limits.apply(arguments.memory_bytes, arguments.parent)
     channel = socket.socket(fileno=arguments.channel)
@@ -174,7 +232,7 @@ def main() -> int:
     gc.collect()
     gc.freeze()
     try:
-        Worker(engine, channel).serve()
+        Worker(engine, channel, arguments.descriptors).serve()
     except (ConnectionError, BrokenPipeError):
         return 0
     except msgspec.DecodeError:

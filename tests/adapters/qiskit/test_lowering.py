@@ -21,6 +21,7 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 from qiskit_aer import AerSimulator
 
+from qfw.qpi.program import Program as PublicProgram
 from qfw.adapters.qiskit.lowering import lower
 from qfw.formats import qiskit as qiskit_format
 from qfw.formats.qiskit_walk import MAX_OPERATIONS
@@ -593,10 +594,12 @@ def test_what_a_program_cannot_say_is_refused(make, message):
         lower(make())
 
 
-def test_loops_are_bounded():
+@pytest.mark.parametrize("width", [1, 0], ids=["gates", "empty"])
+def test_loops_are_bounded(width):
     circuit = QuantumCircuit(1)
-    with circuit.for_loop(range(MAX_OPERATIONS)):
-        circuit.x(0)
+    with circuit.for_loop(range(MAX_OPERATIONS)), circuit.for_loop(range(10**12)):
+        for qubit in range(width):
+            circuit.x(qubit)
     with pytest.raises(TooLarge, match="unrolled"):
         lower(circuit)
 
@@ -606,3 +609,15 @@ def test_the_state_of_a_wide_library_circuit():
     circuit.initialize("+-01")
     circuit.append(QFTGate(4), range(4))
     assert np.allclose(unitary(bound(circuit))[:, 0], Statevector.from_label("+-01").evolve(QFTGate(4)).data)
+
+
+def test_a_program_of_the_interface_has_literals_as_constants():
+    program = PublicProgram.from_qiskit(ansatz([0.25, 1.5]))
+    assert program.num_slots == 0 and "ry(0.25)" in program.to_qasm()
+    x = Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.rx(x, 0)
+    assert PublicProgram.from_qiskit(circuit).bound([0.5]).operations == (ProgramGate("rx", (0,), (0.5,)),)
+    circuit.rx(x * x, 0)
+    with pytest.raises(UnsupportedFeature, match="not affine"):
+        PublicProgram.from_qiskit(circuit)

@@ -117,12 +117,11 @@ def _multiplied_out(terms: Iterable[Term]) -> PauliSum:
             factor = coefficient
             for _, part in picked:
                 factor *= part
-            kept = [(qubit, pauli) for qubit, (pauli, _) in zip(qubits, picked, strict=True) if pauli]
-            word = tuple(qubit for qubit, _ in kept), "".join(pauli for _, pauli in kept)
+            left = [(qubit, pauli) for qubit, (pauli, _) in zip(qubits, picked, strict=True) if pauli]
+            word = tuple(qubit for qubit, _ in left), "".join(pauli for _, pauli in left)
             words[word] = words.get(word, 0.0) + factor
-    return PauliSum(
-        tuple(PauliTerm(coefficient, qubits, paulis) for (qubits, paulis), coefficient in words.items())
-    )
+    kept = tuple(PauliTerm(c, qubits, paulis) for (qubits, paulis), c in words.items() if c)
+    return PauliSum(kept or (PauliTerm(0.0, (), ""),))
 
 
 def _choices(letter: str) -> tuple[tuple[str, float], ...]:

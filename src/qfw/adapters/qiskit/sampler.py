@@ -202,7 +202,7 @@ def _registers(circuit: QuantumCircuit) -> dict[str, list[int]]:
 @lru_cache(1024)
 def _check_name(name: str) -> None:
     try:
-        DataBin(**{name: 0})
+        DataBin(**{name: None})
     except (TypeError, ValueError) as error:
         raise ProgramError(
             f"a classical register cannot be named {name!r}: results have registers as attributes, and that one is "
