@@ -21,13 +21,13 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 from qiskit_aer import AerSimulator
 
-from qfw.qpi.program import Program as PublicProgram
 from qfw.adapters.qiskit.lowering import lower
 from qfw.formats import qiskit as qiskit_format
 from qfw.formats.qiskit_walk import MAX_OPERATIONS
 from qfw.model.errors import ParameterError, ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.program import Barrier, IfElse, Measure, Program, Reset, While
 from qfw.model.program import Gate as ProgramGate
+from qfw.qpi.program import Program as PublicProgram
 
 from .interpreter import distribution, unitary
 
