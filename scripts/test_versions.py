@@ -68,8 +68,7 @@ QISKIT = (
     FIRST,
     "tests/adapters/qiskit",
     "tests/qfw_qiskit",
-    "tests/engines/test_agreement.py",
-    "tests/engines/test_gates.py",
+    "tests/engines/test_aer.py",
 )
 ENVIRONMENTS = (
     Environment("base-oldest", (), ("numpy", "msgspec", "rich"), BASE),
