@@ -10,7 +10,7 @@ from qiskit import QuantumCircuit
 from qfw.adapters.qiskit.binding import values_of
 from qfw.adapters.qiskit.lowering import lower
 from qfw.adapters.qiskit.tasks import Sets, Task, Tasks
-from qfw.model.errors import ProgramError, QFwError
+from qfw.model.errors import ParameterError, ProgramError, QFwError
 from qfw.model.outputs import Counts, Memory, Output, Statevector
 
 _COUNTS: tuple[Output, ...] = (Counts(),)
@@ -68,6 +68,10 @@ class Batch:
             rows = lowered.literals
             if rows is None or values is not None:
                 rows = lowered.bind(values_of(circuit, lowered.parameters, values))
+            if not len(rows) and rows.ndim == 2:
+                raise ParameterError(
+                    f"the values for circuit {circuit.name!r} hold no set: give at least one for each parameter"
+                )
         except QFwError as error:
             part.error = error
             return
