@@ -32,14 +32,14 @@ def succeeded(folder: Path, name: str, *arguments: str) -> str:
 VQE = r"electronic energy +(-[\d.]+) hartree"
 
 
-@pytest.mark.parametrize("device", ["statevector"])
+@pytest.mark.parametrize("device", ["statevector", "qfw"])
 def test_vqe_finds_the_ground_state_of_hydrogen(tmp_path, device):
     found = float(re.search(VQE, succeeded(tmp_path, "vqe_h2", "--device", device))[1])
     # Of the four by four matrix, by NumPy.
     assert found == pytest.approx(-1.857275030, abs=2e-6)
 
 
-@pytest.mark.parametrize("device", ["statevector"])
+@pytest.mark.parametrize("device", ["statevector", "qfw"])
 def test_vqe_with_shots(tmp_path, device):
     found = float(re.search(VQE, succeeded(tmp_path, "vqe_h2", "--device", device, "--precision", "0.01"))[1])
     assert found == pytest.approx(-1.857275, abs=0.04)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from qiskit.circuit import ParameterExpression, QuantumCircuit
+from qiskit.circuit import Parameter, QuantumCircuit
 
 from qfw.formats import qiskit_gates
 from qfw.formats.qiskit_parameters import Formula, affine, is_number, number
@@ -51,9 +51,14 @@ class Lowered:
         return self._literals
 
     @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Free parameters of the circuit, in its order."""
+        return self._structure.parameters
+
+    @property
     def num_parameters(self) -> int:
-        """Free parameters of the circuit."""
-        return len(self._structure.names)
+        """How many these are."""
+        return len(self._structure.parameters)
 
     def bind(self, values: npt.ArrayLike) -> Floats:
         """Values of the Program's slots, shape (sets, slots), radians; may share memory.
@@ -69,7 +74,7 @@ class Lowered:
             if len(given) == 1:
                 return self._literals.reshape(1, -1)
             return np.broadcast_to(self._literals, (len(given), self._literals.size))
-        _check_finite(given, self._structure.names)
+        _check_finite(given, self._structure.parameters)
         formulas = self._structure.formulas
         if not formulas:
             return given
@@ -80,8 +85,8 @@ class Structure(NamedTuple):
     """A circuit without its numbers."""
 
     program: Program
-    #: Of the free parameters, in the circuit's order.
-    names: tuple[str, ...] = ()
+    #: The free ones, in the circuit's order.
+    parameters: tuple[Parameter, ...] = ()
     #: Of the slots behind those of the parameters: what is not affine in these.
     formulas: tuple[Formula, ...] = ()
 
@@ -103,7 +108,9 @@ def lower(circuit: QuantumCircuit) -> Lowered:
     _check_size(circuit)
     walk = Walk.of(circuit)
     if circuit.num_parameters:
-        return Lowered(_parametrised(circuit, walk), None)
+        parameters = tuple([p for p in circuit.parameters if p not in walk.loop_parameters])
+        if parameters:
+            return Lowered(_parametrised(circuit, walk, parameters), None)
     literals = _literals(walk)
     key = (circuit.num_qubits, circuit.num_clbits, tuple(walk.key))
     found = _structures.get(key)
@@ -132,8 +139,7 @@ def loads(circuit: QuantumCircuit) -> Program:
     return lowered.program
 
 
-def _parametrised(circuit: QuantumCircuit, walk: Walk) -> Structure:
-    parameters = tuple(circuit.parameters)
+def _parametrised(circuit: QuantumCircuit, walk: Walk, parameters: tuple[Parameter, ...]) -> Structure:
     key = (circuit.num_qubits, circuit.num_clbits, tuple(walk.key), tuple(walk.values), parameters)
     found = _structures.get(key)
     if found is None:
@@ -151,7 +157,7 @@ def _parametrised(circuit: QuantumCircuit, walk: Walk) -> Structure:
         program = _program(circuit, walk, angles, len(parameters) + len(formulas))
         found = Structure(
             program,
-            tuple(parameter.name for parameter in parameters),
+            parameters,
             tuple(Formula(expression, position) for expression in formulas),
         )
         _structures.put(key, found)
@@ -203,12 +209,12 @@ def _real(values: npt.ArrayLike, count: int) -> Floats:
     return given
 
 
-def _check_finite(values: Floats, names: tuple[str, ...]) -> None:
+def _check_finite(values: Floats, parameters: tuple[Parameter, ...]) -> None:
     if not all_angles(values):
         row, column = np.argwhere(~(np.abs(values) <= MAX_ANGLE))[0]
         raise ParameterError(
-            f"parameter {names[column]!r} of set {row} is {values[row, column]}; values must be finite and at "
-            "most 1e150"
+            f"parameter {parameters[column].name!r} of set {row} is {values[row, column]}; values must be finite "
+            "and at most 1e150"
         )
 
 
@@ -244,4 +250,4 @@ class _Structures:
 
 _structures = _Structures()
 
-__all__ = ["Lowered", "ParameterExpression", "lower"]
+__all__ = ["Lowered", "loads", "lower"]

@@ -26,6 +26,7 @@ from qiskit.circuit import (
     Instruction,
     Measure,
     Operation,
+    Parameter,
     QuantumCircuit,
     Qubit,
     Reset,
@@ -55,7 +56,7 @@ _BASIS = ("u", "cx", "rz", "h", "p", "cz", "ccx")
 class Walk:
     """What a walk over a circuit found."""
 
-    __slots__ = ("count", "key", "values")
+    __slots__ = ("count", "key", "loop_parameters", "values")
 
     def __init__(self) -> None:
         """Empty; see `of`."""
@@ -65,6 +66,8 @@ class Walk:
         self.key: list[Hashable] = []
         #: Arguments of the gates in order; floats, and where they have free parameters expressions.
         self.values: list[Any] = []
+        #: Of the for_loops that were unrolled: Qiskit 2.0 counts them among a circuit's free ones.
+        self.loop_parameters: set[Parameter] = set()
         #: Operations so far.
         self.count = 0
 
@@ -165,7 +168,9 @@ class Walk:
                     )
                 yield ("while", found.clbits, found.value, block(operation.blocks[0]), MAX_TRIPS)
             case ForLoopOp():
-                trips, _, body = operation.params
+                trips, parameter, body = operation.params
+                if parameter is not None:
+                    self.loop_parameters.add(parameter)
                 if not isinstance(trips, Sequence):
                     raise UnsupportedFeature(
                         f"a for_loop over {trips}; loops over integers known before are unrolled"

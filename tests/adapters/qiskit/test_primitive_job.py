@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -151,6 +152,27 @@ def test_an_estimators_pub_that_fails_alone(session):
     with pytest.raises(TooLarge, match="PUB 0 of 2"):
         job.result(LIMIT_S)
     assert job.pub_result(1, LIMIT_S).data.evs == 1.0
+
+
+def test_a_program_that_cannot_be_sent(session):
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    for _ in range(19):
+        circuit = circuit.compose(circuit)
+    circuit.measure_all()
+    job = Sampler(Backend(session=session)).run([one(), circuit, one(0)])
+    with pytest.raises(TooLarge, match=r"PUB 1 of 3.*a program"):
+        job.result(LIMIT_S)
+    assert [job.pub_result(k, LIMIT_S).data.meas.get_counts() for k in (0, 2)] == [{"1": 1024}, {"0": 1024}]
+
+
+def test_several_threads_read_one_job(session):
+    job = Sampler(Backend(session=session)).run([one(k % 2) for k in range(40)], shots=3)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: job.result(LIMIT_S), range(16)))
+    wanted = [{str(k % 2): 3} for k in range(40)]
+    assert all([pub.data.meas.get_counts() for pub in result] == wanted for result in results)
+    assert job.done() and job.cancel() is False and len(job) == 40
 
 
 @pytest.mark.parametrize("number", [-1, 2, 100])

@@ -15,13 +15,14 @@ from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import Target
 
 from qfw import __version__
-from qfw.adapters.qiskit.batch import Batch, Task
+from qfw.adapters.qiskit.batch import Batch
 from qfw.adapters.qiskit.binding import for_each
 from qfw.adapters.qiskit.job import Job
 from qfw.adapters.qiskit.options import DEFAULTS, RunOptions, check_seed, run_options
+from qfw.adapters.qiskit.submission import submit
 from qfw.adapters.qiskit.target import target_of
 from qfw.adapters.session import is_shared, shared_session
-from qfw.model.errors import ProgramError, QFwError, RequestError, UsageError
+from qfw.model.errors import ProgramError, RequestError, UsageError
 from qfw.model.seeds import set_seed
 from qfw.qpi import QStream, Session
 from qfw.qpi.device import AUTOMATIC
@@ -129,7 +130,7 @@ class Backend(BackendV2):  # type: ignore[misc]
         stream = None
         if batch.tasks:
             stream = self.qfw_stream()
-            self._submit(batch.tasks, stream, asked.seed, began_ns)
+            submit(batch.tasks, stream, lambda number: self._seed(asked.seed, number), began_ns)
         if len(circuits) == 1:
             part = batch.parts[0]
             error = part.error if part.task is None else part.task.error
@@ -168,32 +169,6 @@ class Backend(BackendV2):  # type: ignore[misc]
         if self._stream is not None:
             self._stream.close()
         self._stream = None
-
-    def _submit(self, tasks: Sequence[Task], stream: QStream, seed: int | None, began_ns: int) -> None:
-        able: list[Task] = []
-        for task in tasks:
-            try:
-                stream.device.chosen(task.program, task.outputs)
-            except ProgramError as error:
-                task.error = error
-                continue
-            able.append(task)
-        if not able:
-            return
-        requests = [task.request(self._seed(seed, number), began_ns) for number, task in enumerate(able)]
-        try:
-            for task, future in zip(able, stream.run_many(requests), strict=True):
-                task.future = future
-        except ProgramError as error:
-            # Nothing was submitted: one of them cannot be, and the others shall not fail with it.
-            if len(able) == 1:
-                able[0].error = error
-                return
-            for task, request in zip(able, requests, strict=True):
-                try:
-                    task.future = stream.run_many([request])[0]
-                except QFwError as own:
-                    task.error = own
 
     def _seed(self, seed: int | None, number: int) -> int | None:
         """Seed of a call's task `number`."""

@@ -112,7 +112,7 @@ class Batch:
                 )
             rows = lowered.literals
             if rows is None or values is not None:
-                rows = lowered.bind(values_of(circuit, values))
+                rows = lowered.bind(values_of(circuit, lowered.parameters, values))
         except QFwError as error:
             part.error = error
             return

@@ -41,20 +41,20 @@ def for_each(circuits: Sequence[QuantumCircuit], given: Any, name: str, alone: b
     return list(given)
 
 
-def values_of(circuit: QuantumCircuit, given: Any) -> Any:
-    """Values of a circuit's parameters, shape (sets, parameters), in the order of `circuit.parameters`.
+def values_of(circuit: QuantumCircuit, parameters: Sequence[Parameter], given: Any) -> Any:
+    """Values of a circuit's parameters, shape (sets, parameters).
 
     Args:
         circuit: whose parameters they are.
+        parameters: its free ones, in its order.
         given: a dict of values or lists of values by Parameter, ParameterVector or name; an array of shape
             (parameters,) or (..., parameters); a BindingsArray; None where there are none.
 
     Raises:
         ParameterError: parameters without values, which it names, or of another circuit; wrong shapes.
     """
-    if not circuit.num_parameters and (given is None or (isinstance(given, Mapping) and not given)):
+    if not parameters and (given is None or (isinstance(given, Mapping) and not given)):
         return _NONE
-    parameters = circuit.parameters
     if given is None:
         raise ParameterError(
             f"circuit {circuit.name!r} has parameters without values: {_names(parameters)}. Give them to run() as "
@@ -66,7 +66,7 @@ def values_of(circuit: QuantumCircuit, given: Any) -> Any:
         except ValueError as error:
             raise ParameterError(f"bindings of circuit {circuit.name!r}: {error}") from error
     if isinstance(given, Mapping):
-        return _columns(circuit, given)
+        return _columns(circuit, parameters, given)
     found = np.asarray(given)
     if found.ndim == 0 or found.shape[-1] != len(parameters):
         raise ParameterError(
@@ -76,9 +76,9 @@ def values_of(circuit: QuantumCircuit, given: Any) -> Any:
     return found.reshape(-1, len(parameters))
 
 
-def _columns(circuit: QuantumCircuit, given: Mapping[Any, Any]) -> Any:
+def _columns(circuit: QuantumCircuit, parameters: Sequence[Parameter], given: Mapping[Any, Any]) -> Any:
     by_name: dict[str, Any] = {}
-    own = {parameter.name: parameter for parameter in circuit.parameters}
+    own = {parameter.name: parameter for parameter in parameters}
     for key, value in given.items():
         if isinstance(key, ParameterVector):
             by_name.update(zip((p.name for p in key), np.moveaxis(np.asarray(value), -1, 0), strict=False))

@@ -15,9 +15,9 @@ from qfw.adapters.qiskit.batch import Task
 from qfw.adapters.qiskit.lowering import lower
 from qfw.adapters.qiskit.pairs import Group, Ints, groups, numbered
 from qfw.adapters.qiskit.primitive_job import PrimitiveJob
-from qfw.adapters.qiskit.primitive_options import Seed, check_seed, generator, own_backend, provenance
+from qfw.adapters.qiskit.primitive_options import Seed, check_seed, own_backend, provenance, task_seeds
 from qfw.adapters.qiskit.pubs import EstimatorAsk, Floats, check_precision, estimator_asks, with_number
-from qfw.adapters.qiskit.submission import Sets, Tasks
+from qfw.adapters.qiskit.submission import Sets, Tasks, submit
 from qfw.model.errors import ProgramError, QFwError
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Expectation
@@ -114,7 +114,7 @@ class Estimator(BaseEstimatorV2):  # type: ignore[misc]
         """
         began_ns = time.monotonic_ns()
         asks = estimator_asks(pubs, self._options.default_precision if precision is None else precision)
-        drawn_from = generator(self._options.seed)
+        seeds = task_seeds(self._options.seed)
         tasks = Tasks()
         answers = []
         for number, ask in enumerate(asks):
@@ -125,7 +125,7 @@ class Estimator(BaseEstimatorV2):  # type: ignore[misc]
         stream = None
         if tasks.tasks:
             stream = self._backend.qfw_stream()
-            tasks.submit(stream, drawn_from, began_ns)
+            submit(tasks.tasks, stream, seeds, began_ns)
         return PrimitiveJob(answers, stream)
 
 

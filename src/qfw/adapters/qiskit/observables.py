@@ -30,7 +30,6 @@ _PROJECTORS = {
 }
 
 #: What Qiskit raises for what is no observable.
-# StopIteration: of an empty mapping, before 2.1.
 _FOREIGN = (TypeError, ValueError, AttributeError, OverflowError, StopIteration, QiskitError)
 
 #: A coefficient, the qubits, and for each of them a letter.

@@ -56,7 +56,7 @@ class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):  # 
 
     def __len__(self) -> int:
         """Number of PUBs."""
-        return len(self._answers)
+        return len(self._results)
 
     def result(self, timeout: float | None = None) -> PrimitiveResult[PubResult]:
         """The results of all PUBs, in their order. Waits.
@@ -94,6 +94,8 @@ class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):  # 
 
     def status(self) -> JobStatus:
         """Where the job is now: RUNNING until everything is answered, then DONE, CANCELLED or ERROR."""
+        if self._is_read():
+            return JobStatus.DONE
         if not all(future.done() for future in self._futures()):
             return JobStatus.RUNNING
         if any(future.cancelled() for future in self._futures()):
@@ -136,16 +138,23 @@ class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):  # 
     def _futures(self) -> list[TaskFuture]:
         return [task.future for task in self._tasks if task.future is not None]
 
+    def _is_read(self) -> bool:
+        return all(result is not None for result in self._results)
+
     def _pub_result(self, number: int, deadline: float | None, timeout: float | None) -> PubResult:
-        found = self._results[number]
+        # In this order: another thread may drop the answers, but only when all results are there.
+        answers, found = self._answers, self._results[number]
         if found is None:
-            answer = self._answers[number]
+            answer = answers[number]
             try:
                 found = answer.read([self._wait(task, deadline, timeout) for task in answer.tasks])
             except QFwError as error:
                 kind: dict[str, Any] = {"kind": JobTimeoutError} if isinstance(error, ResultTimeout) else {}
                 raise as_job_error(with_number(error, number, len(self)), **kind) from error
             self._results[number] = found
+            if self._is_read():
+                # What the tasks answered is as large as what was read from it.
+                self._answers, self._tasks = (), []
         return found
 
     def _wait(self, task: Task, deadline: float | None, timeout: float | None) -> Result:

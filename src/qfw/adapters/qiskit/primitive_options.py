@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,13 @@ def check_seed(seed: Any) -> Seed:
     return int(seed)
 
 
-def generator(seed: Any) -> np.random.Generator | None:
-    """What the seeds of one call's tasks are drawn from; None for fresh ones."""
+def task_seeds(seed: Any) -> Callable[[int], int | None]:
+    """The seeds of one call's tasks, asked for in their order; None for fresh ones."""
     checked = check_seed(seed)
-    return np.random.default_rng(checked) if isinstance(checked, int) else checked
+    if checked is None:
+        return lambda number: None
+    drawn_from = np.random.default_rng(checked)
+    return lambda number: int(drawn_from.integers(2**63, dtype=np.uint64))
 
 
 def own_backend(backend: Any, mode: Any, primitive: str) -> Backend:

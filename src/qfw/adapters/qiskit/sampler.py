@@ -24,9 +24,9 @@ from qfw.adapters.qiskit.batch import Task
 from qfw.adapters.qiskit.bits import pack
 from qfw.adapters.qiskit.lowering import lower
 from qfw.adapters.qiskit.primitive_job import PrimitiveJob
-from qfw.adapters.qiskit.primitive_options import Seed, check_seed, generator, own_backend, provenance
+from qfw.adapters.qiskit.primitive_options import Seed, check_seed, own_backend, provenance, task_seeds
 from qfw.adapters.qiskit.pubs import SamplerAsk, check_positive_shots, sampler_asks, with_number
-from qfw.adapters.qiskit.submission import Sets, Tasks
+from qfw.adapters.qiskit.submission import Sets, Tasks, submit
 from qfw.model.errors import ProgramError, QFwError
 from qfw.model.outputs import Memory, MemoryAnswer, Output
 from qfw.model.result import Result
@@ -121,7 +121,7 @@ class Sampler(BaseSamplerV2):  # type: ignore[misc]
         """
         began_ns = time.monotonic_ns()
         asks = sampler_asks(pubs, self._options.default_shots if shots is None else shots)
-        drawn_from = generator(self._options.seed)
+        seeds = task_seeds(self._options.seed)
         tasks = Tasks()
         answers = []
         for number, ask in enumerate(asks):
@@ -132,7 +132,7 @@ class Sampler(BaseSamplerV2):  # type: ignore[misc]
         stream = None
         if tasks.tasks:
             stream = self._backend.qfw_stream()
-            tasks.submit(stream, drawn_from, began_ns)
+            submit(tasks.tasks, stream, seeds, began_ns)
         return PrimitiveJob(answers, stream)
 
 

@@ -1,8 +1,8 @@
-"""Parameter sets of PUBs as tasks, and their submission in one message."""
+"""Tasks of one call: parameter sets put together, and submitted in one message."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,44 +65,6 @@ class Tasks:
                 del self._open[key]
         return found
 
-    def submit(self, stream: QStream, seed: np.random.Generator | None, began_ns: int) -> None:
-        """Submits the tasks, in one message if all can be.
-
-        What the device refuses before it is sent is the error of its task alone.
-
-        Args:
-            stream: where to.
-            seed: what the tasks' seeds are drawn from; None for fresh ones.
-            began_ns: for the timeline, see `QStream.run`.
-
-        Raises:
-            UsageError, ConnectionFailed: nothing can be submitted.
-        """
-        seeds: Sequence[int | None] = [None] * len(self.tasks)
-        if seed is not None:
-            seeds = seed.integers(2**63, size=len(self.tasks), dtype=np.uint64).tolist()
-        able, requests = [], []
-        for task, own in zip(self.tasks, seeds, strict=True):
-            try:
-                stream.device.chosen(task.program, task.outputs)
-            except ProgramError as error:
-                task.error = error
-                continue
-            able.append(task)
-            requests.append(task.request(own, began_ns))
-        try:
-            futures = stream.run_many(requests) if requests else []
-        except ProgramError:
-            # Nothing was submitted: one of them cannot be, and the others shall not fail with it.
-            for task, request in zip(able, requests, strict=True):
-                try:
-                    (task.future,) = stream.run_many([request])
-                except QFwError as error:
-                    task.error = error
-            return
-        for task, future in zip(able, futures, strict=True):
-            task.future = future
-
     def _new(
         self,
         key: tuple[int, int, tuple[Output, ...]],
@@ -116,6 +78,47 @@ class Tasks:
         )
         self.tasks.append(found[0])
         return found
+
+
+def submit(
+    tasks: Sequence[Task], stream: QStream, seed_of: Callable[[int], int | None], began_ns: int
+) -> None:
+    """Submits tasks, in one message if all can be.
+
+    What is refused before it is sent is the error of its task alone.
+
+    Args:
+        tasks: get their future or error.
+        stream: where to.
+        seed_of: the seed of the task of a number, those that are refused not counted; None for fresh results.
+        began_ns: for the timeline, see `QStream.run`.
+
+    Raises:
+        UsageError, ConnectionFailed: nothing can be submitted.
+    """
+    able: list[Task] = []
+    for task in tasks:
+        try:
+            stream.device.chosen(task.program, task.outputs)
+        except ProgramError as error:
+            task.error = error
+            continue
+        able.append(task)
+    if not able:
+        return
+    requests = [task.request(seed_of(number), began_ns) for number, task in enumerate(able)]
+    try:
+        futures = stream.run_many(requests)
+    except ProgramError:
+        # Nothing was submitted: one of them cannot be, and the others shall not fail with it.
+        for task, request in zip(able, requests, strict=True):
+            try:
+                (task.future,) = stream.run_many([request])
+            except QFwError as error:
+                task.error = error
+        return
+    for task, future in zip(able, futures, strict=True):
+        task.future = future
 
 
 def sets_per_task(program: Program, outputs: tuple[Output, ...], shots: int) -> int:
