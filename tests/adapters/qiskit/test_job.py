@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
+from collections import deque
 
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.providers import JobError, JobStatus, JobTimeoutError, JobV1
 
-from qfw.adapters.qiskit import backend as backend_module
 from qfw.model.errors import DaemonLost, QFwError, ResultTimeout, TaskCancelled, UsageError
 from qfw.qiskit import Backend, Job
 from qfw.qpi import Session
