@@ -57,7 +57,14 @@ class Failed(Exception):
 
 
 FIRST = "tests/versions/test_first_use.py"
-BASE = (FIRST, "tests/config", "tests/model", "tests/qpm", "tests/qpi/test_futures.py")
+BASE = (
+    FIRST,
+    "tests/config",
+    "tests/model",
+    "tests/qpm/test_journal.py",
+    "tests/qpm/test_wire.py",
+    "tests/qpi/test_futures.py",
+)
 PENNYLANE = (
     FIRST,
     "tests/adapters/test_pennylane.py",
@@ -75,8 +82,8 @@ ENVIRONMENTS = (
     Environment("base-newest", (), ("numpy", "msgspec", "rich"), BASE),
     Environment("pennylane-oldest", ("pennylane",), ("pennylane", "pennylane-lightning"), PENNYLANE),
     Environment("pennylane-newest", ("pennylane",), ("pennylane", "pennylane-lightning"), PENNYLANE),
-    Environment("qiskit-oldest", ("qiskit", "aer"), ("qiskit", "qiskit-aer"), QISKIT),
-    Environment("qiskit-newest", ("qiskit", "aer"), ("qiskit", "qiskit-aer"), QISKIT),
+    Environment("qiskit-oldest", ("qiskit", "aer", "qulacs"), ("qiskit", "qiskit-aer", "qulacs"), QISKIT),
+    Environment("qiskit-newest", ("qiskit", "aer", "qulacs"), ("qiskit", "qiskit-aer", "qulacs"), QISKIT),
     Environment(
         "figure14",
         ("pennylane", "qiskit", "aer"),

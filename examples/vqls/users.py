@@ -68,7 +68,7 @@ class Plan:
         self.epochs = args.epochs or (EPOCHS_WITH_SHOTS if args.shots else EPOCHS)
         usual = RESTARTS_WITH_SHOTS if args.shots else RESTARTS
         self.starts = 1 + (usual if args.restarts is None else args.restarts)
-        # C ≤ ε / (n κ²) means a fidelity of at least 1 - ε (arXiv:1909.05820, §2.3).
+        # C ≤ ε / (n κ²) means a fidelity of at least 1 - ε (arXiv:1909.05820).
         self.tolerance = args.tolerance
         if self.tolerance is None:
             self.tolerance = INFIDELITY / (system.qubits * system.condition**2)
@@ -224,6 +224,8 @@ def _distribution(cost, weights):
 def _check_output(path):
     if path and not Path(path).parent.is_dir():
         raise InputError(f"--output {path}: no such folder")
+    if path and Path(path).is_dir():
+        raise InputError(f"--output {path}: is a folder")
 
 
 def _write(path, solution):

@@ -257,9 +257,13 @@ def test_options_out_of_range(tmp_path, option):
     assert ended.value.code == 2
 
 
-def test_nowhere_to_write(tmp_path, capsys):
-    assert vqls.main([*files(tmp_path, SYMMETRIC, GOOD), "--output", str(tmp_path / "none" / "x.npy")]) == 2
-    assert "no such folder" in capsys.readouterr().err
+@pytest.mark.parametrize(("path", "said"), [("none/x.npy", "no such folder"), (".", "is a folder")])
+def test_nowhere_to_write(tmp_path, capsys, path, said):
+    assert vqls.main([*files(tmp_path, SYMMETRIC, GOOD), "--output", str(tmp_path / path)]) == 2
+    printed = capsys.readouterr()
+    # Said before anything is run.
+    assert printed.out == ""
+    assert said in printed.err
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.float16, np.float32, ">f8", np.longdouble])

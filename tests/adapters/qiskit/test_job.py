@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
+from collections import deque
 
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.providers import JobError, JobStatus, JobTimeoutError, JobV1
 
-from qfw.adapters.qiskit import backend as backend_module
 from qfw.model.errors import DaemonLost, QFwError, ResultTimeout, TaskCancelled, UsageError
 from qfw.qiskit import Backend, Job
 from qfw.qpi import Session
@@ -114,11 +115,16 @@ def test_a_job_is_submitted_once(backend):
 
 
 def test_jobs_are_found_by_their_id(backend, monkeypatch):
-    monkeypatch.setattr(backend_module, "KEPT_JOBS", 2)
-    jobs = [backend.run(bell(), shots=3) for _ in range(3)]
-    assert backend.retrieve_job(jobs[2].job_id()) is jobs[2]
-    assert backend.retrieve_job(jobs[1].job_id()) is jobs[1]
-    for unknown in (jobs[0].job_id(), "x"):
+    monkeypatch.setattr(backend, "_kept", deque(maxlen=2))
+    jobs = [backend.run(bell(), shots=3) for _ in range(4)]
+    ids = [job.job_id() for job in jobs]
+    held = jobs[0]
+    del jobs
+    gc.collect()
+    # The last two are kept for who has an id alone; what somebody holds is found as well.
+    assert [backend.retrieve_job(name).job_id() for name in (ids[0], *ids[2:])] == [ids[0], *ids[2:]]
+    assert backend.retrieve_job(ids[0]) is held
+    for unknown in (ids[1], "x"):
         with pytest.raises(UsageError, match="has no job"):
             backend.retrieve_job(unknown)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qfw.adapters.qiskit.submission import MAX_BYTES, MAX_SETS, Tasks, sets_per_task
+from qfw.adapters.qiskit.tasks import MAX_BYTES, MAX_SETS, Tasks, sets_per_task
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Expectation, Memory
 from qfw.model.program import Gate, Measure, Program, slot

@@ -6,7 +6,8 @@ import copy
 import random
 import time
 import uuid
-from collections import OrderedDict
+import weakref
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from qfw.model.seeds import set_seed
 from qfw.qpi import QStream, Session
 from qfw.qpi.device import AUTOMATIC
 
-#: Jobs that `Backend.retrieve_job` finds.
+#: Jobs that `Backend.retrieve_job` finds though nobody else holds them.
 KEPT_JOBS = 32
 
 
@@ -69,7 +70,8 @@ class Backend(BackendV2):  # type: ignore[misc]
         self._rng = None if check_seed(seed) is None else random.Random(seed)
         self._session: Any = None
         self._stream: Any = None
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs: weakref.WeakValueDictionary[str, Job] = weakref.WeakValueDictionary()
+        self._kept: deque[Job] = deque(maxlen=KEPT_JOBS)
 
     @classmethod
     def _default_options(cls) -> Options:
@@ -133,17 +135,16 @@ class Backend(BackendV2):  # type: ignore[misc]
             submit(batch.tasks, stream, lambda number: self._seed(asked.seed, number), began_ns)
         if len(circuits) == 1:
             part = batch.parts[0]
-            error = part.error if part.task is None else part.task.error
-            if error is not None:
-                raise error
+            for error in (part.error, *(piece.task.error for piece in part.where)):
+                if error is not None:
+                    raise error
         job = Job(self, str(uuid.uuid4()), batch, asked, stream)
         self._jobs[job.job_id()] = job
-        if len(self._jobs) > KEPT_JOBS:
-            self._jobs.popitem(last=False)
+        self._kept.append(job)
         return job
 
     def retrieve_job(self, job_id: str) -> Job:
-        """A job of this backend and process by its id; the last 32 are kept.
+        """A job of this backend and process by its id: any that somebody still holds, and the last 32.
 
         Raises:
             UsageError: there is none of that id, or it is no longer kept.
@@ -151,8 +152,8 @@ class Backend(BackendV2):  # type: ignore[misc]
         found = self._jobs.get(job_id)
         if found is None:
             raise UsageError(
-                f"this backend has no job {job_id!r}; it keeps the last {KEPT_JOBS} of its process. Keep the Job that "
-                "run() returned"
+                f"this backend has no job {job_id!r}; of those that nobody holds it keeps the last {KEPT_JOBS}, and "
+                "none of another process. Keep the Job that run() returned"
             )
         return found
 
@@ -161,7 +162,8 @@ class Backend(BackendV2):  # type: ignore[misc]
         copied = copy.copy(self)
         copied._options = copy.deepcopy(self._options, memo)
         copied._stream = copied._session = None
-        copied._jobs = OrderedDict()
+        copied._jobs = weakref.WeakValueDictionary()
+        copied._kept = deque(maxlen=KEPT_JOBS)
         return copied
 
     def close(self) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2, DataBin, EstimatorPubLike, PubResult
 
 from qfw.adapters.qiskit.backend import Backend
-from qfw.adapters.qiskit.batch import Task
 from qfw.adapters.qiskit.pairs import Group, Ints, groups, numbered
 from qfw.adapters.qiskit.primitive_job import PrimitiveJob
 from qfw.adapters.qiskit.primitive_options import Seed, check_seed, own_backend, provenance, task_seeds
 from qfw.adapters.qiskit.pubs import EstimatorAsk, Floats, check_precision, estimator_asks, with_number
-from qfw.adapters.qiskit.submission import Sets, Tasks, submit
+from qfw.adapters.qiskit.submission import submit
+from qfw.adapters.qiskit.tasks import Sets, Task, Tasks
 from qfw.model.errors import ProgramError, QFwError
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Expectation

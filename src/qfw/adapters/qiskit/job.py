@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from qiskit.providers import JobStatus, JobTimeoutError, JobV1
 from qiskit.providers.jobstatus import JOB_FINAL_STATES
 
-from qfw.adapters.qiskit.batch import Batch, outcomes
+from qfw.adapters.qiskit.batch import Batch
 from qfw.adapters.qiskit.failures import as_job_error
 from qfw.adapters.qiskit.options import RunOptions
 from qfw.adapters.qiskit.results import BatchResult, result_of
+from qfw.adapters.qiskit.tasks import outcomes
 from qfw.model.errors import QFwError, ResultTimeout, TaskCancelled, UsageError
+from qfw.model.result import Result
 from qfw.model.task import TaskState
 from qfw.qpi import QStream
 from qfw.qpi.future import CANCEL_LIMIT_S, TaskFuture
@@ -162,10 +164,11 @@ class Job(JobV1):  # type: ignore[misc]
             return TaskCancelled(f"job {self.job_id()} was cancelled before it was answered")
         first: QFwError | None = None
         for part in self._batch.parts:
-            outcome = part.error if part.task is None else part.task.outcome()
-            if not isinstance(outcome, QFwError):
-                return None
-            first = first or outcome
+            found: list[Result | QFwError | None] = [piece.task.outcome() for piece in part.where]
+            for outcome in found or [part.error]:
+                if not isinstance(outcome, QFwError):
+                    return None
+                first = first or outcome
         return first
 
     def _made(self) -> BatchResult:

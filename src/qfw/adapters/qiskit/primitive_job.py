@@ -13,9 +13,9 @@ from qiskit.primitives import BasePrimitiveJob, PrimitiveResult, PubResult
 from qiskit.providers import JobStatus, JobTimeoutError
 from qiskit.providers.jobstatus import JOB_FINAL_STATES
 
-from qfw.adapters.qiskit.batch import Task
 from qfw.adapters.qiskit.failures import as_job_error
 from qfw.adapters.qiskit.pubs import with_number
+from qfw.adapters.qiskit.tasks import Task
 from qfw.model.errors import QFwError, ResultTimeout, TaskCancelled, UsageError
 from qfw.model.result import Result
 from qfw.qpi import QStream

@@ -133,22 +133,27 @@ def result_of(
     errors: dict[int, QFwError] = {}
     known: dict[int, tuple[Readings, dict[str, Any]]] = {}
     began_ns, received_ns = [], []
-    for part in batch.parts:
-        outcome = part.error if part.task is None else outcomes[id(part.task)]
-        assert outcome is not None
-        if isinstance(outcome, QFwError):
-            for _ in range(part.sets):
+    # Of each circuit: its outcome, and which sets of it.
+    pieces = [
+        (part, piece, outcomes[id(piece.task)] if piece else part.error)
+        for part in batch.parts
+        for piece in part.where or (None,)
+    ]
+    for part, piece, outcome in pieces:
+        if piece is None or not isinstance(outcome, Result):
+            assert isinstance(outcome, QFwError)
+            for _ in range(1 if piece is None else piece.rows.stop - piece.rows.start):
                 errors[len(experiments)] = outcome
                 experiments.append(_failed(part, outcome, shots))
             continue
-        found = known.get(id(part.task))
+        found = known.get(id(piece.task))
         if found is None:
             metadata = _metadata(outcome, engines)
-            found = known[id(part.task)] = Readings(outcome, part.header["n_qubits"]), metadata
+            found = known[id(piece.task)] = Readings(outcome, part.header["n_qubits"]), metadata
             began_ns.append(outcome.timeline.began_ns)
             received_ns.append(outcome.timeline.received_ns)
         readings, metadata = found
-        for index in range(part.first, part.first + part.sets):
+        for index in range(piece.rows.start, piece.rows.stop):
             experiments.append(
                 ExperimentResult(
                     shots or 0,

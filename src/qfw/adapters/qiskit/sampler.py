@@ -20,12 +20,12 @@ from qiskit.primitives import (
 )
 
 from qfw.adapters.qiskit.backend import Backend
-from qfw.adapters.qiskit.batch import Task
 from qfw.adapters.qiskit.bits import pack
 from qfw.adapters.qiskit.primitive_job import PrimitiveJob
 from qfw.adapters.qiskit.primitive_options import Seed, check_seed, own_backend, provenance, task_seeds
 from qfw.adapters.qiskit.pubs import SamplerAsk, check_positive_shots, sampler_asks, with_number
-from qfw.adapters.qiskit.submission import Sets, Tasks, submit
+from qfw.adapters.qiskit.submission import submit
+from qfw.adapters.qiskit.tasks import Sets, Task, Tasks
 from qfw.model.errors import ProgramError, QFwError
 from qfw.model.outputs import Memory, MemoryAnswer, Output
 from qfw.model.result import Result
