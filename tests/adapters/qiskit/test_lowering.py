@@ -8,6 +8,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import CASE_DEFAULT, Gate, Parameter, ParameterVector
 from qiskit.circuit.classical import expr, types
 from qiskit.circuit.library import (
+    HamiltonianGate,
     HGate,
     MCMTGate,
     PauliEvolutionGate,
@@ -602,6 +603,34 @@ def test_loops_are_bounded(width):
             circuit.x(qubit)
     with pytest.raises(TooLarge, match="unrolled"):
         lower(circuit)
+
+
+def test_trips_through_empty_loops_are_counted():
+    circuit = QuantumCircuit(1)
+    half = range(MAX_OPERATIONS // 2)
+    with circuit.for_loop(half), circuit.for_loop(half):
+        pass
+    with pytest.raises(TooLarge, match="unrolled"):
+        lower(circuit)
+
+
+def test_blocks_within_blocks_are_bounded():
+    circuit = QuantumCircuit(1, 1)
+    for _ in range(400):
+        outer = QuantumCircuit(1, 1)
+        outer.if_test((outer.clbits[0], 0), circuit, [0], [0])
+        circuit = outer
+    with pytest.raises(TooLarge, match="nested deeper"):
+        lower(circuit)
+
+
+def test_a_definition_that_needs_numbers_is_refused_without():
+    x = Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.append(HamiltonianGate(np.array([[0, 1], [1, 0]]), x), [0])
+    with pytest.raises(UnsupportedFeature, match=r"'hamiltonian' cannot be made: TypeError.*bind"):
+        lower(circuit)
+    assert agrees(circuit.assign_parameters([0.3]))
 
 
 def test_the_state_of_a_wide_library_circuit():
