@@ -24,7 +24,9 @@ from qiskit_aer import AerSimulator
 
 from qfw.adapters.qiskit.lowering import lower
 from qfw.formats import qiskit as qiskit_format
+from qfw.formats.qiskit import MAX_STRUCTURES
 from qfw.formats.qiskit_walk import MAX_OPERATIONS
+from qfw.formats.remembered import Remembered
 from qfw.model.errors import ParameterError, ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.program import Barrier, IfElse, Measure, Program, Reset, While
 from qfw.model.program import Gate as ProgramGate
@@ -348,16 +350,16 @@ def test_what_is_no_circuit_is_refused():
         lower(QuantumCircuit(1, 1_000_001))
 
 
-def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr(qiskit_format, "MAX_STRUCTURES", 2)
-    monkeypatch.setattr(qiskit_format, "_structures", qiskit_format._Structures())
-    for count in range(1, 5):
+def test_what_is_remembered_is_bounded_by_operations(monkeypatch):
+    remembered = Remembered(MAX_STRUCTURES, 100)
+    monkeypatch.setattr(qiskit_format, "_structures", remembered)
+    for count in (30, 31, 32, 33):
         circuit = QuantumCircuit(1)
         for _ in range(count):
             circuit.x(0)
         first = lower(circuit)
     assert lower(circuit).program is first.program
-    assert len(qiskit_format._structures._known) == 2
+    assert len(remembered) == 3
 
 
 # Control ------------------------------------------------------------------------------------------
