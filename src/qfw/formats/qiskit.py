@@ -108,7 +108,9 @@ def lower(circuit: QuantumCircuit) -> Lowered:
     _check_size(circuit)
     walk = Walk.of(circuit)
     if circuit.num_parameters:
-        parameters = tuple([p for p in circuit.parameters if p not in walk.loop_parameters])
+        # A loop's variable may be a parameter outside of the loop too.
+        bound = walk.loop_parameters and walk.loop_parameters - _free(walk)
+        parameters = tuple([p for p in circuit.parameters if p not in bound])
         if parameters:
             return Lowered(_parametrised(circuit, walk, parameters), None)
     literals = _literals(walk)
@@ -170,6 +172,11 @@ def _program(
     operations = qiskit_gates.operations(walk.key, angles)
     slots = len(angles) if num_slots is None else num_slots
     return Program(circuit.num_qubits, circuit.num_clbits, slots, operations)
+
+
+def _free(walk: Walk) -> set[Parameter]:
+    """Parameters that are in some argument."""
+    return {p for value in walk.values if not is_number(value) for p in value.parameters}
 
 
 def _literals(walk: Walk) -> Floats:

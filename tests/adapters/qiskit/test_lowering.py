@@ -607,6 +607,21 @@ def test_loops_are_bounded(width):
         lower(circuit)
 
 
+def test_a_loop_variable_may_be_a_parameter_outside_too():
+    x = Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.rx(x, 0)
+    with circuit.for_loop(range(1, 4), x):
+        circuit.ry(x, 0)
+    expected = QuantumCircuit(1)
+    expected.rx(0.7, 0)
+    expected.ry(1, 0)
+    expected.ry(2, 0)
+    expected.ry(3, 0)
+    assert lower(circuit).parameters == (x,)
+    assert np.allclose(unitary(bound(circuit, [0.7])), Operator(expected).data)
+
+
 def test_trips_through_empty_loops_are_counted():
     circuit = QuantumCircuit(1)
     half = range(MAX_OPERATIONS // 2)
