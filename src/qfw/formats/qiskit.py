@@ -9,9 +9,6 @@ argument is a slot: circuits that differ in numbers only are one Program.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +18,14 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qfw.formats import qiskit_gates
 from qfw.formats.qiskit_parameters import Formula, affine, is_number, number
 from qfw.formats.qiskit_walk import Walk
+from qfw.formats.remembered import Remembered
 from qfw.model.errors import ParameterError, ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.program import MAX_ANGLE, MAX_QUBITS, Angle, Program, all_angles, slot
 
 #: Structures that a process remembers.
 MAX_STRUCTURES = 4096
+#: Operations of all of them together; one takes some 350 bytes.
+MAX_REMEMBERED = 2**19
 
 Floats = npt.NDArray[np.float64]
 
@@ -108,7 +108,9 @@ def lower(circuit: QuantumCircuit) -> Lowered:
     _check_size(circuit)
     walk = Walk.of(circuit)
     if circuit.num_parameters:
-        parameters = tuple([p for p in circuit.parameters if p not in walk.loop_parameters])
+        # A loop's variable may be a parameter outside of the loop too.
+        bound = walk.loop_parameters and walk.loop_parameters - _free(walk)
+        parameters = tuple([p for p in circuit.parameters if p not in bound])
         if parameters:
             return Lowered(_parametrised(circuit, walk, parameters), None)
     literals = _literals(walk)
@@ -117,7 +119,7 @@ def lower(circuit: QuantumCircuit) -> Lowered:
     if found is None:
         slots: list[Angle] = [slot(index) for index in range(len(walk.values))]
         found = Structure(_program(circuit, walk, slots))
-        _structures.put(key, found)
+        _structures.put(key, found, walk.count)
     return Lowered(found, literals)
 
 
@@ -160,7 +162,7 @@ def _parametrised(circuit: QuantumCircuit, walk: Walk, parameters: tuple[Paramet
             parameters,
             tuple(Formula(expression, position) for expression in formulas),
         )
-        _structures.put(key, found)
+        _structures.put(key, found, walk.count)
     return found
 
 
@@ -170,6 +172,11 @@ def _program(
     operations = qiskit_gates.operations(walk.key, angles)
     slots = len(angles) if num_slots is None else num_slots
     return Program(circuit.num_qubits, circuit.num_clbits, slots, operations)
+
+
+def _free(walk: Walk) -> set[Parameter]:
+    """Parameters that are in some argument."""
+    return {p for value in walk.values if not is_number(value) for p in value.parameters}
 
 
 def _literals(walk: Walk) -> Floats:
@@ -226,28 +233,6 @@ def _check_size(circuit: QuantumCircuit) -> None:
             raise TooLarge(f"circuit {circuit.name!r} has {count} {what}; a program has at most {MAX_QUBITS}")
 
 
-class _Structures:
-    """What was lowered lately, for all threads."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, Structure] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable) -> Structure | None:
-        found = self._known.get(key)
-        if found is not None:
-            with self._lock:
-                if key in self._known:
-                    self._known.move_to_end(key)
-        return found
-
-    def put(self, key: Hashable, structure: Structure) -> None:
-        with self._lock:
-            self._known[key] = structure
-            if len(self._known) > MAX_STRUCTURES:
-                self._known.popitem(last=False)
-
-
-_structures = _Structures()
+_structures: Remembered[Structure] = Remembered(MAX_STRUCTURES, MAX_REMEMBERED)
 
 __all__ = ["Lowered", "loads", "lower"]

@@ -40,11 +40,11 @@ from qiskit.exceptions import QiskitError
 from qfw.formats.qiskit_conditions import Condition, condition, equals
 from qfw.formats.qiskit_gates import ARITIES
 from qfw.formats.qiskit_parameters import is_number
-from qfw.model.errors import TooLarge, UnsupportedFeature
+from qfw.model.errors import QFwError, TooLarge, UnsupportedFeature
 
 #: Operations of a circuit with its definitions entered and its loops unrolled.
 MAX_OPERATIONS = 2_000_000
-#: Definitions within definitions.
+#: Definitions within definitions, blocks within blocks.
 MAX_DEPTH = 100
 #: How often a while_loop is run at most: Qiskit's have no bound, and a task has its time limit besides.
 MAX_TRIPS = 1_000_000
@@ -56,7 +56,7 @@ _BASIS = ("u", "cx", "rz", "h", "p", "cz", "ccx")
 class Walk:
     """What a walk over a circuit found."""
 
-    __slots__ = ("count", "key", "loop_parameters", "values")
+    __slots__ = ("blocks", "count", "key", "loop_parameters", "values")
 
     def __init__(self) -> None:
         """Empty; see `of`."""
@@ -68,8 +68,10 @@ class Walk:
         self.values: list[Any] = []
         #: Of the for_loops that were unrolled: Qiskit 2.0 counts them among a circuit's free ones.
         self.loop_parameters: set[Parameter] = set()
-        #: Operations so far.
+        #: Operations so far; a block without any counts as one.
         self.count = 0
+        #: Blocks that the walk is within.
+        self.blocks = 0
 
     @classmethod
     def of(cls, circuit: QuantumCircuit) -> Walk:
@@ -108,7 +110,7 @@ class Walk:
         index, values = qubits.__getitem__, self.values
         phase = circuit.global_phase
         data = circuit.data
-        self.count += len(data)
+        self.count += len(data) or 1
         _check_count(self.count)
         for instruction in data:
             name = instruction.name
@@ -150,7 +152,14 @@ class Walk:
         def block(circuit: QuantumCircuit | None) -> tuple[Hashable, ...]:
             if circuit is None:
                 return ()
-            return tuple(self._block(circuit, _placed(circuit.qubits, qubits), _placed(circuit.clbits, bits)))
+            if self.blocks == MAX_DEPTH:
+                raise TooLarge(
+                    f"the circuit's blocks are nested deeper than {MAX_DEPTH}; nest fewer if_test and loops"
+                )
+            self.blocks += 1
+            key = self._block(circuit, _placed(circuit.qubits, qubits), _placed(circuit.clbits, bits))
+            self.blocks -= 1
+            return tuple(key)
 
         match operation:
             case IfElseOp():
@@ -234,17 +243,25 @@ def _definition(operation: Operation, depth: int) -> QuantumCircuit:
         raise UnsupportedFeature("classical variables (Store) are not supported; use classical registers")
     if isinstance(operation, (BreakLoopOp, ContinueLoopOp)) or depth >= MAX_DEPTH:
         raise _unsupported(operation)
-    definition = getattr(operation, "definition", None)
-    if definition is not None:
-        return definition
     try:
+        definition = getattr(operation, "definition", None)
+        if definition is not None:
+            return definition
         if isinstance(operation, Gate):
             return UnitaryGate(operation.to_matrix()).definition
         if isinstance(operation, Instruction):
             raise _unsupported(operation)
         return _synthesised(operation)
+    except QFwError:
+        raise
     except (QiskitError, NotImplementedError) as error:
         raise _unsupported(operation) from error
+    except Exception as error:
+        # Whoever wrote the gate wrote what makes its definition: it may raise anything.
+        raise UnsupportedFeature(
+            f"the definition of instruction {operation.name!r} cannot be made: {type(error).__name__}: {error}. Where "
+            "it needs numbers bind the circuit's parameters first"
+        ) from error
 
 
 def _synthesised(operation: Operation) -> QuantumCircuit:

@@ -287,6 +287,39 @@ def test_bindings_of_vectors_and_of_one_set(backend):
     assert counts_of(backend, circuit, parameter_binds=[{x[0]: np.pi, x[1]: 0}], shots=5) == {"01": 5}
 
 
+@pytest.mark.parametrize(
+    ("bindings", "message"),
+    [
+        (lambda x: {x: [0.0, np.pi, 3.0]}, r"'x' has 2 elements; values of shape \(3,\)"),
+        (lambda x: {x: 1.0}, r"'x' has 2 elements; values of shape \(\)"),
+        (lambda x: {x: [[0.0, 1.0], [1.0]]}, "equally many"),
+        (lambda x: {ParameterVector("x", 2): [0.0, 0.0]}, "no parameter 'x'"),
+        (lambda x: [[0.0, 1.0], [1.0]], "equally many"),
+    ],
+    ids=["too many", "a number", "ragged", "another vector", "ragged array"],
+)
+def test_wrong_values_of_vectors_are_refused(backend, bindings, message):
+    x = ParameterVector("x", 2)
+    circuit = QuantumCircuit(2)
+    circuit.rx(x[0], 0)
+    circuit.rx(x[1], 1)
+    circuit.measure_all()
+    with pytest.raises(ParameterError, match=message):
+        backend.run(circuit, bindings=bindings(x))
+
+
+def test_a_circuit_may_use_some_elements_of_a_vector(backend):
+    x = ParameterVector("x", 3)
+    circuit = QuantumCircuit(1)
+    circuit.rx(x[1], 0)
+    circuit.measure_all()
+    assert counts_of(backend, circuit, bindings={x: [0, np.pi, 0]}, shots=5) == {"1": 5}
+
+
+def test_sets_of_a_circuit_without_parameters(backend):
+    assert counts_of(backend, turned(np.pi), bindings=np.empty((3, 0)), shots=5) == [{"1": 5}] * 3
+
+
 def test_expressions_that_are_not_affine(backend):
     a = Parameter("a")
     circuit = QuantumCircuit(1)
@@ -408,16 +441,33 @@ def opaque() -> QuantumCircuit:
     return circuit
 
 
+class Broken(Gate):
+    """A gate whose definition cannot be made."""
+
+    def __init__(self):
+        super().__init__("broken", 1, [])
+
+    def _define(self):
+        raise ValueError("no such thing")
+
+
+def broken() -> QuantumCircuit:
+    circuit = bell()
+    circuit.append(Broken(), [0])
+    return circuit
+
+
 @pytest.mark.parametrize(
     ("make", "error"),
     [
         (opaque, UnsupportedFeature),
+        (broken, UnsupportedFeature),
         (lambda: QuantumCircuit(2), ProgramError),
         (lambda: free()[0], ParameterError),
         (lambda: wide(60), TooLarge),
         (CONTROL["reset_and_reuse"], UnsupportedFeature),
     ],
-    ids=["instruction", "no measurement", "unbound", "too wide", "control"],
+    ids=["instruction", "definition", "no measurement", "unbound", "too wide", "control"],
 )
 def test_of_several_circuits_one_fails_alone(backend, make, error):
     wrong = make()

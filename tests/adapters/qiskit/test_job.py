@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+import weakref
 from collections import deque
 
 import pytest
@@ -127,6 +128,19 @@ def test_jobs_are_found_by_their_id(backend, monkeypatch):
     for unknown in (ids[1], "x"):
         with pytest.raises(UsageError, match="has no job"):
             backend.retrieve_job(unknown)
+
+
+def test_jobs_with_large_answers_are_not_kept(backend):
+    circuit = QuantumCircuit(21)
+    job = backend.run(circuit, shots=None)
+    name, watched = job.job_id(), weakref.ref(job)
+    assert backend.retrieve_job(name) is job
+    job.cancel()
+    del job
+    gc.collect()
+    assert watched() is None
+    with pytest.raises(UsageError, match="large answers"):
+        backend.retrieve_job(name)
 
 
 def test_results_come_in_order_though_tasks_do_not(backend):

@@ -8,6 +8,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import CASE_DEFAULT, Gate, Parameter, ParameterVector
 from qiskit.circuit.classical import expr, types
 from qiskit.circuit.library import (
+    HamiltonianGate,
     HGate,
     MCMTGate,
     PauliEvolutionGate,
@@ -23,7 +24,9 @@ from qiskit_aer import AerSimulator
 
 from qfw.adapters.qiskit.lowering import lower
 from qfw.formats import qiskit as qiskit_format
+from qfw.formats.qiskit import MAX_STRUCTURES
 from qfw.formats.qiskit_walk import MAX_OPERATIONS
+from qfw.formats.remembered import Remembered
 from qfw.model.errors import ParameterError, ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.program import Barrier, IfElse, Measure, Program, Reset, While
 from qfw.model.program import Gate as ProgramGate
@@ -347,16 +350,16 @@ def test_what_is_no_circuit_is_refused():
         lower(QuantumCircuit(1, 1_000_001))
 
 
-def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr(qiskit_format, "MAX_STRUCTURES", 2)
-    monkeypatch.setattr(qiskit_format, "_structures", qiskit_format._Structures())
-    for count in range(1, 5):
+def test_what_is_remembered_is_bounded_by_operations(monkeypatch):
+    remembered = Remembered(MAX_STRUCTURES, 100)
+    monkeypatch.setattr(qiskit_format, "_structures", remembered)
+    for count in (30, 31, 32, 33):
         circuit = QuantumCircuit(1)
         for _ in range(count):
             circuit.x(0)
         first = lower(circuit)
     assert lower(circuit).program is first.program
-    assert len(qiskit_format._structures._known) == 2
+    assert len(remembered) == 3
 
 
 # Control ------------------------------------------------------------------------------------------
@@ -602,6 +605,49 @@ def test_loops_are_bounded(width):
             circuit.x(qubit)
     with pytest.raises(TooLarge, match="unrolled"):
         lower(circuit)
+
+
+def test_a_loop_variable_may_be_a_parameter_outside_too():
+    x = Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.rx(x, 0)
+    with circuit.for_loop(range(1, 4), x):
+        circuit.ry(x, 0)
+    expected = QuantumCircuit(1)
+    expected.rx(0.7, 0)
+    expected.ry(1, 0)
+    expected.ry(2, 0)
+    expected.ry(3, 0)
+    assert lower(circuit).parameters == (x,)
+    assert np.allclose(unitary(bound(circuit, [0.7])), Operator(expected).data)
+
+
+def test_trips_through_empty_loops_are_counted():
+    circuit = QuantumCircuit(1)
+    half = range(MAX_OPERATIONS // 2)
+    with circuit.for_loop(half), circuit.for_loop(half):
+        pass
+    with pytest.raises(TooLarge, match="unrolled"):
+        lower(circuit)
+
+
+def test_blocks_within_blocks_are_bounded():
+    circuit = QuantumCircuit(1, 1)
+    for _ in range(400):
+        outer = QuantumCircuit(1, 1)
+        outer.if_test((outer.clbits[0], 0), circuit, [0], [0])
+        circuit = outer
+    with pytest.raises(TooLarge, match="nested deeper"):
+        lower(circuit)
+
+
+def test_a_definition_that_needs_numbers_is_refused_without():
+    x = Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.append(HamiltonianGate(np.array([[0, 1], [1, 0]]), x), [0])
+    with pytest.raises(UnsupportedFeature, match=r"'hamiltonian' cannot be made: TypeError.*bind"):
+        lower(circuit)
+    assert agrees(circuit.assign_parameters([0.3]))
 
 
 def test_the_state_of_a_wide_library_circuit():

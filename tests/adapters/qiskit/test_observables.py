@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliOp
 
-from qfw.adapters.qiskit.observables import MAX_WORDS, read_observables
+from qfw.adapters.qiskit import observables
+from qfw.adapters.qiskit.observables import MAX_KNOWN, MAX_WORDS, read_observables
+from qfw.formats.remembered import Remembered
 from qfw.model.errors import ProgramError, TooLarge
 
 MATRICES = {
@@ -131,3 +133,12 @@ def test_too_many_projectors():
     with pytest.raises(TooLarge, match="20 projectors"):
         read_observables("0" * 20, 20)
     assert len(one("0" * 10, 10).terms) == 2**10 <= MAX_WORDS
+
+
+def test_what_is_remembered_is_bounded_by_words(monkeypatch):
+    remembered = Remembered(MAX_KNOWN, 10)
+    monkeypatch.setattr(observables, "_known", remembered)
+    for coefficient in (1.0, 2.0, 3.0, 4.0):
+        (found,) = read_observables(SparsePauliOp(["XX", "YY", "ZZ"], [coefficient] * 3), 2).sums
+        assert found.terms[0].coefficient == coefficient
+    assert len(remembered) == 3

@@ -30,6 +30,8 @@ from qfw.qpi.device import AUTOMATIC
 
 #: Jobs that `Backend.retrieve_job` finds though nobody else holds them.
 KEPT_JOBS = 32
+#: Of the answers of such a job: states and shots of many qubits live only as long as somebody holds them.
+KEPT_BYTES = 16 * 2**20
 
 
 class Backend(BackendV2):  # type: ignore[misc]
@@ -140,11 +142,14 @@ class Backend(BackendV2):  # type: ignore[misc]
                     raise error
         job = Job(self, str(uuid.uuid4()), batch, asked, stream)
         self._jobs[job.job_id()] = job
-        self._kept.append(job)
+        if batch.answer_bytes <= KEPT_BYTES:
+            self._kept.append(job)
         return job
 
     def retrieve_job(self, job_id: str) -> Job:
         """A job of this backend and process by its id: any that somebody still holds, and the last 32.
+
+        Of those that nobody holds one with large answers (KEPT_BYTES) is not among these.
 
         Raises:
             UsageError: there is none of that id, or it is no longer kept.
@@ -152,8 +157,8 @@ class Backend(BackendV2):  # type: ignore[misc]
         found = self._jobs.get(job_id)
         if found is None:
             raise UsageError(
-                f"this backend has no job {job_id!r}; of those that nobody holds it keeps the last {KEPT_JOBS}, and "
-                "none of another process. Keep the Job that run() returned"
+                f"this backend has no job {job_id!r}; of those that nobody holds it keeps the last {KEPT_JOBS}, "
+                "those with large answers not, and none of another process. Keep the Job that run() returned"
             )
         return found
 

@@ -11,7 +11,7 @@ from qfw.adapters.qiskit.binding import values_of
 from qfw.adapters.qiskit.lowering import lower
 from qfw.adapters.qiskit.tasks import Sets, Task, Tasks
 from qfw.model.errors import ParameterError, ProgramError, QFwError
-from qfw.model.outputs import Counts, Memory, Output, Statevector
+from qfw.model.outputs import Counts, Memory, Output, Statevector, answer_bytes
 
 _COUNTS: tuple[Output, ...] = (Counts(),)
 _MEMORY: tuple[Output, ...] = (Counts(), Memory())
@@ -45,6 +45,15 @@ class Batch:
     def tasks(self) -> list[Task]:
         """What is to be submitted for all of them."""
         return self._tasks.tasks
+
+    @property
+    def answer_bytes(self) -> int:
+        """Upper bound of the size of all their answers."""
+        return sum(
+            answer_bytes(output, task.program, task.sets, task.shots or 0)
+            for task in self.tasks
+            for output in task.outputs
+        )
 
     def add(self, circuit: QuantumCircuit, values: Any, shots: int | None, memory: bool) -> None:
         """Adds a circuit; what is wrong with it is its part's error.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,18 +63,18 @@ def values_of(circuit: QuantumCircuit, parameters: Sequence[Parameter], given: A
         )
     if isinstance(given, BindingsArray):
         try:
-            return given.as_array(parameters).reshape(-1, len(parameters))
+            return given.as_array(parameters).reshape(math.prod(given.shape), len(parameters))
         except ValueError as error:
             raise ParameterError(f"bindings of circuit {circuit.name!r}: {error}") from error
     if isinstance(given, Mapping):
         return _columns(circuit, parameters, given)
-    found = np.asarray(given)
+    found = _array(circuit, given)
     if found.ndim == 0 or found.shape[-1] != len(parameters):
         raise ParameterError(
             f"circuit {circuit.name!r} has {len(parameters)} parameters; bindings of shape {found.shape} were given, "
             f"(sets, {len(parameters)}) are needed"
         )
-    return found.reshape(-1, len(parameters))
+    return found.reshape(math.prod(found.shape[:-1]), len(parameters))
 
 
 def _columns(circuit: QuantumCircuit, parameters: Sequence[Parameter], given: Mapping[Any, Any]) -> Any:
@@ -81,13 +82,11 @@ def _columns(circuit: QuantumCircuit, parameters: Sequence[Parameter], given: Ma
     own = {parameter.name: parameter for parameter in parameters}
     for key, value in given.items():
         if isinstance(key, ParameterVector):
-            by_name.update(zip((p.name for p in key), np.moveaxis(np.asarray(value), -1, 0), strict=False))
+            by_name.update(_elements(circuit, own, key, value))
             continue
         name = key.name if isinstance(key, Parameter) else key
         if name not in own or (isinstance(key, Parameter) and own[name] != key):
-            raise ParameterError(
-                f"circuit {circuit.name!r} has no parameter {str(name)!r}; it has: {_names(own.values())}"
-            )
+            raise _unknown(circuit, name, own)
         by_name[name] = value
     if missing := [name for name in own if name not in by_name]:
         raise ParameterError(f"circuit {circuit.name!r} has parameters without values: {', '.join(missing)}")
@@ -97,6 +96,36 @@ def _columns(circuit: QuantumCircuit, parameters: Sequence[Parameter], given: Ma
         raise ParameterError(
             f"values of circuit {circuit.name!r}: all parameters need equally many: {error}"
         ) from error
+
+
+def _elements(
+    circuit: QuantumCircuit, own: Mapping[str, Parameter], vector: ParameterVector, value: Any
+) -> dict[str, Any]:
+    """Values of a vector's elements by name; the circuit may use some of these only."""
+    if not any(own.get(element.name) == element for element in vector):
+        raise _unknown(circuit, vector.name, own)
+    found = _array(circuit, value)
+    if found.ndim == 0 or found.shape[-1] != len(vector):
+        raise ParameterError(
+            f"vector {vector.name!r} has {len(vector)} elements; values of shape {found.shape} were given, "
+            f"(sets, {len(vector)}) are needed"
+        )
+    return {element.name: found[..., index] for index, element in enumerate(vector)}
+
+
+def _array(circuit: QuantumCircuit, given: Any) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ParameterError(
+            f"the values for circuit {circuit.name!r} are no array; each set needs equally many: {error}"
+        ) from error
+
+
+def _unknown(circuit: QuantumCircuit, name: object, own: Mapping[str, Parameter]) -> ParameterError:
+    return ParameterError(
+        f"circuit {circuit.name!r} has no parameter {str(name)!r}; it has: {_names(own.values())}"
+    )
 
 
 def _names(parameters: Any) -> str:

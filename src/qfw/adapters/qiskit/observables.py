@@ -11,6 +11,7 @@ from qiskit.exceptions import QiskitError
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparseObservable
 
+from qfw.formats.remembered import Remembered
 from qfw.model.errors import ProgramError, TooLarge
 from qfw.model.observable import PauliSum, PauliTerm
 
@@ -18,6 +19,8 @@ from qfw.model.observable import PauliSum, PauliTerm
 MAX_WORDS = 2**14
 #: Observables that a process remembers.
 MAX_KNOWN = 4096
+#: Pauli words of all of them together; one takes some 430 bytes.
+MAX_KNOWN_WORDS = 2**18
 
 #: Each projector is half the identity and half a Pauli, with this sign.
 _PROJECTORS = {
@@ -79,9 +82,7 @@ def _pauli_sum(element: Any, num_qubits: int) -> PauliSum:
     if found is None:
         found = _multiplied_out(_terms(element, num_qubits))
         found.check(num_qubits)
-        if len(_known) >= MAX_KNOWN:
-            _known.clear()
-        _known[key] = found
+        _known.put(key, found, len(found.terms))
     return found
 
 
@@ -149,4 +150,4 @@ def _check_width(width: int, num_qubits: int) -> None:
         )
 
 
-_known: dict[Hashable, PauliSum] = {}
+_known: Remembered[PauliSum] = Remembered(MAX_KNOWN, MAX_KNOWN_WORDS)
