@@ -362,3 +362,23 @@ def test_seeds_repeat_where_pennylane_draws(qfw):
 def test_arguments_of_another_kind_are_refused(given, message):
     with pytest.raises(OptionError, match=message):
         qml.device("qfw", wires=1, **given)
+
+
+@pytest.mark.parametrize("angle", [1e-6, 2.1e-3, 3e-3, 0.7])
+@pytest.mark.parametrize("controlled", [False, True])
+def test_unitaries_near_a_product_keep_their_rotation(qfw, angle, controlled):
+    turn = qml.matrix(qml.RX(angle, 0))
+    operation = (
+        qml.ControlledQubitUnitary(turn, wires=[0, 1])
+        if controlled
+        else qml.QubitUnitary(qml.matrix(qml.CRX(angle, [0, 1])), wires=[0, 1])
+    )
+
+    @qml.qnode(qfw(2))
+    def state():
+        qml.Hadamard(0)
+        qml.apply(operation)
+        return qml.state()
+
+    expected = np.array([1, 0, np.cos(angle / 2), -1j * np.sin(angle / 2)]) / np.sqrt(2)
+    np.testing.assert_allclose(state(), expected, rtol=0, atol=1e-9)
