@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.wide import random_layers
+from qfw.engines.aer import AerEngine
 from qfw.engines.lightning import LightningEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
@@ -70,6 +71,7 @@ def main() -> None:
     engines = {
         "lightning": LightningEngine(1, 1),
         "qulacs": QulacsEngine(1, 1),
+        "aer": AerEngine(1, 1),
         "reference": ReferenceEngine(1, 1),
     }
     print("| qubits | angles |", " | ".join(f"{n} exact | {n} {SHOTS} shots" for n in engines), "|")

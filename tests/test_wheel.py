@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -71,3 +72,8 @@ def test_its_entry_points_are_those_of_the_project(wheel: zipfile.ZipFile) -> No
     wanted = {group: dict(entries) for group, entries in PROJECT["entry-points"].items()}
     wanted["console_scripts"] = PROJECT["scripts"]
     assert {group: dict(found[group]) for group in found.sections()} == wanted
+
+
+def test_the_readme_lists_every_extra() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(rows) == set(PROJECT["optional-dependencies"])

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from qfw.adapters.pennylane import QFwDevice
 from qfw.adapters.pennylane.lowering import RULES
-from qfw.model.errors import ParameterError, UnknownDevice
+from qfw.model.errors import OptionError, ParameterError, UnknownDevice
 
 HERMITIAN = np.array([[1, 2j], [-2j, 3]])
 
@@ -348,6 +348,20 @@ def test_seeds_repeat_where_pennylane_draws(qfw):
     assert first == run(qfw(2, seed=3))
     assert first != run(qfw(2, seed=4))
     assert first[0] != first[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"engine": 4}, "by its name"),
+        ({"session": 4}, "must be a qfw.Session"),
+        ({"seed": "x"}, "seed must be"),
+        ({"seed": -1}, "seed must be"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(given, message):
+    with pytest.raises(OptionError, match=message):
+        qml.device("qfw", wires=1, **given)
 
 
 @pytest.mark.parametrize("angle", [1e-6, 2.1e-3, 3e-3, 0.7])

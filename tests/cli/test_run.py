@@ -157,6 +157,7 @@ def test_what_cannot_be_is_said_before_the_application_starts(qfw, tmp_path):
         assert done.returncode == code, done.stderr
         assert text in done.stderr
         assert "started" not in done.stdout
+        assert "ARGS" not in done.stderr
 
 
 def test_a_chosen_folder_is_kept_and_must_be_empty(qfw, folder, application):

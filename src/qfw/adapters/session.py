@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 
-from qfw.model.errors import QFwError
+from qfw.model.errors import OptionError, QFwError
 from qfw.qpi import Session
 
 _lock = threading.Lock()
@@ -22,6 +22,21 @@ def shared_session() -> Session:
         if found is None or not _works(found):
             found = _sessions[pid] = Session()
         return found
+
+
+def check_given(device: object, session: object) -> None:
+    """Checks the device's name and the session that a front end was given; None stands for the usual ones.
+
+    Raises:
+        OptionError: `device` is no name, or `session` no Session.
+    """
+    if device is not None and not isinstance(device, str):
+        raise OptionError(
+            f"a device is given by its name, as qfw sinfo lists them, not {device!r}; None chooses the best one"
+        )
+    # By what is asked of it: a session may be wrapped.
+    if session is not None and not callable(getattr(session, "device", None)):
+        raise OptionError(f"session must be a qfw.Session, not {session!r}; None shares one in this process")
 
 
 def is_shared(session: Session) -> bool:

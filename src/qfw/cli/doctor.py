@@ -94,6 +94,7 @@ def examine() -> Iterator[Check]:
     yield _guarded("daemon", lambda: _daemon(folder))
     yield from _engines()
     yield _pennylane()
+    yield _qiskit()
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -176,7 +177,7 @@ def _daemon(folder: Path) -> Check:
     return Check(
         "daemon",
         Verdict.OK,
-        f"pid {counters.pid}, version {counters.version}, {counters.sessions} sessions, {counters.live_tasks} tasks",
+        f"pid {counters.pid}, version {counters.version}, sessions: {counters.sessions}, tasks: {counters.live_tasks}",
     )
 
 
@@ -234,6 +235,20 @@ def _pennylane() -> Check:
             "reinstall qfw in this Python",
         )
     return Check("pennylane", Verdict.OK, f"{found}, device 'qfw'")
+
+
+def _qiskit() -> Check:
+    """Whether Qiskit is here and new enough. Imports none of it."""
+    try:
+        found = metadata.version("qiskit")
+    except metadata.PackageNotFoundError:
+        return Check("qiskit", Verdict.MISSING, "not installed", "to have it: pip install 'qfw[qiskit]'")
+    needed = _least("qiskit")
+    if _numbers(found) < _numbers(needed):
+        return Check(
+            "qiskit", Verdict.PROBLEM, f"{found}; {needed} is needed", "run: pip install 'qfw[qiskit]'"
+        )
+    return Check("qiskit", Verdict.OK, f"{found}, qfw.qiskit.Backend")
 
 
 def _least(package: str) -> str:

@@ -60,7 +60,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--keep", action="store_true", help="keep the temporary runtime folder, and say where it is"
     )
     parser.add_argument("script", metavar="SCRIPT", help="a .py file or a command")
-    parser.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="its arguments")
+    rest = parser.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="its arguments")
+    # There may be none; the error for a missing SCRIPT is not to ask for them.
+    rest.required = False
 
 
 def main(options: argparse.Namespace) -> int:

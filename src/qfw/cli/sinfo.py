@@ -62,7 +62,8 @@ def main(options: argparse.Namespace) -> int:
         with Observer(folder) as observer:
             welcome = observer.welcome
             daemon = DaemonRow(welcome.pid, welcome.version, str(folder))
-            rows = [_row(status) for status in observer.devices()]
+            statuses = sorted(observer.devices(), key=lambda status: _preferred_first(status.profile))
+            rows = [_row(status) for status in statuses]
     except DaemonUnreachable:
         daemon = None
         rows = [_on_demand(profile) for profile in offered()]
@@ -90,7 +91,11 @@ def offered() -> list[DeviceProfile]:
     for name in registry.names(registry.PLATFORMS):
         served: Sequence[DeviceProfile] = registry.load(registry.PLATFORMS, name)(chosen).devices()
         found.extend(served)
-    return sorted(found, key=lambda profile: (-profile.preference, profile.name))
+    return sorted(found, key=_preferred_first)
+
+
+def _preferred_first(profile: DeviceProfile) -> tuple[float, str]:
+    return -profile.preference, profile.name
 
 
 def _row(status: DeviceStatus) -> DeviceRow:

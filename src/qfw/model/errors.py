@@ -115,7 +115,7 @@ class ConfigError(SetupError, ValueError):
     """A configuration file is wrong."""
 
 
-class NotInstalled(SetupError):
+class NotInstalled(SetupError, ImportError):
     """An optional package is missing."""
 
 

@@ -221,9 +221,9 @@ def check_shots(shots: object) -> int:
         OptionError: not an integer, or out of range.
     """
     if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)):
-        raise OptionError(f"shots must be an integer, not {shots!r}; leave it out for exact results")
+        raise OptionError(f"shots must be an integer, not {shots!r}; shots=None gives exact results")
     if not 0 <= shots <= MAX_SHOTS:
-        raise OptionError(f"shots must be 1 to {MAX_SHOTS}, not {shots}; leave it out for exact results")
+        raise OptionError(f"shots must be 1 to {MAX_SHOTS}, not {shots}; shots=None gives exact results")
     return int(shots)
 
 

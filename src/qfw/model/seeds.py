@@ -7,9 +7,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from qfw.model.errors import OptionError
+
 _MASK = 2**64 - 1
 _STEP = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def check_seed(seed: object) -> int | None:
+    """A seed, or None for fresh results.
+
+    Raises:
+        OptionError: not an integer from 0 to 2**63 - 1.
+    """
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise OptionError(f"seed must be an integer from 0 to 2**63 - 1, not {seed!r}")
+    return int(seed)
 
 
 def set_seed(task_seed: int, index: int) -> int:

@@ -547,6 +547,21 @@ def test_control_flow_is_in_the_target_where_the_device_has_it(session, backend)
 # Sessions -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("given", "message"), [({"device": 7}, "by its name"), ({"session": 3}, "must be a qfw.Session")]
+)
+def test_what_is_no_device_and_no_session_is_refused(given, message):
+    with pytest.raises(OptionError, match=message):
+        Backend(**given)
+
+
+def test_backend_and_job_say_what_they_are(session):
+    backend = Backend("reference", session=session)
+    job = backend.run(bell(), shots=10)
+    assert repr(backend) == "<Backend('reference')>"
+    assert repr(job) == f"<Job {job.job_id()} of <Backend('reference')>>"
+
+
 def test_a_closed_session_is_said():
     with runtime_folder() as folder, Session(runtime_folder=folder) as session:
         backend = Backend("reference", session=session)

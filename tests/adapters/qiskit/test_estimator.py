@@ -319,6 +319,16 @@ def test_equal_sets_are_run_once_where_exact(recorded):
     assert sent(recorded, (ansatz(), "ZZ", given), precision=0.1) == [(12, 1)]
 
 
+def test_sets_go_in_the_order_in_which_they_are_given(recorded):
+    point = np.array([2.0, -1.0, 0.5, 3.0])[: ansatz().num_parameters]
+    shifts = np.pi / 2 * np.eye(point.size)
+    given = np.concatenate([[point], point + shifts, [point], point - shifts])
+    sent(recorded, (ansatz(), "ZZ", given))
+    ((request,),) = recorded.messages
+    # The profile takes a set for a gradient's by the point before it.
+    assert np.array_equal(request.parameters, np.delete(given, 1 + point.size, axis=0))
+
+
 def test_circuits_that_differ_in_numbers_are_one_task(recorded):
     estimator = Estimator(recorded)
     bound = [ansatz().assign_parameters(values(seed=seed)) for seed in range(12)]

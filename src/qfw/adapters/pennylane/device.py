@@ -27,10 +27,11 @@ from qfw.adapters.pennylane.lowering import lower, structure
 from qfw.adapters.pennylane.measurements import Reading, Values, covers_all_wires, reading, signature
 from qfw.adapters.pennylane.preprocess import pipeline, standard_order
 from qfw.adapters.pennylane.versions import CompilePipeline
-from qfw.adapters.session import forget, is_shared, shared_session
+from qfw.adapters.session import check_given, forget, is_shared, shared_session
 from qfw.model.errors import ConnectionFailed, QFwError
 from qfw.model.program import Program
 from qfw.model.result import Result
+from qfw.model.seeds import check_seed
 from qfw.qpi import Request, Session
 
 #: Structures that a device remembers.
@@ -122,7 +123,12 @@ class QFwDevice(Device):  # type: ignore[misc]
             engine: name of the stack's device, `qulacs` for example; None for the preferred one.
             seed: makes sampled results repeat; None for fresh ones.
             session: the session to use; None for the one that all devices of the process share.
+
+        Raises:
+            OptionError: the seed is none, the engine no name, the session no Session.
         """
+        check_given(engine, session)
+        seed = check_seed(seed)
         super().__init__(wires=wires, shots=shots)
         self._engine = engine
         self._rng = None if seed is None else random.Random(seed)

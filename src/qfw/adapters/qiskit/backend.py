@@ -19,12 +19,12 @@ from qfw import __version__
 from qfw.adapters.qiskit.batch import Batch
 from qfw.adapters.qiskit.binding import for_each
 from qfw.adapters.qiskit.job import Job
-from qfw.adapters.qiskit.options import DEFAULTS, RunOptions, check_seed, run_options
+from qfw.adapters.qiskit.options import DEFAULTS, RunOptions, run_options
 from qfw.adapters.qiskit.submission import submit
 from qfw.adapters.qiskit.target import target_of
-from qfw.adapters.session import is_shared, shared_session
+from qfw.adapters.session import check_given, is_shared, shared_session
 from qfw.model.errors import ProgramError, RequestError, UsageError
-from qfw.model.seeds import set_seed
+from qfw.model.seeds import check_seed, set_seed
 from qfw.qpi import QStream, Session
 from qfw.qpi.device import AUTOMATIC
 
@@ -58,9 +58,10 @@ class Backend(BackendV2):  # type: ignore[misc]
             options: other defaults of `run`'s options.
 
         Raises:
-            OptionError: the seed is none.
+            OptionError: the seed is none, the device no name, the session no Session.
             AttributeError: an unknown option, as Qiskit has it.
         """
+        check_given(device, session)
         super().__init__(
             name=device or AUTOMATIC,
             description="QFw: quantum processors and simulators through one stack",
@@ -74,6 +75,9 @@ class Backend(BackendV2):  # type: ignore[misc]
         self._stream: Any = None
         self._jobs: weakref.WeakValueDictionary[str, Job] = weakref.WeakValueDictionary()
         self._kept: deque[Job] = deque(maxlen=KEPT_JOBS)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}({self.name!r})>"
 
     @classmethod
     def _default_options(cls) -> Options:

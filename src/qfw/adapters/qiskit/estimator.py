@@ -188,10 +188,15 @@ def _answer(ask: EstimatorAsk, tasks: Tasks) -> _Answer:
 
 
 def _distinct_rows(rows: Floats) -> tuple[Floats, Ints]:
+    """The distinct rows in the order in which they come first, and the number of each row among them."""
     if not rows.shape[1]:
         return rows[:1], np.zeros(len(rows), dtype=np.intp)
-    found, numbers = np.unique(rows, axis=0, return_inverse=True)
-    return found, numbers.reshape(-1)
+    _, first, numbers = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    # As they were given, not sorted: the profile tells a gradient's shifts by the point that goes before them.
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    return rows[first[order]], place[numbers.reshape(-1)]
 
 
 def _distinct(sums: Sequence[PauliSum]) -> tuple[list[PauliSum], list[int]]:

@@ -43,6 +43,9 @@ class Job(JobV1):  # type: ignore[misc]
         self._stream = stream
         self._result: BatchResult | None = None
 
+    def __repr__(self) -> str:
+        return f"<Job {self.job_id()} of {self.backend()!r}>"
+
     def submit(self) -> None:
         """Raises: `Backend.run` has submitted the job.
 

@@ -10,6 +10,7 @@ from qiskit.providers import Options
 
 from qfw.model.errors import OptionError
 from qfw.model.outputs import check_shots
+from qfw.model.seeds import check_seed
 from qfw.qpm import registry
 
 #: With their defaults; a backend's own are `Backend.options`.
@@ -69,19 +70,6 @@ def run_options(given: Mapping[str, Any], defaults: Options) -> RunOptions:
     if binds is not None and bindings is not None:
         raise OptionError("give parameter_binds or bindings, not both")
     return RunOptions(shots, _seed(given, value), bool(memory), binds, bindings)
-
-
-def check_seed(seed: Any) -> int | None:
-    """A seed, or None for fresh results.
-
-    Raises:
-        OptionError: not an integer from 0 to 2**63 - 1.
-    """
-    if seed is None:
-        return None
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
-        raise OptionError(f"seed must be an integer from 0 to 2**63 - 1, not {seed!r}")
-    return int(seed)
 
 
 def _seed(given: Mapping[str, Any], value: Any) -> int | None:
