@@ -147,4 +147,9 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted: no solution was written", file=sys.stderr)
+        # What shells say of a process that Ctrl-C ended.
+        sys.exit(130)
