@@ -18,7 +18,7 @@ SHOTS = 1000
 OPTIONS = {"backend_options": {"method": "statevector", "max_parallel_threads": 1}}
 
 
-def _circuit() -> QuantumCircuit:
+def parametrised() -> QuantumCircuit:
     angles = ParameterVector("θ", 3)
     circuit = QuantumCircuit(3)
     circuit.h(range(3))
@@ -43,7 +43,7 @@ def estimator(effort: Effort) -> list[Outcome]:
     from qfw.qiskit import Backend, Estimator
 
     pairs = effort.pairs(60)
-    circuit, observable = _circuit(), SparsePauliOp("ZZZ")
+    circuit, observable = parametrised(), SparsePauliOp("ZZZ")
     sweeps = fresh_parameters(pairs + 20, SETS, 3)
     mine, theirs = Estimator(Backend("aer")), _aers("EstimatorV2")
 
@@ -65,7 +65,7 @@ def sampler(effort: Effort) -> list[Outcome]:
     from qfw.qiskit import Backend, Sampler
 
     pairs = effort.pairs(40)
-    circuit = _circuit()
+    circuit = parametrised()
     circuit.measure_all()
     sweeps = fresh_parameters(pairs + 20, SETS, 3)
     mine, theirs = Sampler(Backend("aer")), _aers("SamplerV2")

@@ -348,3 +348,23 @@ def test_seeds_repeat_where_pennylane_draws(qfw):
     assert first == run(qfw(2, seed=3))
     assert first != run(qfw(2, seed=4))
     assert first[0] != first[1]
+
+
+@pytest.mark.parametrize("angle", [1e-6, 2.1e-3, 3e-3, 0.7])
+@pytest.mark.parametrize("controlled", [False, True])
+def test_unitaries_near_a_product_keep_their_rotation(qfw, angle, controlled):
+    turn = qml.matrix(qml.RX(angle, 0))
+    operation = (
+        qml.ControlledQubitUnitary(turn, wires=[0, 1])
+        if controlled
+        else qml.QubitUnitary(qml.matrix(qml.CRX(angle, [0, 1])), wires=[0, 1])
+    )
+
+    @qml.qnode(qfw(2))
+    def state():
+        qml.Hadamard(0)
+        qml.apply(operation)
+        return qml.state()
+
+    expected = np.array([1, 0, np.cos(angle / 2), -1j * np.sin(angle / 2)]) / np.sqrt(2)
+    np.testing.assert_allclose(state(), expected, rtol=0, atol=1e-9)

@@ -330,6 +330,20 @@ def test_a_branch_on_what_was_measured(sampler):
     assert np.array_equal(data.m.array, data.out.array) and 350 < data.m.array.sum() < 650
 
 
+def test_the_parameter_of_a_loop_needs_no_value(sampler):
+    step, angle = Parameter("step"), Parameter("angle")
+    circuit = QuantumCircuit(1, 1)
+    with circuit.for_loop(range(1, 3), loop_parameter=step):
+        circuit.rx(np.pi / 3 * step, 0)
+    circuit.measure(0, 0)
+    assert sampler.run([circuit], shots=9).result(LIMIT_S)[0].data.c.get_counts() == {"1": 9}
+    turned = QuantumCircuit(1, 1)
+    turned.rx(angle, 0)
+    turned.compose(circuit, inplace=True)
+    data = sampler.run([(turned, [[np.pi], [0.0]])], shots=9).result(LIMIT_S)[0].data
+    assert [data.c.get_counts(k) for k in (0, 1)] == [{"0": 9}, {"1": 9}]
+
+
 # Seeds ------------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,7 @@ from qfw.adapters.pennylane.measurements import (
     signature,
     with_wires,
 )
+from qfw.adapters.pennylane.unitaries import decomposition, is_by_matrix
 from qfw.adapters.pennylane.versions import SIMULATOR_GATES, CompilePipeline
 
 #: What a transform gives: tapes, and how their results become that of the first tape.
@@ -225,6 +226,8 @@ def _rotations(observables: Sequence[Operator]) -> list[Operator]:
 
 def _decomposition(operation: Operator) -> list[Operator]:
     """PennyLane's decomposition, or that of the matrix where there is only one."""
+    if is_by_matrix(operation):
+        return decomposition(operation)
     if operation.has_decomposition:
         return operation.decomposition()  # type: ignore[no-any-return]
     if operation.has_matrix:

@@ -11,7 +11,6 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2, DataBin, EstimatorPubLike, PubResult
 
 from qfw.adapters.qiskit.backend import Backend
-from qfw.adapters.qiskit.lowering import lower
 from qfw.adapters.qiskit.pairs import Group, Ints, groups, numbered
 from qfw.adapters.qiskit.primitive_job import PrimitiveJob
 from qfw.adapters.qiskit.primitive_options import Seed, check_seed, own_backend, provenance, task_seeds
@@ -167,14 +166,13 @@ class _Answer:
 
 
 def _answer(ask: EstimatorAsk, tasks: Tasks) -> _Answer:
-    lowered = lower(ask.circuit)
-    program = lowered.program
+    program = ask.lowered.program
     if program.has_measurements and not program.has_control:
         raise ProgramError(
             f"circuit {ask.circuit.name!r} is measured at its end; an estimator measures its observables itself. Give "
             "it the circuit without: circuit.remove_final_measurements(inplace=False)"
         )
-    rows, numbers = lowered.bind(ask.values.rows), np.arange(len(ask.values.rows))
+    rows, numbers = ask.lowered.bind(ask.values.rows), np.arange(len(ask.values.rows))
     if not ask.shots and len(rows) > 1:
         # Exact values of equal sets are equal; with shots they are to be independent.
         rows, numbers = _distinct_rows(rows)

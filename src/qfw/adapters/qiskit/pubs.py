@@ -13,11 +13,13 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 from qiskit.exceptions import QiskitError
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from qfw.adapters.qiskit.lowering import Lowered, lower
 from qfw.adapters.qiskit.observables import Observables, read_observables
 from qfw.model.errors import ErrorReport, OptionError, ParameterError, ProgramError, QFwError, UsageError
 from qfw.model.outputs import MAX_SHOTS, check_shots
@@ -38,7 +40,7 @@ _FOREIGN = (TypeError, ValueError, AttributeError, OverflowError, QiskitError)
 class Values(NamedTuple):
     """Values of a circuit's parameters."""
 
-    #: Shape (sets, parameters), in the order of `circuit.parameters`; the last index of `shape` fastest.
+    #: Shape (sets, parameters), in the order of the circuit's free parameters; the last index of `shape` fastest.
     rows: Floats
     #: Of the array of sets.
     shape: tuple[int, ...]
@@ -51,6 +53,7 @@ class SamplerAsk(NamedTuple):
     """A PUB of the Sampler."""
 
     circuit: QuantumCircuit
+    lowered: Lowered
     values: Values
     shots: int
 
@@ -59,6 +62,7 @@ class EstimatorAsk(NamedTuple):
     """A PUB of the Estimator."""
 
     circuit: QuantumCircuit
+    lowered: Lowered
     observables: Observables
     values: Values
     #: Of observables and values, broadcast against each other.
@@ -78,7 +82,7 @@ def sampler_asks(pubs: Any, shots: Any) -> list[SamplerAsk]:
 
     Raises:
         UsageError: not a list of PUBs.
-        ProgramError: no circuit in it; more than one register of a name.
+        ProgramError: no circuit in it, or one that no device runs.
         ParameterError: not as many values as parameters; complex values.
         OptionError: shots out of range.
     """
@@ -96,8 +100,8 @@ def estimator_asks(pubs: Any, precision: Any) -> list[EstimatorAsk]:
 
     Raises:
         UsageError: not a list of PUBs.
-        ProgramError: no circuit in it; observables that cannot be read, are not Hermitian, of another width
-            than the circuit, or do not broadcast with the values.
+        ProgramError: no circuit in it, or one that no device runs; observables that cannot be read, are not
+            Hermitian, of another width than the circuit, or do not broadcast with the values.
         ParameterError: not as many values as parameters; complex values.
         OptionError: precision out of range.
     """
@@ -178,7 +182,9 @@ def _sampler_ask(pub: Any, shots: int) -> SamplerAsk:
         fields = _fields(pub, 1, 3, "a circuit, (circuit, values) or (circuit, values, shots)")
     circuit, values, own = fields
     _check_circuit(circuit)
-    return SamplerAsk(circuit, _values(circuit, values), shots if own is None else check_positive_shots(own))
+    lowered = lower(circuit)
+    asked = shots if own is None else check_positive_shots(own)
+    return SamplerAsk(circuit, lowered, _values(circuit, lowered.parameters, values), asked)
 
 
 def _known_observables() -> Callable[[Any, int], Observables]:
@@ -203,7 +209,8 @@ def _estimator_ask(pub: Any, precision: float, read: Callable[[Any, int], Observ
         fields = _fields(pub, 2, 4, form)
     circuit, observables, values, own = fields
     _check_circuit(circuit)
-    asked, found = read(observables, circuit.num_qubits), _values(circuit, values)
+    lowered = lower(circuit)
+    asked, found = read(observables, circuit.num_qubits), _values(circuit, lowered.parameters, values)
     try:
         shape = np.broadcast_shapes(asked.shape, found.shape)
     except ValueError as error:
@@ -212,7 +219,7 @@ def _estimator_ask(pub: Any, precision: float, read: Callable[[Any, int], Observ
             "from the right, sizes must agree or be 1"
         ) from error
     target = precision if own is None else check_precision(own)
-    return EstimatorAsk(circuit, asked, found, shape, target, shots_for(target))
+    return EstimatorAsk(circuit, lowered, asked, found, shape, target, shots_for(target))
 
 
 def _fields(pub: Any, least: int, most: int, form: str) -> tuple[Any, ...]:
@@ -234,14 +241,14 @@ def _check_circuit(circuit: Any) -> None:
         )
 
 
-def _values(circuit: QuantumCircuit, given: Any) -> Values:
-    if given is None and not circuit.num_parameters:
+def _values(circuit: QuantumCircuit, parameters: tuple[Parameter, ...], given: Any) -> Values:
+    """`parameters`: the free ones of the circuit, in its order."""
+    if given is None and not parameters:
         return _NO_VALUES
-    parameters = circuit.parameters if circuit.num_parameters else ()
     try:
-        bindings = _bindings(tuple(parameters), given)
+        bindings = _bindings(parameters, given)
         if bindings.num_parameters != len(parameters):
-            _wrong_number(circuit, bindings.num_parameters)
+            _wrong_number(circuit, parameters, bindings.num_parameters)
         rows = bindings.as_array(parameters)
     except ParameterError:
         raise
@@ -251,7 +258,7 @@ def _values(circuit: QuantumCircuit, given: Any) -> Values:
     return Values(np.ascontiguousarray(rows, dtype=np.float64).reshape(sets, len(parameters)), bindings.shape)
 
 
-def _bindings(parameters: tuple[Any, ...], given: Any) -> BindingsArray:
+def _bindings(parameters: tuple[Parameter, ...], given: Any) -> BindingsArray:
     if given is None:
         return BindingsArray()
     if isinstance(given, BindingsArray):
@@ -269,9 +276,9 @@ def _not_complex(given: Any) -> npt.NDArray[Any]:
     return found
 
 
-def _wrong_number(circuit: QuantumCircuit, given: int) -> NoReturn:
-    names = ", ".join(parameter.name for parameter in circuit.parameters)
+def _wrong_number(circuit: QuantumCircuit, parameters: tuple[Parameter, ...], given: int) -> NoReturn:
+    names = ", ".join(parameter.name for parameter in parameters) or "none"
     raise ParameterError(
-        f"circuit {circuit.name!r} has {circuit.num_parameters} parameters ({names or 'none'}); values for {given} "
-        "were given. A PUB is (circuit, values, ...) in a list: run([(circuit, values)])"
+        f"circuit {circuit.name!r} has {len(parameters)} parameters ({names}); values for {given} were given. A PUB is "
+        "(circuit, values, ...) in a list: run([(circuit, values)])"
     )

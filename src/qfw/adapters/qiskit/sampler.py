@@ -21,7 +21,6 @@ from qiskit.primitives import (
 
 from qfw.adapters.qiskit.backend import Backend
 from qfw.adapters.qiskit.bits import pack
-from qfw.adapters.qiskit.lowering import lower
 from qfw.adapters.qiskit.primitive_job import PrimitiveJob
 from qfw.adapters.qiskit.primitive_options import Seed, check_seed, own_backend, provenance, task_seeds
 from qfw.adapters.qiskit.pubs import SamplerAsk, check_positive_shots, sampler_asks, with_number
@@ -165,8 +164,7 @@ class _Answer:
 
 def _answer(ask: SamplerAsk, number: int, tasks: Tasks) -> _Answer:
     registers = _registers(ask.circuit)
-    lowered = lower(ask.circuit)
-    rows = lowered.bind(ask.values.rows)
+    rows = ask.lowered.bind(ask.values.rows)
     if not registers:
         # As Qiskit's own sampler does.
         warnings.warn(
@@ -176,7 +174,7 @@ def _answer(ask: SamplerAsk, number: int, tasks: Tasks) -> _Answer:
             stacklevel=3,
         )
         return _Answer(ask, {}, ())
-    program = lowered.program
+    program = ask.lowered.program
     if not program.has_measurements:
         raise ProgramError(
             f"circuit {ask.circuit.name!r} measures nothing into its classical registers; add measure() or "
