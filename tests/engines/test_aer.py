@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from qfw.engines.aer_simulator import Reads
 from qfw.engines.reference import ReferenceEngine
 from qfw.model.errors import NotInstalled, OutOfMemory, PlatformFailed
 from qfw.model.observable import PauliSum
-from qfw.model.outputs import Counts, Expectation, Probabilities, Statevector
+from qfw.model.outputs import Counts, Expectation, Memory, Probabilities, Statevector
 from qfw.model.program import Gate, Measure, Program, Reset, slot
 from tests.engines.programs import run
 
@@ -159,6 +160,22 @@ def test_estimates_of_control_grow_with_shots_steps_and_width() -> None:
     assert cost(20, 10, 1000)[1] >= 16 * 2**20
     assert cost(3, 10, 10**7)[1] > 10**8
     assert np.isfinite(cost(1_000_000, 10, 10**8)[0])
+
+
+def test_outcomes_of_control_take_no_more_memory_than_estimated() -> None:
+    # Of one set after the other: only the packed outcomes of the sets before are kept.
+    bits, sets, shots = 12, 60, 2000
+    operations = [op for bit in range(bits) for op in (Gate("h", (0,)), Measure(0, bit))]
+    program, asked = Program(1, bits, 0, tuple(operations)), (Counts(), Memory())
+    engine = AerEngine(1, 1)
+    prepared = engine.prepare(program)
+    tracemalloc.start()
+    try:
+        engine.run(prepared, asked, np.zeros((sets, 0)), shots, range(sets))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < AerEngine.estimate(program, asked, sets, shots).memory_bytes
 
 
 def test_an_old_release_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:

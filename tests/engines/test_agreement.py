@@ -14,6 +14,7 @@ from qfw.engines.aer_public import PublicSimulator
 from qfw.engines.lightning import LightningEngine
 from qfw.engines.qulacs import QulacsEngine
 from qfw.engines.reference import ReferenceEngine
+from qfw.model.gates import GATES
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Expectation, Probabilities, Statevector
 from qfw.model.program import Gate, Program, slot
@@ -91,6 +92,20 @@ def test_engines_agree_with_the_reference(other: Any, case: Any) -> None:
 def test_aer_agrees_by_its_public_interface_too(aer: AerEngine, case: Any) -> None:
     public = AerEngine(1, 1, PublicSimulator())
     agree(public, case)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, spec in GATES.items() if spec.num_angles and spec.num_qubits]
+)
+def test_angles_of_every_gate_by_aers_public_interface(aer: AerEngine, name: str) -> None:
+    spec = GATES[name]
+    plus = (*(Gate("h", (qubit,)) for qubit in range(spec.num_qubits)), Gate("t", (0,)))
+    angles = tuple(slot(k, 1.0, 0.3) for k in range(spec.num_angles))
+    turn = Gate(name, tuple(range(spec.num_qubits))[::-1], angles)
+    program = Program(spec.num_qubits, 0, spec.num_angles, (*plus, turn, *plus))
+    parameters = np.linspace(-4, 5, 2 * spec.num_angles).reshape(2, -1)
+    for rows in (parameters, parameters[:1]):
+        agree(AerEngine(1, 1, PublicSimulator()), (program, (PauliSum.of("X0"), PauliSum.of("Y0")), rows))
 
 
 @REPEATABLE

@@ -84,6 +84,27 @@ def test_outcomes_of_probability_zero_never_come(engine: Any, width: int) -> Non
     assert set(result.counts[0]) == {"1" + "0" * (width - 1), "1" + "0" * (width - 2) + "1"}
 
 
+def layers(width: int) -> Program:
+    """Outcomes of probability 0, and pairs of equal ones: what engines round this way and that."""
+    operations: list[Any] = [Gate("h", (q,)) for q in range(width)]
+    operations += [Gate("cx", (q, q + 1)) for q in range(width - 1)]
+    operations += [Gate("sx", (q,)) for q in range(width)]
+    operations += [Gate("ry", (0,), (0.7,)), Gate("h", (width - 1,))]
+    return Program(width, 0, 0, tuple(operations))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 10, 11])
+def test_equal_seeds_give_equal_counts_on_every_engine(engine: Any, width: int) -> None:
+    gates = layers(width).operations
+    for end in range(1, len(gates) + 1):
+        program = Program(width, 0, 0, gates[:end])
+        ours, theirs = (
+            run(one, program, Counts(), shots=1000, seeds=[end]).counts
+            for one in (engine, ReferenceEngine(1, 1))
+        )
+        assert ours == theirs, f"after {end} gates"
+
+
 @pytest.mark.parametrize("width", [3, 11])
 def test_seeds_repeat_and_splits_do_not_matter(engine: Any, width: int) -> None:
     parameters = np.random.default_rng(2).uniform(-3, 3, (9, 1))

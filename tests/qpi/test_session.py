@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from qfw.config.runtime import socket_path
 from qfw.model.errors import DaemonLost, OptionError, ProgramError, TooLarge, UsageError
 from qfw.model.events import DaemonStarted, SessionClosed, TaskAccepted, TaskCancelled, TaskStarted
 from qfw.model.program import Gate, Program
+from qfw.model.result import Result, Timeline
 from qfw.model.task import TaskOptions
 from qfw.qpi import QStream, Request, Session
+from qfw.qpi.future import TaskFuture
 from qfw.qpm.remote import Observer
 from tests.stack import (
     LIMIT_S,
@@ -67,6 +70,26 @@ def finish(process: subprocess.Popen[str], limit_s: float = LIMIT_S) -> str:
         raise
     assert process.returncode == 0, error
     return said
+
+
+def test_a_session_that_is_over_keeps_nothing_of_who_waited_for_it(folder: Path) -> None:
+    """The error has the frames that it went through, and these the results that were there already."""
+    with Session(runtime_folder=folder) as session:
+        stream = session.device("reference").stream()
+        future = stream.run(long_program(gates=2000), [0.5], outputs=Z0)
+
+    def wait(future: TaskFuture) -> weakref.ref[Result]:
+        held = Result(1, "reference", b"", 1, Timeline(*[0] * 12))
+        with pytest.raises(UsageError, match="was closed before"):
+            future.result(LIMIT_S)
+        return weakref.ref(held)
+
+    held = wait(future)
+    del future
+    gc.collect()
+    assert held() is None
+    with pytest.raises(UsageError, match="closed"):
+        session.client.check()
 
 
 def test_two_processes_share_a_daemon_and_the_last_one_ends_it(folder: Path) -> None:

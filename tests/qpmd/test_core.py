@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import struct
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,11 +13,12 @@ import pytest
 
 from qfw.config.settings import JournalSettings, SchedulingSettings, Settings
 from qfw.model.errors import ErrorReport, ProgramError, QFwError, TooLarge, WireError
-from qfw.model.events import SessionClosed, TaskAccepted, TaskCancelled, TaskRequeued, TaskStarted
+from qfw.model.events import SessionClosed, TaskAccepted, TaskCancelled, TaskDone, TaskRequeued, TaskStarted
 from qfw.model.observable import PauliSum, PauliTerm
 from qfw.model.outputs import Counts, Expectation, Probabilities, Statevector, encode_outputs
 from qfw.model.program import Gate, Program
 from qfw.model.task import DeadlineClass, QuantumTask, TaskOptions, TaskState
+from qfw.qpm import shared
 from qfw.qpm.journal import read
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import RunDone
@@ -69,6 +72,28 @@ def test_nothing_is_started_before_it_is_in_the_journal(bench: Bench) -> None:
     bench.submit(1, 1)
     bench.turn()
     assert seen == [number(1, 1)]
+
+
+def test_a_daemon_without_mappings_left_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that is kept is read without one; who takes no descriptor is told of his own task."""
+
+    def none_left(fd: int, size: int) -> memoryview:
+        raise OSError(errno.ENOMEM, "no mapping left")
+
+    monkeypatch.setattr(shared, "mapped", none_left)
+    bench = Bench(tmp_path, settings=Settings(journal=JournalSettings(answer_bytes=2**22)))
+    peer = bench.open(1)
+    bench.ready("fake/1")
+    bench.submit(1, 1)
+    bench.turn()
+    (run,) = bench.platform.given["fake", "fake/1"]
+    answers = bytes(range(256)) * 2**12
+    assert not peer.descriptors
+    done = RunDone(run.task, run.epoch, 1, 2, 0, True, b"")
+    bench.core.run_ended("fake", "fake/1", 100, done, shared.Memory.of([answers]))
+    (failed,) = bench.turn()[1]
+    assert "cannot map an answer" in failed.errors[0][1].message
+    assert [event.answers for event in read(bench.folder) if isinstance(event, TaskDone)] == [answers]
 
 
 def test_late_and_double_answers_are_refused(bench: Bench) -> None:

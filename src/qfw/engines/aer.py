@@ -24,7 +24,7 @@ from qfw.engines.sampling import Stream
 from qfw.model.device import Estimate
 from qfw.model.errors import NotInstalled
 from qfw.model.observable import PauliSum
-from qfw.model.outputs import Answer, Output, answer_bytes
+from qfw.model.outputs import Answer, Memory, Output, answer_bytes
 from qfw.model.program import Program
 
 logger = logging.getLogger(__name__)
@@ -101,8 +101,9 @@ class AerEngine:
         steps = program.expected_steps
         shot_us = _SHOT_US + steps * (_STEP_US + 1e-3 * _COSTS.amplitude_ns * states)
         answer = sum(answer_bytes(output, program, sets, shots) for output in outputs)
-        # Aer's strings of every shot, and these as integers; of one set at a time.
-        memory = 16 * states * 2 + 3 * answer + shots * (_STRING_BYTES + program.num_bits)
+        # Aer's strings of every outcome, and these as integers; again for their order. Of one set at a time.
+        times = 1 + any(isinstance(output, Memory) for output in outputs)
+        memory = 16 * states * 2 + 3 * answer + times * shots * (_STRING_BYTES + program.num_bits)
         memory += _OPERATION_BYTES * steps
         return Estimate(1e-6 * sets * (_COSTS.run_us + shots * shot_us) + 1e-9 * answer, min(memory, 2**62))
 
@@ -251,14 +252,11 @@ class ControlledProgram:
         ordered = any(output.__struct_config__.tag == "memory" for output in outputs)
         # Twice the state: see `StraightProgram`.
         np.empty(2 << self.program.num_qubits, dtype=np.complex128)
-        sampled = [
+        sampled = (
             self._simulator.sample(self._circuit, row, shots, seed, ordered)
             for row, seed in zip(parameters @ self._matrix + self._offsets, seeds, strict=True)
-        ]
-        bits = self.program.num_bits
-        return answers_of_outcomes(
-            outputs, bits, [one.counts for one in sampled], [one.memory for one in sampled]
         )
+        return answers_of_outcomes(outputs, self.program.num_bits, sampled)
 
 
 def _simulator() -> Simulator:

@@ -14,6 +14,9 @@ Ints = npt.NDArray[np.int64]
 
 #: Up to this many basis states, one multinomial draw; beyond, one uniform number for each shot.
 MULTINOMIAL_STATES = 1024
+#: For that draw probabilities are multiples of its inverse: far finer than shots can tell, far coarser than
+#: the rounding of an engine.
+_GRID = 2.0**44
 
 
 class Samples(NamedTuple):
@@ -65,7 +68,7 @@ def draw(distribution: Floats, shots: int, seeds: Sequence[int], part: int, stre
                 for row, seed in zip(distribution, seeds, strict=True)
             ]
         )
-    distribution /= distribution.sum(axis=1, keepdims=True)
+    _to_grid(distribution)
     table = np.empty(distribution.shape, dtype=np.int64)
     for k, seed in enumerate(seeds):
         table[k] = stream.restart(seed, part).multinomial(shots, distribution[k])
@@ -82,6 +85,19 @@ def in_random_order(samples: Samples, shots: int, seeds: Sequence[int], stream: 
 
 #: The stream that orders are drawn from, so that counts do not depend on whether it is used.
 _ORDER = 2**64 - 1
+
+
+def _to_grid(distribution: Floats) -> None:
+    """Rounds probabilities so that their sums are exact and a row adds up to 1.
+
+    The draw goes another way at 0 and at one half of what is left: 1e-33 in the place of 0, or half and a
+    bit, as another engine or another processor rounds, would give other outcomes altogether.
+    """
+    distribution *= _GRID / distribution.sum(axis=1, keepdims=True)
+    np.rint(distribution, out=distribution)
+    left = _GRID - distribution.sum(axis=1)
+    distribution[np.arange(len(distribution)), distribution.argmax(axis=1)] += left
+    distribution /= _GRID
 
 
 def _draw_by_shot(cumulated: Floats, shots: int, generator: Generator) -> tuple[Ints, Ints]:

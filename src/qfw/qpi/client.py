@@ -91,7 +91,8 @@ class Client:
         self._watch = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._lost: QFwError | None = None
+        #: Why nothing can be sent any more. Not the error: that has the frames of all who met it.
+        self._lost: str | None = None
 
     @property
     def open_tasks(self) -> int:
@@ -104,7 +105,7 @@ class Client:
         if self._closed:
             raise UsageError("the session is closed; open a new one")
         if self._lost is not None:
-            raise DaemonLost(str(self._lost))
+            raise DaemonLost(self._lost)
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
@@ -392,7 +393,7 @@ class Client:
 
     def _fail_all(self, error: QFwError) -> None:
         """The connection is over: every open future fails with the reason, now."""
-        self._lost = self._lost or error
+        self._lost = self._lost or str(error)
         # The daemon need not run what nobody will hear of; and nothing more can be sent.
         self._link.shutdown()
         while self._futures:

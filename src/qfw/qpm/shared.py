@@ -72,6 +72,10 @@ class Memory:
         """Its bytes, mapped: they stay as long as the view does. Raises OSError where nothing can be mapped."""
         return mapped(self.fd, self.size)
 
+    def read(self) -> bytes:
+        """A copy of its bytes, without a mapping, of which a process has some ten thousands only."""
+        return os.pread(self.fd, self.size, 0)
+
     def close(self) -> None:
         """Closes the descriptor."""
         fd, self._fd = self._fd, -1

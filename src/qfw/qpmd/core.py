@@ -298,7 +298,7 @@ class Core:
         size = len(outcome.answers) if memory is None else memory.size
         kept = None
         if size <= self._settings.journal.answer_bytes:
-            kept = outcome.answers if memory is None else bytes(memory.view())
+            kept = outcome.answers if memory is None else memory.read()
         self.emit(
             TaskDone(
                 now_ns,
