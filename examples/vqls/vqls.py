@@ -8,7 +8,8 @@
 
 `paper` holds the built-in system, `users` solves systems of the user's own; this module is the command line.
 
-Exit codes: 0 converged, 1 not converged, 2 usage or bad input, 3 refused because it needs too many circuits.
+Exit codes: 0 converged, 1 not converged, 2 usage or bad input, 3 refused because it needs
+too many circuits, 130 interrupted.
 """
 
 import argparse
@@ -29,7 +30,8 @@ def parse(arguments):
         prog="vqls.py",
         description="Solve a linear system with the variational quantum linear solver: a built-in one, "
         "or that of --matrix and --rhs.",
-        epilog="Exit codes: 0 converged, 1 not converged, 2 usage or bad input, 3 refused: too many circuits.",
+        epilog="Exit codes: 0 converged, 1 not converged, 2 usage or bad input, 3 refused: too many circuits, "
+        "130 interrupted.",
     )
     parser.add_argument(
         "--device", default="lightning.qubit", help="any PennyLane device (default: %(default)s)"
