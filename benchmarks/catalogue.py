@@ -88,7 +88,7 @@ BENCHMARKS = (
         "an epoch of the VQLS example, 1000 shots, engine lightning on both sides (at most 1.0)",
     ),
     Benchmark(
-        ("qiskit_run_aer",),
+        ("qiskit_run_aer", "qiskit_run_aer_10"),
         "qiskit_run:one",
         ("aer",),
         "Qiskit's backend.run of three qubits on aer over AerSimulator in process (at most 1.10)",

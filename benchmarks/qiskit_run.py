@@ -14,6 +14,8 @@ from benchmarks.stack import Witness
 
 SHOTS = 1000
 JOBS = 1000
+#: Calls of a leg that looks at an application which runs circuit after circuit.
+IN_A_ROW = 10
 
 
 def three_qubits(angles: Any) -> QuantumCircuit:
@@ -65,8 +67,17 @@ def one(effort: Effort) -> list[Outcome]:
         first=60,
         note="peer: AerSimulator.run of the same circuit in process, statevector method, one thread",
     )
-    found.pieces = Witness().check(pairs)
-    return [found]
+    rows = IN_A_ROW * effort.pairs(60)
+    in_a_row = compare(
+        "qiskit_run_aer_10",
+        lambda index: [ours(k % len(circuits)) for k in range(index * IN_A_ROW, (index + 1) * IN_A_ROW)],
+        lambda index: [peer(k % len(circuits)) for k in range(index * IN_A_ROW, (index + 1) * IN_A_ROW)],
+        rows // IN_A_ROW,
+        1.10,
+        note="as qiskit_run_aer, but ten calls in a row on each side, as an application runs that does one thing",
+    )
+    found.pieces = Witness().check(pairs + rows)
+    return [found, in_a_row]
 
 
 def _in_pool(angles: Any) -> dict[str, int]:

@@ -39,7 +39,7 @@ def circuit(effort: Effort) -> list[Outcome]:
     """20 qubits, 20 layers, one expectation value, on lightning."""
     from qfw.engines.lightning import LightningEngine
 
-    pairs = effort.pairs(12)
+    pairs = effort.pairs(40)
     program = random_layers(QUBITS, DEPTH)
     angles = fresh_parameters(pairs + 20, 1, 1)
     engine = LightningEngine(1, 1)
