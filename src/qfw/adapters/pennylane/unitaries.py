@@ -16,8 +16,8 @@ from pennylane.operation import Operator
 
 #: The largest difference of an entry that rounding may make.
 TOLERANCE = 1e-10
-#: The widest that is compared: of wider ones PennyLane's own way is another.
-MOST_WIRES = 2
+#: Those that are compared: of one wire and of more than two PennyLane's own way is another.
+COMPARED_WIRES = 2
 
 Complex = npt.NDArray[np.complex128]
 
@@ -25,7 +25,7 @@ Complex = npt.NDArray[np.complex128]
 def is_by_matrix(operation: Operator) -> bool:
     """Whether an operation is given by a matrix that must be compared with its decomposition."""
     by_matrix = isinstance(operation, (qml.QubitUnitary, qml.ControlledQubitUnitary))
-    return by_matrix and len(operation.wires) <= MOST_WIRES and operation.batch_size is None
+    return by_matrix and len(operation.wires) == COMPARED_WIRES and operation.batch_size is None
 
 
 def decomposition(operation: Operator) -> list[Operator]:
@@ -49,9 +49,17 @@ def decomposition(operation: Operator) -> list[Operator]:
 
 
 def _differs(operations: list[Operator], wanted: Complex, wires: qml.wires.Wires) -> bool:
-    matrices = (qml.matrix(operation, wire_order=wires) for operation in reversed(operations))
+    matrices = (_matrix(operation, wires) for operation in reversed(operations))
     product: Complex = reduce(np.matmul, matrices, np.eye(len(wanted), dtype=np.complex128))
     return not np.abs(product - wanted).max() <= TOLERANCE
+
+
+def _matrix(operation: Operator, wires: qml.wires.Wires) -> Complex:
+    if isinstance(operation, qml.GlobalPhase):
+        # Before 0.44 PennyLane gives it one qubit, whatever the wires are.
+        phase: Complex = np.exp(-1j * operation.data[0]) * np.eye(2 ** len(wires))
+        return phase
+    return np.asarray(qml.matrix(operation, wire_order=wires), dtype=np.complex128)
 
 
 def _far_from_products() -> Complex:
