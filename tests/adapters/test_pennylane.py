@@ -382,7 +382,7 @@ def test_unitaries_near_a_product_keep_their_rotation(qfw, angle, controlled):
         return qml.state()
 
     expected = np.array([1, 0, np.cos(angle / 2), -1j * np.sin(angle / 2)]) / np.sqrt(2)
-    # Before 0.45 PennyLane loses half of the digits where it decomposes one-qubit matrices; a lost rotation is far more,
-    # but for the smallest angle.
+    # Before 0.45 PennyLane loses half of the digits where it decomposes one-qubit matrices; a lost rotation is far
+    # more, but for the smallest angle.
     atol = 1e-9 if Version(qml.__version__) >= Version("0.45") else 1e-7
     np.testing.assert_allclose(state(), expected, rtol=0, atol=atol)
