@@ -98,7 +98,7 @@ def test_random_systems_converge(tmp_path):
 
 
 def test_in_process_too(tmp_path):
-    done = script(tmp_path, "--device", "lightning.qubit", "--number", 3, "--first", 1, name="seeds.py")
+    done = script(tmp_path, "--device", "lightning.qubit", "--number", 3, "--first", 10, name="seeds.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("3 of 3 converged\n")
 
