@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from qfw.engines.aer_public import PublicSimulator
 from qfw.engines.aer_simulator import GATE_NAMES, Floats, Reading, Reads, Simulator, columns, phases
 from qfw.engines.answers import Answers, Readings
 from qfw.engines.costs import Costs, estimate
+from qfw.engines.installed import installed
 from qfw.engines.openmp import allow_threads
 from qfw.engines.outcomes import answers_of_outcomes
 from qfw.engines.question import Basis, Question, Questions
@@ -82,10 +82,7 @@ class AerEngine:
     @classmethod
     def version(cls) -> str | None:
         """Version of qiskit-aer; None where it is not installed."""
-        try:
-            return version("qiskit-aer")
-        except PackageNotFoundError:
-            return None
+        return installed("qiskit-aer")
 
     @classmethod
     def estimate(cls, program: Program, outputs: Sequence[Output], sets: int, shots: int) -> Estimate:

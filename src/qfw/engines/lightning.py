@@ -7,7 +7,6 @@ qubits silently has none: so programs wider than the engine holds are refused fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from qfw.engines.answers import Answers
 from qfw.engines.costs import Costs, estimate
+from qfw.engines.installed import installed
 from qfw.engines.kernels import METHODS
 from qfw.engines.lightning_program import LightningProgram, States
 from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, refuse_outputs
@@ -70,10 +70,7 @@ class LightningEngine:
     @classmethod
     def version(cls) -> str | None:
         """Version of pennylane-lightning; None where it is not installed."""
-        try:
-            return version("pennylane-lightning")
-        except PackageNotFoundError:
-            return None
+        return installed("pennylane-lightning")
 
     @classmethod
     def estimate(cls, program: Program, outputs: Sequence[Output], sets: int, shots: int) -> Estimate:

@@ -6,7 +6,6 @@ qulacs rotates by exp(+i φ/2 P): the signs of all angles are turned where a cir
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from qfw.engines import gates
 from qfw.engines.angles import AngleSums, Sum
 from qfw.engines.answers import Answers, Readings
 from qfw.engines.costs import Costs, estimate
+from qfw.engines.installed import installed
 from qfw.engines.question import Basis, Question, Questions
 from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, refuse_outputs
 from qfw.engines.rotations import PRODUCTS
@@ -74,10 +74,7 @@ class QulacsEngine:
     @classmethod
     def version(cls) -> str | None:
         """Version of qulacs; None where it is not installed."""
-        try:
-            return version("qulacs")
-        except PackageNotFoundError:
-            return None
+        return installed("qulacs")
 
     @classmethod
     def estimate(cls, program: Program, outputs: Sequence[Output], sets: int, shots: int) -> Estimate:

@@ -13,7 +13,14 @@ from qiskit.primitives import BaseEstimatorV2, DataBin, EstimatorPubLike, PubRes
 from qfw.adapters.qiskit.backend import Backend
 from qfw.adapters.qiskit.pairs import Group, Ints, groups, numbered
 from qfw.adapters.qiskit.primitive_job import PrimitiveJob
-from qfw.adapters.qiskit.primitive_options import Seed, check_seed, own_backend, provenance, task_seeds
+from qfw.adapters.qiskit.primitive_options import (
+    OnBackend,
+    Seed,
+    check_seed,
+    own_backend,
+    provenance,
+    task_seeds,
+)
 from qfw.adapters.qiskit.pubs import EstimatorAsk, Floats, check_precision, estimator_asks, with_number
 from qfw.adapters.qiskit.submission import submit
 from qfw.adapters.qiskit.tasks import Sets, Task, Tasks
@@ -33,12 +40,14 @@ class EstimatorOptions:
     seed: Seed = None
 
 
-class Estimator(BaseEstimatorV2):  # type: ignore[misc]
+class Estimator(OnBackend, BaseEstimatorV2):  # type: ignore[misc]
     """A Qiskit estimator that runs on QFw: `Estimator().run([(circuit, "ZZ")]).result()[0].data.evs`.
 
     All PUBs of a call travel in one message. Each pair of parameter set and observable that is asked is
     worked out once; observables that commute qubit by qubit share their shots.
     """
+
+    _options: EstimatorOptions
 
     def __init__(
         self,
@@ -70,11 +79,6 @@ class Estimator(BaseEstimatorV2):  # type: ignore[misc]
         return cls(backend, **options)
 
     @property
-    def backend(self) -> Backend:
-        """Where it runs."""
-        return self._backend
-
-    @property
     def options(self) -> EstimatorOptions:
         """Defaults of the calls; may be changed."""
         return self._options
@@ -83,11 +87,6 @@ class Estimator(BaseEstimatorV2):  # type: ignore[misc]
     def default_precision(self) -> float:
         """Precision of PUBs that do not say theirs; 0 for exact values."""
         return self._options.default_precision
-
-    @property
-    def seed(self) -> Seed:
-        """What results are drawn from; None for fresh ones."""
-        return self._options.seed
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> PrimitiveJob:
         """Submits PUBs and returns at once.

@@ -16,6 +16,25 @@ from qfw.model.task import task_name
 Seed = int | np.random.Generator | None
 
 
+class OnBackend:
+    """A primitive: where it runs, and what its results are drawn from."""
+
+    _backend: Backend
+    #: Has a `seed`.
+    _options: Any
+
+    @property
+    def backend(self) -> Backend:
+        """Where it runs."""
+        return self._backend
+
+    @property
+    def seed(self) -> Seed:
+        """What results are drawn from; None for fresh ones."""
+        seed: Seed = self._options.seed
+        return seed
+
+
 def check_seed(seed: Any) -> Seed:
     """A seed as it is. Raises OptionError: neither an integer, 0 or more, nor a Generator nor None."""
     if seed is None or isinstance(seed, np.random.Generator):

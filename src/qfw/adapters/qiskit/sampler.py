@@ -22,7 +22,14 @@ from qiskit.primitives import (
 from qfw.adapters.qiskit.backend import Backend
 from qfw.adapters.qiskit.bits import pack
 from qfw.adapters.qiskit.primitive_job import PrimitiveJob
-from qfw.adapters.qiskit.primitive_options import Seed, check_seed, own_backend, provenance, task_seeds
+from qfw.adapters.qiskit.primitive_options import (
+    OnBackend,
+    Seed,
+    check_seed,
+    own_backend,
+    provenance,
+    task_seeds,
+)
 from qfw.adapters.qiskit.pubs import SamplerAsk, check_positive_shots, sampler_asks, with_number
 from qfw.adapters.qiskit.submission import submit
 from qfw.adapters.qiskit.tasks import Sets, Task, Tasks
@@ -43,12 +50,14 @@ class SamplerOptions:
     seed: Seed = None
 
 
-class Sampler(BaseSamplerV2):  # type: ignore[misc]
+class Sampler(OnBackend, BaseSamplerV2):  # type: ignore[misc]
     """A Qiskit sampler that runs on QFw: `Sampler().run([circuit], shots=1000).result()[0].data.meas`.
 
     All PUBs of a call travel in one message. Circuits that differ in numbers only, and the parameter sets of
     a PUB, are sets of one task.
     """
+
+    _options: SamplerOptions
 
     def __init__(
         self,
@@ -80,11 +89,6 @@ class Sampler(BaseSamplerV2):  # type: ignore[misc]
         return cls(backend, **options)
 
     @property
-    def backend(self) -> Backend:
-        """Where it runs."""
-        return self._backend
-
-    @property
     def options(self) -> SamplerOptions:
         """Defaults of the calls; may be changed."""
         return self._options
@@ -93,11 +97,6 @@ class Sampler(BaseSamplerV2):  # type: ignore[misc]
     def default_shots(self) -> int:
         """Shots of PUBs that do not say theirs."""
         return self._options.default_shots
-
-    @property
-    def seed(self) -> Seed:
-        """What results are drawn from; None for fresh ones."""
-        return self._options.seed
 
     def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> PrimitiveJob:
         """Submits PUBs and returns at once.
