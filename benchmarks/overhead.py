@@ -95,7 +95,7 @@ def frame_sizes(stream: QStream, row: np.ndarray) -> tuple[int, int, int, int]:
     run = Run(
         task.number, 1, task.program, task.outputs, task.sets, task.parameters, task.shots, task.seed, 3600.0
     )
-    done = RunDone(task.number, 1, seen.run_began_ns, seen.run_ended_ns, seen.compile_ns, True, answers)
+    done = RunDone(task.number, 1, seen.run_began_ns, seen.run_ended_ns, seen.compile_ns, True, None, answers)
     answer = TaskAnswer(
         task.number,
         seen.worker_pid,
@@ -105,6 +105,7 @@ def frame_sizes(stream: QStream, row: np.ndarray) -> tuple[int, int, int, int]:
         seen.run_ended_ns,
         seen.compile_ns,
         seen.answered_ns,
+        None,
         answers,
     )
     frames = (Submit([task]), Work([run]), Ended([done]), Done([answer]))

@@ -56,7 +56,7 @@ class StrangeEngine:
             lambda _: 1 / 0,
             lambda _: self.say(b"\x00\x00\x00\x03abc"),
             lambda _: self.say(pack(Ready(1, "again"))),
-            lambda task: self.say(pack(Ended([RunDone(int(task), 1, 1, 2, 0, True, b"a lie")]))),
+            lambda task: self.say(pack(Ended([RunDone(int(task), 1, 1, 2, 0, True, None, b"a lie")]))),
             lambda _: self.say(b"\xff\xff\xff\xff"),
             lambda task: self.say(pack(NeedProgram(int(task), 1, b"nonsense"))),
             # Dies of its memory where nothing catches it: in another thread, by the C library's hand.
@@ -90,7 +90,7 @@ class StrangeEngine:
         sleep: bool = True,
     ) -> None:
         """An answer to the pool with descriptors, past the worker's own loop."""
-        done = RunDone(task, 1, 1, 2, 0, True, answers)
+        done = RunDone(task, 1, 1, 2, 0, True, None, answers)
         frame = pack(message or Ended([done]))
         if flagged:
             frame = bytes([frame[0] | 0x80]) + frame[1:]

@@ -49,7 +49,9 @@ def write(folder: Path, events: list[Event], segment_bytes: int = BIG, retain_by
 
 
 def test_every_event_comes_back(folder: Path) -> None:
-    task = QuantumTask(5, "d", b"p", b"o", 2, b"\x00" * 16, 7, 9, TaskOptions(idempotency_key="k"), 1, 2)
+    task = QuantumTask(
+        5, "d", b"p", b"o", 2, b"\x00" * 16, 7, 9, TaskOptions(idempotency_key="k"), "v1", 1, 2
+    )
     events: list[Event] = [
         START,
         ProgramStored(1, b"d", b"program"),

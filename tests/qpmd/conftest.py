@@ -103,7 +103,7 @@ class Bench:
     def answer(self, slot: str, device: str = "fake", error: Any = None) -> int:
         """The slot's first run ends."""
         run = self.platform.given[device, slot].pop(0)
-        outcome: Any = RunDone(run.task, run.epoch, 1, 2, 0, True, b"a")
+        outcome: Any = RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"a")
         if error is not None:
             outcome = RunFailed(run.task, run.epoch, error)
         self.core.run_ended(device, slot, 100, outcome)

@@ -89,7 +89,7 @@ def test_a_daemon_without_mappings_left_goes_on(tmp_path: Path, monkeypatch: pyt
     (run,) = bench.platform.given["fake", "fake/1"]
     answers = bytes(range(256)) * 2**12
     assert not peer.descriptors
-    done = RunDone(run.task, run.epoch, 1, 2, 0, True, b"")
+    done = RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"")
     bench.core.run_ended("fake", "fake/1", 100, done, shared.Memory.of([answers]))
     (failed,) = bench.turn()[1]
     assert "cannot map an answer" in failed.errors[0][1].message
@@ -105,16 +105,18 @@ def test_late_and_double_answers_are_refused(bench: Bench) -> None:
     bench.lose("fake/1")
     bench.ready("fake/2")
     bench.turn()
-    late = RunDone(old.task, old.epoch, 1, 2, 0, True, b"late")
+    late = RunDone(old.task, old.epoch, 1, 2, 0, True, None, b"late")
     for slot in ("fake/1", "fake/2"):
         bench.core.run_ended("fake", slot, 100, late)
-    wrong_slot = RunDone(old.task, old.epoch + 1, 1, 2, 0, True, b"from another")
+    wrong_slot = RunDone(old.task, old.epoch + 1, 1, 2, 0, True, None, b"from another")
     bench.core.run_ended("fake", "fake/1", 100, wrong_slot)
-    bench.core.run_ended("fake", "fake/2", 100, RunDone(number(1, 99), 1, 1, 2, 0, True, b"never asked"))
+    bench.core.run_ended(
+        "fake", "fake/2", 100, RunDone(number(1, 99), 1, 1, 2, 0, True, None, b"never asked")
+    )
     assert bench.turn().get(1, []) == []
     run = bench.platform.given["fake", "fake/2"][0]
     bench.answer("fake/2")
-    bench.core.run_ended("fake", "fake/2", 100, RunDone(run.task, run.epoch, 1, 2, 0, True, b"again"))
+    bench.core.run_ended("fake", "fake/2", 100, RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"again"))
     (done,) = bench.turn()[1]
     assert [answer.answers for answer in done.answers] == [b"a"]
     assert bench.core._listing.counters().counts["late_answers"] == 5

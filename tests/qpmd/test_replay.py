@@ -78,7 +78,7 @@ class RandomHistory(RuleBasedStateMachine):
     @rule(data=st.data())
     def answer_late(self, data: st.DataObject) -> None:
         device, slot, run = data.draw(st.sampled_from(self.stale))
-        late = RunDone(run.task, run.epoch, 1, 2, 0, True, b"late")
+        late = RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"late")
         self.bench.core.run_ended(device, slot, 100, late)
 
     @precondition(lambda self: self.bench.core.state.tasks and self.bench.clients)

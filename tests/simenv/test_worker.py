@@ -49,7 +49,7 @@ def _survives_a_crowd() -> bool:
         raise
     except OSError:
         pass
-    done = RunDone(7, 1, 1, 2, 0, True, b"")
+    done = RunDone(7, 1, 1, 2, 0, True, None, b"")
     Worker(NoopEngine(1, 1), ours, True)._send_large([], _Large(done, memory))
     ours.close()
     receiver, reader, bodies = wire.Receiver(), wire.FrameReader(MAX_FRAME_BYTES, parcels=True), []

@@ -84,12 +84,15 @@ def main(options: argparse.Namespace) -> int:
 def offered() -> list[DeviceProfile]:
     """Devices that a private daemon started here and now would serve, the preferred ones first."""
     from qfw.qpm import registry
+    from qfw.qpm.platform import PlatformConfig
 
     path = discover.config_path()
     chosen = settings.load(path) if path else settings.Settings()
     found: list[DeviceProfile] = []
     for name in registry.names(registry.PLATFORMS):
-        served: Sequence[DeviceProfile] = registry.load(registry.PLATFORMS, name)(chosen).devices()
+        served: Sequence[DeviceProfile] = registry.load(registry.PLATFORMS, name)(
+            PlatformConfig(name, {}, chosen)
+        ).devices()
         found.extend(served)
     return sorted(found, key=_preferred_first)
 

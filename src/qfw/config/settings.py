@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -56,12 +57,38 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer_bytes: int = 64 * 2**10
 
 
+class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A platform, served from a host process of its own."""
+
+    #: The plugin of `qfw.platforms`; empty: the table's own name.
+    plugin: str = ""
+    #: Interpreter of the environment that has the plugin and QFw; empty: the daemon's own.
+    python: str = ""
+    #: Given to the plugin as they are.
+    options: dict[str, Any] = {}
+    #: Bytes that the host may allocate (RLIMIT_DATA); 0: as much as a worker.
+    memory_bytes: int = 0
+    #: Processes and threads that the host may have, where a pids cgroup can be had.
+    max_processes: int = 256
+    #: Seconds that the host may take until its devices are known; that it may leave a ping unanswered.
+    start_limit_s: float = 30.0
+    answer_limit_s: float = 5.0
+    #: Seconds that a run may go on beyond its own time limit, or a cancellation, until the host is ended.
+    grace_s: float = 1.0
+    #: Events that the host may send at once, and per second; above, it is ended.
+    event_burst: int = 1000
+    events_per_s: float = 100.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that a daemon is told."""
 
     #: Engines to serve, by plugin name; none given: every one that is installed, best first.
     engines: tuple[str, ...] = ()
     workers: WorkerSettings = WorkerSettings()
+    #: Platforms that start with the daemon. Installed ones that are not named here start when somebody asks for a
+    #: device that nobody has.
+    platforms: dict[str, PlatformSettings] = {}
     scheduling: SchedulingSettings = SchedulingSettings()
     journal: JournalSettings = JournalSettings()
     #: Bytes of results that a client may leave unread before its tasks wait.

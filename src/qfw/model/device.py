@@ -1,4 +1,4 @@
-"""Device: a thing that runs tasks, as its users see it."""
+"""Device: a thing that runs tasks, as its users see it, and the states of its life."""
 
 from __future__ import annotations
 
@@ -6,20 +6,76 @@ from enum import StrEnum
 
 import msgspec
 
+from qfw.model.outputs import MAX_SHOTS
+
 
 class DeviceKind(StrEnum):
     """What a device is made of."""
 
     SIMULATOR = "simulator"
+    #: A simulation that behaves as a certain quantum processor would, with its noise, time and life.
+    TWIN = "twin"
     HARDWARE = "hardware"
 
 
 class DeviceState(StrEnum):
-    """Whether a device takes tasks."""
+    """Where a device is in its life; docs/specs/platform.md draws it."""
 
+    #: Its workers or its host are on their way up.
     STARTING = "starting"
     ONLINE = "online"
+    #: Runs what it has accepted, accepts nothing more.
+    DRAINING = "draining"
+    #: Measures itself; tasks wait.
+    CALIBRATING = "calibrating"
+    #: Somebody works on it; tasks wait.
+    MAINTENANCE = "maintenance"
+    #: Cannot run anything until its platform brings it back.
     OFFLINE = "offline"
+
+
+#: The one table of a device's life.
+DEVICE_TRANSITIONS: dict[DeviceState, frozenset[DeviceState]] = {
+    DeviceState.STARTING: frozenset(
+        {DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.MAINTENANCE, DeviceState.OFFLINE}
+    ),
+    DeviceState.ONLINE: frozenset(
+        {DeviceState.CALIBRATING, DeviceState.DRAINING, DeviceState.MAINTENANCE, DeviceState.OFFLINE}
+    ),
+    DeviceState.CALIBRATING: frozenset(
+        {DeviceState.ONLINE, DeviceState.DRAINING, DeviceState.MAINTENANCE, DeviceState.OFFLINE}
+    ),
+    DeviceState.DRAINING: frozenset({DeviceState.ONLINE, DeviceState.MAINTENANCE, DeviceState.OFFLINE}),
+    DeviceState.MAINTENANCE: frozenset({DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.OFFLINE}),
+    DeviceState.OFFLINE: frozenset(
+        {DeviceState.STARTING, DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.MAINTENANCE}
+    ),
+}
+
+#: States in which a task is accepted, to run now or when the device is back.
+ACCEPTING = frozenset(
+    {DeviceState.STARTING, DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.MAINTENANCE}
+)
+#: States in which what was accepted is started.
+RUNNING = frozenset({DeviceState.ONLINE, DeviceState.DRAINING})
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """What a device takes besides the operations of a program, in nanoseconds.
+
+    A task takes task_ns + sets · (set_ns + shots · (reset_ns + circuit + repetition_delay_ns)).
+    """
+
+    #: Programming of the controller.
+    task_ns: int = 0
+    #: Upload of one parameter set.
+    set_ns: int = 0
+    #: Return of all qubits to |0> before each shot.
+    reset_ns: int = 0
+    #: Wait after each shot.
+    repetition_delay_ns: int = 0
+    #: From the end of a measurement to the first operation that may depend on it.
+    feedback_ns: int = 0
 
 
 class DeviceProfile(msgspec.Struct, frozen=True):
@@ -46,6 +102,28 @@ class DeviceProfile(msgspec.Struct, frozen=True):
     preferred_qubits: int = 0
     #: Whether it measures and resets before the end, and branches on what was measured.
     control: bool = False
+    #: Platform that serves it.
+    platform: str = ""
+    #: Whether it takes native gates on coupled qubits only: whoever submits has lowered the program.
+    lowered_only: bool = False
+    #: Ordered pairs of qubits that two-qubit gates run on; None: all. A gate that is symmetric in its qubits runs
+    #: in either order.
+    coupling: tuple[tuple[int, int], ...] | None = None
+    #: Where each qubit is drawn, (x, y); empty where nobody said.
+    positions: tuple[tuple[float, float], ...] = ()
+    #: None where it takes no time besides its engine's.
+    timing: Timing | None = None
+    #: Bounds of one task.
+    max_shots: int = MAX_SHOTS
+    max_sets: int = 2**31
+    #: Whether it answers without shots.
+    exact: bool = True
+    #: Whether an interrupted run may be repeated without asking: never on hardware.
+    reruns: bool = True
+    #: Whether waiting behind the platform is bounded. A cloud device's queue is not ours: "unbounded".
+    bounded: bool = True
+    #: Names of native operations (`qfw.qpm.platform.Native`).
+    native: tuple[str, ...] = ()
 
 
 class DeviceStatus(msgspec.Struct, frozen=True):
@@ -58,12 +136,19 @@ class DeviceStatus(msgspec.Struct, frozen=True):
     queued: int
     #: Why it is not online; empty where it is.
     reason: str = ""
+    #: Version of its calibration, empty where it has none; and when that was measured, Unix time in seconds.
+    calibration: str = ""
+    calibrated_s: float = 0.0
+    #: Median error of its two-qubit gates, None where there is no calibration.
+    two_qubit_error: float | None = None
+    #: Seconds that a task accepted now waits, by estimate; None where nobody can say ("unbounded").
+    wait_s: float | None = 0.0
 
 
 class Estimate(msgspec.Struct, frozen=True, array_like=True):
     """What a task will need, before it starts."""
 
-    #: Seconds on one worker; an upper bound in intent, not a promise.
+    #: Seconds on one worker, or of the device; an upper bound in intent, not a promise.
     cost_s: float
     #: Peak memory of the worker on top of its own, in bytes.
     memory_bytes: int

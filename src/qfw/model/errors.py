@@ -17,12 +17,18 @@ QFwError
 │   ├── ConfigError          file, key, allowed values
 │   ├── NotInstalled         an optional package is missing
 │   ├── SocketPathTooLong    over the limit of the operating system
+│   ├── BrokenPlugin         an installed plugin that does not load, or lacks what it claims
+│   ├── CalibrationError     a calibration or device model with an impossible value
 │   ├── NetworkFileSystem    a runtime folder where sockets and journals are unsafe
 │   └── JournalDamaged       a record of the journal fails its checksum
 ├── PlatformFailed           the device or its worker failed
 │   ├── OutOfMemory          a worker met its memory limit
 │   ├── DeadlineExceeded     a task ran past its deadline and was ended
-│   └── WorkerLost           workers died under this task too often
+│   ├── WorkerLost           workers died under this task too often
+│   ├── TaskInterrupted      the device failed while it ran the task, which is not repeated by itself
+│   ├── StaleCalibration     lowered for a calibration that is no longer the device's: lower again
+│   ├── StaleEpoch           a start or answer of an execution that was given up
+│   └── WrongAnswer          what the device answered is not what was asked
 ├── ConnectionFailed         between this process and the daemon
 │   ├── DaemonUnreachable    nobody answers there
 │   ├── DaemonLost           it answered, and then went away
@@ -123,6 +129,14 @@ class SocketPathTooLong(SetupError):
     """A Unix socket's path exceeds what the operating system allows."""
 
 
+class BrokenPlugin(SetupError):
+    """An installed plugin that does not load, or lacks what it claims."""
+
+
+class CalibrationError(SetupError, ValueError):
+    """A calibration, or a device's model, with a value that cannot be."""
+
+
 class NetworkFileSystem(SetupError):
     """Sockets and journals are refused on network file systems."""
 
@@ -151,6 +165,26 @@ class DeadlineExceeded(PlatformFailed):
 
 class WorkerLost(PlatformFailed):
     """Workers died under this task more often than is allowed."""
+
+
+class TaskInterrupted(PlatformFailed):
+    """The device failed while it ran the task. On hardware nothing is repeated without its owner."""
+
+
+class StaleCalibration(PlatformFailed):
+    """The task was lowered for a calibration that is no longer the device's: lower it again and resend."""
+
+
+class StaleEpoch(PlatformFailed):
+    """A start, or an answer, of an execution that was given up for a later one."""
+
+    retryable = False
+
+
+class WrongAnswer(PlatformFailed):
+    """What the device answered is not what was asked: shape, shots, bits."""
+
+    retryable = False
 
 
 class ConnectionFailed(QFwError, ConnectionError):

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Union
 
 import msgspec
 
+from qfw.model.conditions import Conditions
+from qfw.model.device import DeviceState
 from qfw.model.errors import ErrorReport
 from qfw.model.task import QuantumTask
 
@@ -103,6 +106,8 @@ class TaskDone(_Event, frozen=True, tag=9):
     size: int
     #: The answers, where they are small enough for the journal.
     answers: bytes | None
+    #: None for an ideal simulator.
+    conditions: Conditions | None = None
 
 
 class TaskFailed(_Event, frozen=True, tag=10):
@@ -147,6 +152,49 @@ class WorkerLost(_Event, frozen=True, tag=14):
     reason: str
 
 
+class DeviceEventKind(StrEnum):
+    """What a device reports of itself."""
+
+    #: Its state changed, and nothing else did.
+    STATE = "state"
+    #: It has a new calibration.
+    CALIBRATION = "calibration"
+    #: It became noisier than its calibration says, or is back.
+    NOISE = "noise"
+    FAULT = "fault"
+    MAINTENANCE = "maintenance"
+    #: Others use it too: their load changed.
+    LOAD = "load"
+    RESERVATION = "reservation"
+
+
+class DeviceEvent(msgspec.Struct, frozen=True, array_like=True):
+    """Something that happened to a device, as its platform reports it."""
+
+    #: Counts the events of the device since its platform was opened, from 1, without a gap.
+    sequence: int
+    kind: DeviceEventKind
+    #: When it happened: Unix time in ns, of the device's own clock (a twin's may be simulated).
+    wall_ns: int
+    message: str
+    #: The state from now on; None where it does not change.
+    state: DeviceState | None = None
+    #: Version of the calibration from now on; empty where it does not change.
+    calibration: str = ""
+    #: When it is expected to be over, Unix time in ns; 0 where nobody knows.
+    until_ns: int = 0
+    #: Named numbers: qubit, factor, queued_s, …
+    figures: tuple[tuple[str, float], ...] = ()
+
+
+class DeviceReported(_Event, frozen=True, tag=15):
+    """A device reported of itself, or the daemon found its platform in another state."""
+
+    at_ns: int
+    device: str
+    event: DeviceEvent
+
+
 Event = Union[  # noqa: UP007 - for msgspec
     DaemonStarted,
     DaemonStopped,
@@ -162,4 +210,5 @@ Event = Union[  # noqa: UP007 - for msgspec
     TasksReceived,
     WorkerReady,
     WorkerLost,
+    DeviceReported,
 ]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from qfw.model.conditions import Conditions
 from qfw.model.errors import UsageError
 from qfw.model.outputs import (
     Answer,
@@ -37,7 +38,7 @@ class Result:
         encoded: bytes | memoryview,
         sets: int,
         timeline: Timeline,
-        calibration: str | None = None,
+        conditions: Conditions | None = None,
     ):
         """`encoded` are the answers as they travelled; they are decoded when first looked at."""
         #: Number of the task.
@@ -48,8 +49,8 @@ class Result:
         self.sets = sets
         #: When it passed which process.
         self.timeline = timeline
-        #: Version of the calibration that it ran under; None for an ideal simulator.
-        self.calibration = calibration
+        #: Calibration, device time and notes; None for an ideal simulator.
+        self.conditions = conditions
         self._encoded = encoded
 
     def __getstate__(self) -> dict[str, Any]:
@@ -61,6 +62,11 @@ class Result:
     def answers(self) -> tuple[Answer, ...]:
         """The raw answers in the order of the outputs asked for."""
         return decode_answers(self._encoded)
+
+    @property
+    def calibration(self) -> str | None:
+        """Version of the calibration that it ran under; None for an ideal simulator."""
+        return self.conditions.calibration or None if self.conditions else None
 
     def _one(self, kind: type[_A], name: str) -> _A:
         for answer in self.answers:

@@ -132,6 +132,8 @@ class QuantumTask(msgspec.Struct, frozen=True, array_like=True):
     #: 0 to 2**63 - 1; the seed of a set is a function of this and the set's index.
     seed: int
     options: TaskOptions
+    #: Version of the calibration that the program was lowered for: it runs under no other. Empty: under any.
+    calibration: str = ""
     #: The client's monotonic clock: handed over, sent. See Timeline.
     began_ns: int = 0
     sent_ns: int = 0

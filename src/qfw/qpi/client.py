@@ -62,7 +62,7 @@ class Draft(NamedTuple):
     program: Program
     device: str
     #: The fields of a QuantumTask from `outputs` to `began_ns`, in its order.
-    rest: tuple[bytes, int, bytes, int, int, TaskOptions, int]
+    rest: tuple[bytes, int, bytes, int, int, TaskOptions, str, int]
 
 
 class Client:
@@ -357,7 +357,7 @@ class Client:
             answer.answered_ns,
             received_ns,
         )
-        future.finish(Result(answer.task, task.device, encoded, task.sets, timeline))
+        future.finish(Result(answer.task, task.device, encoded, task.sets, timeline, answer.conditions))
         self._settled(future)
 
     def _failed(self, number: int, report: ErrorReport) -> None:

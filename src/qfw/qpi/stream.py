@@ -36,6 +36,7 @@ class Request(NamedTuple):
     seed: int | None = None
     options: TaskOptions = _DEFAULT_OPTIONS
     began_ns: int | None = None
+    calibration: str = ""
 
 
 class QStream:
@@ -65,6 +66,7 @@ class QStream:
         seed: int | None = None,
         options: TaskOptions = _DEFAULT_OPTIONS,
         began_ns: int | None = None,
+        calibration: str = "",
     ) -> TaskFuture:
         """Submits one task and returns at once.
 
@@ -77,13 +79,17 @@ class QStream:
             options: job type, priority, time limit, idempotency key.
             began_ns: time.monotonic_ns() at which the application handed this work over, where that
                 was earlier than now; for the timeline.
+            calibration: version of the calibration that the program was lowered for (`Device.calibration`): under
+                another one the task fails with StaleCalibration. Empty: it runs under any.
 
         Raises:
             ParameterError, OptionError: checked here, before anything is sent.
             UsageError: the stream or session is closed, or this process was forked.
             DaemonLost: the daemon is gone.
         """
-        return self.run_many((Request(program, parameters, shots, outputs, seed, options, began_ns),))[0]
+        return self.run_many(
+            (Request(program, parameters, shots, outputs, seed, options, began_ns, calibration),)
+        )[0]
 
     def run_many(self, requests: Sequence[Request]) -> list[TaskFuture]:
         """Submits tasks in as few messages as possible; their futures in the same order.
@@ -136,7 +142,7 @@ class QStream:
         return Draft(
             program,
             self._device.chosen(program, outputs),
-            (encoded, sets, parameters, shots, seed, request.options, began_ns),
+            (encoded, sets, parameters, shots, seed, request.options, request.calibration, began_ns),
         )
 
     def cancel(self, futures: Sequence[TaskFuture]) -> None:

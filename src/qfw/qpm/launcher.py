@@ -40,6 +40,6 @@ class Launcher(Protocol):
     def launch(self, engine: str, name: str, threads: int, wide_threads: int, memory_bytes: int) -> Launched:
         """Starts a worker of an engine. Raises PlatformFailed where it cannot.
 
-        Threads: see `qfw.qpm.engine.Engine`. `memory_bytes`: see `qfw.simenv.limits`.
+        Threads: see `qfw.qpm.engine.Engine`. `memory_bytes`: see `qfw.processes.limits`.
         """
         ...

@@ -15,6 +15,7 @@ from typing import Union
 
 import msgspec
 
+from qfw.model.conditions import Conditions
 from qfw.model.decoding import decoder
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import ErrorReport, WireError
@@ -22,7 +23,7 @@ from qfw.model.task import QuantumTask
 from qfw.qpm.shared import ANCILLARY_BYTES, LOST, Memory, descriptors
 
 #: Changes whenever an older peer could misread a message.
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 #: Largest frame that a daemon reads from a client.
 MAX_REQUEST_BYTES = 64 * 2**20
 #: Largest frame that a client reads; an answer of MAX_ANSWER_BYTES and its envelope.
@@ -98,7 +99,11 @@ class Received(_Message, frozen=True, tag=4):
 
 
 class Query(_Message, frozen=True, tag=5):
-    """A question; `subject` is devices, tasks or counters."""
+    """A question; `subject` is devices, tasks, counters, `calibration DEVICE`, or `platforms`.
+
+    The answer to *platforms* comes when every platform that is installed or configured has come up, or is
+    known not to; those that were not started yet are.
+    """
 
     request: int
     subject: str
@@ -132,6 +137,8 @@ class TaskAnswer(msgspec.Struct, frozen=True, array_like=True):
     run_ended_ns: int
     compile_ns: int
     answered_ns: int
+    #: None of an ideal simulator.
+    conditions: Conditions | None
     answers: bytes
 
 
@@ -154,8 +161,27 @@ class Reply(_Message, frozen=True, tag=11):
     body: bytes
 
 
-Request = Union[StoreProgram, Submit, Cancel, Received, Query, Bye]  # noqa: UP007 - for msgspec
-Response = Union[Accepted, NeedPrograms, Done, Failed, Reply]  # noqa: UP007 - for msgspec
+class CallNative(_Message, frozen=True, tag=12):
+    """A native operation of a device; answered by a NativeAnswer with the same number."""
+
+    request: int
+    device: str
+    operation: str
+    #: MessagePack, in the form that the operation documents.
+    body: bytes
+    time_limit_s: float
+
+
+class NativeAnswer(_Message, frozen=True, tag=13):
+    """Answer to a CallNative: a body, or why there is none."""
+
+    request: int
+    error: ErrorReport | None
+    body: bytes
+
+
+Request = Union[StoreProgram, Submit, Cancel, Received, Query, Bye, CallNative]  # noqa: UP007 - for msgspec
+Response = Union[Accepted, NeedPrograms, Done, Failed, Reply, NativeAnswer]  # noqa: UP007 - for msgspec
 Greeting = Union[Welcome, Refused]  # noqa: UP007 - for msgspec
 
 encode = msgspec.msgpack.Encoder().encode

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from qfw.config.settings import Settings
+from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import (
     ErrorReport,
@@ -26,6 +27,8 @@ from qfw.model.errors import (
     WorkerLost as WorkerLostError,
 )
 from qfw.model.events import (
+    DeviceEvent,
+    DeviceReported,
     Event,
     ProgramStored,
     SessionClosed,
@@ -42,7 +45,7 @@ from qfw.model.events import (
 )
 from qfw.model.task import QuantumTask, TaskState, task_name, task_session
 from qfw.qpm.journal import JournalWriter
-from qfw.qpm.platform import Platform, Reactor, Run, RunDone, RunFailed
+from qfw.qpm.platform import NativeDone, NativeFailed, Platform, Reactor, Run, RunDone, RunFailed
 from qfw.qpm.shared import Memory
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
@@ -269,6 +272,20 @@ class Core:
                 self.emit(TaskFailed(self._clock_ns(), number, report))
                 self._fail(entry, report)
 
+    def devices_changed(self, platform: str) -> None:
+        """See Sink."""
+        logger.info("devices changed: platform=%s", platform)
+
+    def device_reported(
+        self, device: str, event: DeviceEvent, calibration: Calibration | None = None
+    ) -> None:
+        """See Sink."""
+        self.emit(DeviceReported(self._clock_ns(), device, event))
+
+    def native_ended(self, device: str, outcome: NativeDone | NativeFailed) -> None:
+        """See Sink."""
+        logger.info("native operation ended: device=%s number=%d", device, outcome.number)
+
     def run_ended(
         self,
         device: str,
@@ -311,6 +328,7 @@ class Core:
                 outcome.cached,
                 size,
                 kept,
+                outcome.conditions,
             )
         )
         peer = self._release(entry)
@@ -325,6 +343,7 @@ class Core:
                     outcome.run_ended_ns,
                     outcome.compile_ns,
                     now_ns,
+                    outcome.conditions,
                     outcome.answers,
                 ),
                 memory,
@@ -402,6 +421,7 @@ class Core:
                 quantum.shots,
                 quantum.seed,
                 self._intake.time_limit_s(quantum),
+                quantum.calibration,
             )
             decided.append((start.device, start.slot, run))
         return decided

@@ -21,7 +21,8 @@ from qfw.model.errors import ErrorReport, ForeignOwner, QFwError, SetupError, Ve
 from qfw.model.events import DaemonStarted, DaemonStopped
 from qfw.qpm import registry
 from qfw.qpm.journal import JournalWriter
-from qfw.qpm.platform import Platform
+from qfw.qpm.platform import Platform, PlatformConfig
+from qfw.qpm.reactor import MAX_SLEEP_S, EpollReactor
 from qfw.qpm.wire import (
     OBSERVER,
     SESSION,
@@ -36,7 +37,6 @@ from qfw.qpm.wire import (
 )
 from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
-from qfw.qpmd.reactor import MAX_SLEEP_S, EpollReactor
 from qfw.scheduling.fair import FairScheduler
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,8 @@ class Daemon:
             journal_dir(folder), settings.journal.segment_bytes, settings.journal.retain_bytes
         )
         platforms: list[Platform] = [
-            registry.load(registry.PLATFORMS, name)(settings) for name in registry.names(registry.PLATFORMS)
+            registry.load(registry.PLATFORMS, name)(PlatformConfig(name, {}, settings))
+            for name in registry.names(registry.PLATFORMS)
         ]
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
         self._core = Core(settings, self._journal, scheduler, platforms)

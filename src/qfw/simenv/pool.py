@@ -6,13 +6,13 @@ import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from qfw.config.discover import cores, memory_bytes
-from qfw.config.settings import Settings, WorkerSettings
-from qfw.model.device import DeviceKind, DeviceProfile, Estimate
+from qfw.config.settings import WorkerSettings
+from qfw.model.device import DeviceKind, DeviceProfile, DeviceState, Estimate
 from qfw.model.errors import (
     ConfigError,
     DeadlineExceeded,
@@ -29,9 +29,21 @@ from qfw.model.errors import (
 from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.qpm import registry
+from qfw.qpm.defaults import Ideal, NoReservations
 from qfw.qpm.launcher import Launched, Launcher
 from qfw.qpm.outbox import Outbox
-from qfw.qpm.platform import ProgramSource, Reactor, Run, RunDone, RunFailed, Sink
+from qfw.qpm.platform import (
+    API_VERSION,
+    RESOURCES,
+    RUNTIME,
+    PlatformConfig,
+    ProgramSource,
+    Reactor,
+    Run,
+    RunDone,
+    RunFailed,
+    Sink,
+)
 from qfw.qpm.shared import Memory
 from qfw.qpm.wire import FrameReader, Parcel, Receiver, pack
 from qfw.simenv.protocol import (
@@ -99,10 +111,13 @@ class _Worker:
         self.blocked = False
 
 
-class PoolPlatform:
+class PoolPlatform(Ideal, NoReservations):
     """Serves the engines that are installed; satisfies `qfw.qpm.platform.Platform`."""
 
-    def __init__(self, settings: Settings) -> None:
+    api_version: ClassVar[tuple[int, int]] = API_VERSION
+    facets: ClassVar[frozenset[str]] = frozenset({RESOURCES, RUNTIME})
+
+    def __init__(self, config: PlatformConfig) -> None:
         """Looks up engines; starts nothing.
 
         Raises:
@@ -110,6 +125,8 @@ class PoolPlatform:
             NotInstalled: a configured engine's framework is missing.
             ConfigError: workers would have too little memory for any engine.
         """
+        settings = config.settings
+        self._platform = config.name
         self._settings = settings.workers
         self._count, self._memory_bytes = share(self._settings, cores(), memory_bytes())
         self._wide_threads = self._settings.wide_threads or cores()
@@ -159,6 +176,12 @@ class PoolPlatform:
             # Some may be there, or on their way, since before it went offline.
             for _ in range(self._count - len(found.workers)):
                 self._launch(found)
+
+    def state(self, device: str) -> DeviceState:
+        """See Runtime. Workers start with the first task, so a device that has none is online too."""
+        found = self._device(device)
+        starting = found.warm and not any(worker.ready for worker in found.workers.values())
+        return DeviceState.STARTING if starting else DeviceState.ONLINE
 
     def estimate(
         self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
@@ -251,6 +274,7 @@ class PoolPlatform:
             preference=kind.preference,
             preferred_qubits=kind.preferred_qubits,
             control=kind.control,
+            platform=self._platform,
         )
 
     def _launch(self, device: _Device) -> None:

@@ -23,12 +23,12 @@ from qfw.model.errors import ErrorReport, OutOfMemory, QFwError, TooLarge
 from qfw.model.outputs import Answer, Output, answer_parts, array_bytes, decode_outputs, encode_answers
 from qfw.model.program import Program
 from qfw.model.seeds import set_seeds
+from qfw.processes import limits
 from qfw.qpm import registry
 from qfw.qpm.engine import Engine
 from qfw.qpm.platform import Run, RunDone, RunFailed
 from qfw.qpm.shared import MAX_SHARED_BYTES, SHARED_BYTES, Memory, can_share, hand_over
 from qfw.qpm.wire import FrameReader, Receiver, pack, pack_begin, pack_parcel
-from qfw.simenv import limits
 from qfw.simenv.protocol import (
     MAX_FRAME_BYTES,
     Ended,
@@ -172,7 +172,7 @@ class Worker:
         memory = self._in_memory(answers)
         encoded = b"" if memory is not None else encode_answers(answers)
         ended_ns = time.monotonic_ns()
-        done = RunDone(run.task, run.epoch, began_ns, ended_ns, compile_ns, cached is not None, encoded)
+        done = RunDone(run.task, run.epoch, began_ns, ended_ns, compile_ns, cached is not None, None, encoded)
         return done if memory is None else _Large(done, memory)
 
     def _in_memory(self, answers: tuple[Answer, ...]) -> Memory | None:
