@@ -11,6 +11,7 @@ from qfw.model.calibration import Calibration
 from qfw.model.calibration_check import check_calibration
 from qfw.platforms.twin.documents import written_model
 from qfw.platforms.twin.models import MODELS, model
+from qfw.qpi.session import Session
 
 NAMES = list(MODELS.values())
 
@@ -71,3 +72,17 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "folder.png").mkdir()
     assert cli.main(["calibration", "--model", "twin-20", "--plot", str(tmp_path / "folder.png")]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_without_a_daemon_there_is_no_device(qfw, folder) -> None:
+    done = qfw("calibration", "twin-20")
+    assert done.returncode == 3 and "no daemon answers" in done.stderr
+    assert not folder.exists()
+
+
+def test_a_running_daemon_is_asked(qfw, folder) -> None:
+    with Session(runtime_folder=folder):
+        done = qfw("calibration", "reference")
+        assert done.returncode == 1 and "device reference has no calibration" in done.stderr
+        done = qfw("calibration", "referenc")
+        assert done.returncode == 1 and "reference" in done.stderr

@@ -1,13 +1,16 @@
 """The target of a calibrated device: what the calibration says, and circuits lowered for it are native."""
 
 import msgspec
+import numpy as np
 import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit.quantum_info import Statevector, state_fidelity
 
 from qfw.adapters.qiskit.target import calibrated_target, ideal_target
+from qfw.adapters.qiskit.tasks import Task
 from qfw.formats.qiskit import loads
 from qfw.model.native import check_native
+from qfw.model.outputs import Counts
 from qfw.model.timing import circuit_ns
 from qfw.platforms.twin.models import MODELS, model
 
@@ -77,6 +80,14 @@ def test_what_is_out_of_order_is_left_out() -> None:
     assert not target.instruction_supported("cz", (5, 4))
     assert target.instruction_supported("cz", (5, 6)) and target.instruction_supported("cz", (6, 5))
     assert (3, 4) not in target.build_coupling_map().get_edges()
+
+
+def test_a_call_carries_the_version_that_was_lowered_for() -> None:
+    program = loads(ghz(2))
+    task = Task(program, 10, (Counts(),))
+    task.add(np.zeros((1, 0)))
+    assert task.request(1, 0, "v7").calibration == "v7"
+    assert task.request(1, 0).calibration == ""
 
 
 def test_without_a_calibration_the_coupling_is_there() -> None:
