@@ -29,6 +29,13 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def test_the_guide_says_what_is_done_here() -> None:
+    guide = (ROOT / "docs" / "guides" / "vendor.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    said = [line for block in blocks for line in block.splitlines()]
+    assert said == ["qfw platform new acme", "pip install -e qfw-acme", "pytest qfw-acme"]
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh virtual environment's interpreter: this QFw and its dependencies, installed from no index."""
@@ -44,18 +51,18 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_it_writes_installs_into_a_fresh_environment_and_passes_its_tests(
     qfw: Qfw, tmp_path: Path, environment: Path
 ) -> None:
-    done = qfw("platform", "new", "acme_one")
+    done = qfw("platform", "new", "acme")
     assert done.returncode == 0, done.stderr
-    package = tmp_path / "qfw-acme_one"
-    assert "next: pip install -e qfw-acme_one" in done.stderr
+    package = tmp_path / "qfw-acme"
+    assert "next: pip install -e qfw-acme" in done.stderr
     install = (sys.executable, "-m", "uv", "pip", "install", "--offline", "--no-build-isolation", "--no-deps")
-    run(*install, "--python", environment, package, cwd=tmp_path)
-    tests = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=package)
+    run(*install, "--python", environment, "-e", package, cwd=tmp_path)
+    tests = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", package, cwd=tmp_path)
     assert re.search(r"\b4 passed\b", tests.stdout) and "failed" not in tests.stdout
     shown = run(
-        environment, "-c", "from qfw.qpm.registry import *; print(load(PLATFORMS, 'acme_one'))", cwd=tmp_path
+        environment, "-c", "from qfw.qpm.registry import *; print(load(PLATFORMS, 'acme'))", cwd=tmp_path
     )
-    assert "qfw_acme_one.AcmeOnePlatform" in shown.stdout
+    assert "qfw_acme.AcmePlatform" in shown.stdout
 
 
 def test_a_broken_driver_fails_the_tests_that_come_with_it(tmp_path: Path, environment: Path) -> None:
