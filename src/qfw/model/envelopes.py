@@ -99,7 +99,9 @@ def broken_rule(envelope: Envelope, duration: int) -> str:
 
 
 def _from_middle(duration: int) -> npt.NDArray[np.float64]:
-    return np.arange(duration) - (duration - 1) / 2
+    found: npt.NDArray[np.float64] = np.arange(duration, dtype=np.float64)
+    found -= (duration - 1) / 2
+    return found
 
 
 def _bell(distance: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:

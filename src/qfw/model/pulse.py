@@ -151,7 +151,9 @@ def check_schedule(schedule: Schedule, limits: PulseLimits) -> None:
         TooLarge: too many instructions.
     """
     if len(schedule.instructions) > MAX_INSTRUCTIONS:
-        raise TooLarge(f"a schedule has at most {MAX_INSTRUCTIONS} instructions, not {len(schedule.instructions)}")
+        raise TooLarge(
+            f"a schedule has at most {MAX_INSTRUCTIONS} instructions, not {len(schedule.instructions)}"
+        )
     bits: set[int] = set()
     for index, instruction in enumerate(schedule.instructions):
         rule = _broken(instruction, limits)
@@ -211,7 +213,9 @@ def _broken(instruction: Instruction, limits: PulseLimits) -> str:
         if value % limits.granularity:
             return f"granularity: its {name} is {value} samples, not a multiple of {limits.granularity}"
     if instruction.duration < limits.shortest:
-        return f"minimum length: it lasts {instruction.duration} samples; at least {limits.shortest} are needed"
+        return (
+            f"minimum length: it lasts {instruction.duration} samples; at least {limits.shortest} are needed"
+        )
     if isinstance(instruction, Acquire):
         return ""
     if channel.line is Line.ACQUIRE:

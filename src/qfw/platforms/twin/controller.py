@@ -126,6 +126,8 @@ class Controller:
         if not self._living.clock.wait_until(at_ns, cancelled):
             raise cancellation(device)
         kind = TaskInterrupted if fault.error == "interrupted" else PlatformFailed
-        error = kind(f"device {device} failed while it ran the task: {fault.reason}. Send it again if it may run twice")
+        error = kind(
+            f"device {device} failed while it ran the task: {fault.reason}. Send it again if it may run twice"
+        )
         error.retry_after_s = fault.duration_s
         raise error

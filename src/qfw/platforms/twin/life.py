@@ -131,9 +131,7 @@ class Life:
                     ("factor", entry.factor if begins else 1.0),
                     *(("qubit", float(q)) for q in entry.qubits),
                 )
-                return Change(
-                    happening.at_ns, DeviceEventKind.NOISE, message, state, None, until_ns, figures
-                )
+                return Change(happening.at_ns, DeviceEventKind.NOISE, message, state, None, until_ns, figures)
             case Fault():
                 message = entry.reason if begins else f"repaired: {entry.reason}"
                 return Change(happening.at_ns, DeviceEventKind.FAULT, message, state, None, until_ns)
@@ -142,9 +140,7 @@ class Life:
                 return Change(happening.at_ns, DeviceEventKind.MAINTENANCE, message, state, None, until_ns)
         raise AssertionError(entry)
 
-    def _recalibrate(
-        self, happening: Happening, entry: Recalibration, state: DeviceState | None
-    ) -> Change:
+    def _recalibrate(self, happening: Happening, entry: Recalibration, state: DeviceState | None) -> Change:
         if self.state in (DeviceState.OFFLINE, DeviceState.MAINTENANCE):
             message = f"recalibration was given up: the device is in state {self.state}"
             return Change(happening.at_ns, DeviceEventKind.STATE, message, state)

@@ -121,9 +121,7 @@ class Link:
         if int(ended[-1]) > 2**62 // attempt_ns:
             raise TooLarge(f"{request.pairs} pairs take longer than a device's clock goes; ask for fewer")
         outcomes = measured(self.options.fidelity, bases, request.pairs, random) if bases else ()
-        return Tries(
-            tuple(attempts.tolist()), tuple((ended * attempt_ns).tolist()), outcomes
-        )
+        return Tries(tuple(attempts.tolist()), tuple((ended * attempt_ns).tolist()), outcomes)
 
     def answer(self, tries: Tries, notes: tuple[str, ...]) -> EntangleAnswer:
         """What a call is answered."""

@@ -92,7 +92,9 @@ class Living:
                     if back_ns <= now_ns:
                         return now_ns
                 elif self._life.state is DeviceState.OFFLINE:
-                    error = PlatformFailed(f"device {self.device} is offline; send the task again when it is back")
+                    error = PlatformFailed(
+                        f"device {self.device} is offline; send the task again when it is back"
+                    )
                     error.retry_after_s = max(0.0, (back_ns - now_ns) / 1e9)
                     raise error
             if not self.clock.wait_until(back_ns, cancelled):

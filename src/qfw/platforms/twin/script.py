@@ -169,9 +169,7 @@ def _check(script: Script, where: str) -> None:
                         f"{entry.duration_s}, or the device never comes back"
                     )
     for index, recalibration in enumerate(script.recalibration):
-        _within(
-            where, f"recalibration[{index}].measurement_noise", recalibration.measurement_noise, 0.0, 1.0
-        )
+        _within(where, f"recalibration[{index}].measurement_noise", recalibration.measurement_noise, 0.0, 1.0)
     for index, incident in enumerate(script.noise):
         _within(where, f"noise[{index}].factor", incident.factor, 1e-3, 1e3)
     for index, load in enumerate(script.load):
