@@ -11,7 +11,7 @@ import msgspec
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile, DeviceState, Estimate
-from qfw.model.errors import ConfigError, OptionError, UnsupportedFeature
+from qfw.model.errors import ConfigError, OptionError, UnknownDevice, UnsupportedFeature
 from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.model.pulse import PlayRequest
@@ -132,7 +132,10 @@ class TwinDriver(BaseDriver):
 
     def _make(self, device: DeviceOptions, where: str) -> Twin:
         options = self._options
-        profile, base = self._models(device.model, device.name)
+        try:
+            profile, base = self._models(device.model, device.name)
+        except UnknownDevice as error:
+            raise ConfigError(f"{where}: {error}") from error
         clock = make_clock(options, device)
         seed = options.seed if device.seed is None else device.seed
         own_seed = seed ^ zlib.crc32(profile.name.encode()) if device.seed is None else seed
