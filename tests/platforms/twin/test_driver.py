@@ -338,6 +338,18 @@ def test_pulses_are_checked_timed_and_played() -> None:
         stand.native("pulse.check", PlayTimes, {**PULSES, "shots": 0})
 
 
+def test_a_native_operation_keeps_its_time_limit() -> None:
+    stand = Stand(clock="wall")
+    body = msgspec.msgpack.encode({**PULSES, "shots": 1_000_000})
+    with pytest.raises(DeadlineExceeded, match="it was given 1 s"):
+        stand.driver.native("small", "pulse.play", body, 1.0)
+    # The device is kept by a maintenance that nobody expected: the limit ends the wait.
+    stand = Stand(clock="wall", life={"maintenance": [{"begin_s": 0.0, "duration_s": 3600.0}]})
+    with pytest.raises(TaskCancelled):
+        stand.driver.native("small", "pulse.play", msgspec.msgpack.encode(PULSES), 0.05)
+    stand.driver.close()
+
+
 def test_a_link_keeps_both_devices_busy() -> None:
     link = {"devices": ["small", "other"], "fidelity": 0.9, "rate_per_s": 1000.0}
     stand = Stand(devices=["other", "small"], links=[link])

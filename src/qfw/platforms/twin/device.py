@@ -13,7 +13,7 @@ import numpy.typing as npt
 from qfw.model.calibration import Calibration
 from qfw.model.conditions import Conditions
 from qfw.model.device import DeviceProfile, Estimate, Timing
-from qfw.model.errors import TooLarge
+from qfw.model.errors import DeadlineExceeded, TooLarge
 from qfw.model.outputs import Answer, Output
 from qfw.model.program import Program
 from qfw.model.pulse import PlayAnswer, PlayRequest, PlayTimes, PulseLimits, check_schedule, play_times
@@ -141,15 +141,33 @@ class Twin:
     def take(
         self, needed_ns: int, work: Callable[[Calibration], T], calibration: str, time_limit_s: float
     ) -> Performed[T]:
-        """Keeps the device busy with a native operation. Raises like `Controller.perform`."""
+        """Keeps the device busy with a native operation.
+
+        Raises:
+            DeadlineExceeded: the device takes longer than the limit; nothing has begun.
+            Others: like `Controller.perform`.
+        """
+        factor = getattr(self.living.clock, "factor", None)
+        if factor is not None and needed_ns / factor / 1e9 > time_limit_s:
+            raise DeadlineExceeded(
+                f"this takes {needed_ns / factor / 1e9:.3g} s on {self.profile.name}; it was given {time_limit_s:g} s. "
+                "Allow more time, or ask for less"
+            )
         # Nobody cancels a native operation but its time limit.
-        return self.controller.perform(
-            lambda _: needed_ns,
-            work,
-            calibration=calibration,
-            cancelled=threading.Event(),
-            time_limit_s=time_limit_s,
-        )
+        cancelled = threading.Event()
+        limit = threading.Timer(min(time_limit_s, threading.TIMEOUT_MAX), cancelled.set)
+        limit.daemon = True
+        limit.start()
+        try:
+            return self.controller.perform(
+                lambda _: needed_ns,
+                work,
+                calibration=calibration,
+                cancelled=cancelled,
+                time_limit_s=time_limit_s,
+            )
+        finally:
+            limit.cancel()
 
     @property
     def pulse_limits(self) -> PulseLimits:
