@@ -33,6 +33,7 @@ def test_a_file_is_read_and_the_same_as_its_table(tmp_path: Path) -> None:
         ({"noise": [{**WINDOW, "factor": 0.0}]}, "noise[0].factor"),
         ({"recalibration": [{**WINDOW, "measurement_noise": 2.0}]}, "recalibration[0].measurement_noise"),
         ({"load": [{"arrivals_per_hour": 0.0, "mean_s": 1.0}]}, "load[0].arrivals_per_hour"),
+        ({"load": [{"arrivals_per_hour": 60.0, "mean_s": 30.0}] * 2}, "busy for 1 of its time"),
         ({"drift": [{"quantity": "t3", "kind": "walk", "per_hour": 0.1}]}, "$.drift[0].quantity"),
         ({"drift": [{"quantity": "t1", "kind": "walk", "per_hour": -0.1}]}, "drift[0].per_hour"),
         ({"drift_step_s": 0.0}, "drift_step_s"),

@@ -175,6 +175,12 @@ def _check(script: Script, where: str) -> None:
     for index, load in enumerate(script.load):
         _within(where, f"load[{index}].arrivals_per_hour", load.arrivals_per_hour, 1e-6, 3.6e6)
         _within(where, f"load[{index}].mean_s", load.mean_s, 1e-6, _MOST_S)
+    busy = sum(load.arrivals_per_hour * load.mean_s for load in script.load) / 3600
+    if busy >= 1:
+        raise ConfigError(
+            f"{where}: load keeps the device busy for {busy:.3g} of its time; it must be less than 1, "
+            "or nobody else's turn comes"
+        )
 
 
 def _within(where: str, key: str, value: float, low: float, high: float) -> None:
