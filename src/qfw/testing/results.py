@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 
@@ -418,7 +418,7 @@ def _memory_order(subject: Subject) -> None:
     if shots < 200:
         raise NotApplicable(f"too few shots ({shots}) to tell an order")
     (row,) = subject.ask(placed, (Memory(),), shots=shots).memory
-    changes = sum(a != b for a, b in zip(row[:-1], row[1:], strict=True)) / (shots - 1)
+    changes = sum(a != b for a, b in pairwise(row)) / (shots - 1)
     expect(0.3 < changes < 0.7, "a change in about every second shot", f"in {changes:.1%} of them")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,7 +71,7 @@ def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> No
     _shape(answer.outcomes, "u8", (len(counts), _words(program)), "outcomes")
     _within(answer.outcomes, program)
     expect((counts > 0).all(), "counts of 1 or more", counts.tolist())
-    for low, high in zip(offsets[:-1], offsets[1:], strict=True):
+    for low, high in itertools.pairwise(offsets):
         total = int(counts[low:high].sum())
         expect(total == shots, f"{shots} shots in each set", total)
         expect(len(np.unique(outcomes[low:high], axis=0)) == high - low, "each outcome once", "one twice")
