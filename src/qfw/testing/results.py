@@ -12,7 +12,7 @@ from qfw.model.outputs import Counts, Memory, Probabilities, Statevector
 from qfw.model.program import Gate, Operation
 from qfw.testing.checks import Checks, Failed, NotApplicable, expect
 from qfw.testing.circuits import Placed
-from qfw.testing.expected import EXACT, distribution, frequencies, sampling_bound, states, variation
+from qfw.testing.expected import EXACT, Floats, distribution, frequencies, sampling_bound, states, variation
 from qfw.testing.subject import SHOTS, Subject
 
 checks: Checks[Subject] = Checks()
@@ -264,9 +264,9 @@ def _probabilities_order(subject: Subject) -> None:
     for order in ((0, 1, 2), (2, 0), (1, 2), (1, 0, 2), (2,)):
         asked = tuple(placed.where[q] for q in order)
         found = subject.ask(placed, (Probabilities(asked),), shots=shots).probabilities[0]
-        right = np.ones(1)
+        right: Floats = np.ones(1)
         for qubit in order:
-            right = np.kron([1 - ones[qubit], ones[qubit]], right)
+            right = np.outer([1 - ones[qubit], ones[qubit]], right).reshape(-1)
         bound = max(EXACT, subject.bound(placed)) + (sampling_bound(8, shots) if shots else 0)
         expect(variation(found, right) <= bound, f"{_short(right)} of qubits {order}", _short(found))
 

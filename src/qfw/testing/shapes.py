@@ -44,7 +44,7 @@ def verify(
                 _shape(answer.values, "f8", shape, "expectation values")
                 _shape(answer.standard_errors, "f8", shape, "standard errors")
                 expect(
-                    (answer.standard_errors.numpy() >= 0).all(),
+                    (answer.standard_errors.numpy().astype(np.float64) >= 0).all(),
                     "standard errors of 0 or more",
                     "negative ones",
                 )
@@ -61,7 +61,8 @@ def verify(
 
 def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> None:
     _bits(answer.num_bits, program)
-    outcomes, counts, offsets = answer.outcomes.numpy(), answer.counts.numpy(), answer.offsets.numpy()
+    outcomes, offsets = answer.outcomes.numpy(), answer.offsets.numpy()
+    counts = answer.counts.numpy().astype(np.int64)
     _shape(answer.offsets, "i8", (sets + 1,), "offsets of counts")
     expect(
         offsets[0] == 0 and offsets[-1] == len(counts), f"offsets from 0 to {len(counts)}", offsets.tolist()

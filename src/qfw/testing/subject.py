@@ -45,6 +45,9 @@ class Subject(ABC):
     ) -> Result:
         """The answers, whose form was checked. Raises Failed, Stuck, or the typed error it answers with."""
 
+    #: Whether it lowers gates that are not native.
+    lowers = False
+
     @property
     def noisy(self) -> bool:
         """Whether it is not ideal."""
