@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections import OrderedDict, deque
-from typing import Any, TypeVar, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
