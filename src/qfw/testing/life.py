@@ -231,6 +231,7 @@ def _events(bench: Bench) -> list[DeviceEvent]:
 
 
 def _some_events(bench: Bench) -> list[DeviceEvent]:
+    bench.stand.ready(bench.name)
     found = _events(bench)
     if not found:
         raise NotApplicable("it reported nothing")
