@@ -81,7 +81,9 @@ class OneShotMore(ReferenceEngine):
 class SortedMemory(Wrong):
     def change(self, answer: Any, program: Any) -> Any:
         if isinstance(answer, MemoryAnswer):
-            return msgspec.structs.replace(answer, outcomes=Array.of(np.sort(answer.outcomes.numpy(), axis=1)))
+            return msgspec.structs.replace(
+                answer, outcomes=Array.of(np.sort(answer.outcomes.numpy(), axis=1))
+            )
         return answer
 
 
