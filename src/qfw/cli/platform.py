@@ -1,6 +1,7 @@
-"""Begin a platform of your own.
+"""Begin a platform of your own, and check that it keeps its contract.
 
 `qfw platform new NAME` writes a package that serves a device to QFw, with its tests, ready to be installed.
+`qfw platform check NAME` runs the kit: every check of docs/specs/platform.md, with a score.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ import argparse
 from importlib import import_module
 
 #: The file of each sub-command, imported when it is used.
-PARTS = {"new": ("qfw.cli.platform_new", "write a package that serves a device, with its tests")}
+PARTS = {
+    "new": ("qfw.cli.platform_new", "write a package that serves a device, with its tests"),
+    "check": ("qfw.cli.platform_check", "check a platform or an engine against its contract"),
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

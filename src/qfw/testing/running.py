@@ -162,6 +162,7 @@ def _independent(bench: Bench) -> None:
         expect((long.task, long.epoch) not in bench.stand.sink.outcomes, "the short one first", short)
     finally:
         bench.stand.cancel(bench.name, first, long)
+        bench.ended(long, first, GRACE_S, "the end of a run that was cancelled, or of its slot,")
         bench.stand.ready(bench.name, bench.profile.slots)
 
 
@@ -429,13 +430,7 @@ def _cancel_running(bench: Bench) -> None:
     bench.stand.start(bench.name, slot, [run])
     bench.stand.settle(QUIET_S)
     bench.stand.cancel(bench.name, slot, run)
-    lost = len(bench.stand.sink.lost)
-
-    def ended() -> bool:
-        gone = any(name == slot for _, name, _, _ in bench.stand.sink.lost[max(lost - 1, 0) :])
-        return gone or (run.task, run.epoch) in bench.stand.sink.outcomes
-
-    bench.stand.wait(ended, GRACE_S, "the end of a run that was cancelled, or of its slot,")
+    bench.ended(run, slot, GRACE_S, "the end of a run that was cancelled, or of its slot,")
     bench.stand.ready(bench.name)
     bench.still_works()
 
@@ -462,14 +457,7 @@ def _cancel_queued_long(bench: Bench) -> None:
     slot = bench.stand.ready(bench.name)[0]
     bench.stand.start(bench.name, slot, [short, long])
     bench.stand.cancel(bench.name, slot, long)
-    bench.stand.wait(
-        lambda: (
-            (long.task, 1) in bench.stand.sink.outcomes
-            or any(n == slot for _, n, _, _ in bench.stand.sink.lost)
-        ),
-        GRACE_S,
-        "the end of a run that was cancelled while it waited",
-    )
+    bench.ended(long, slot, GRACE_S, "the end of a run that was cancelled while it waited")
     bench.stand.ready(bench.name)
     bench.done(behind)
 
