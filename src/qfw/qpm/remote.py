@@ -27,7 +27,7 @@ from qfw.model.errors import (
 )
 from qfw.qpm.incoming import Incoming
 from qfw.qpm.shared import ANCILLARY_BYTES, can_share
-from qfw.qpm.status import Counters, TaskRow
+from qfw.qpm.status import Counters, PlatformStatus, TaskRow
 from qfw.qpm.wire import (
     OBSERVER,
     WIRE_VERSION,
@@ -232,6 +232,10 @@ class Observer:
     def tasks(self) -> list[TaskRow]:
         """Tasks that are not answered yet, oldest first."""
         return self._ask("tasks", list[TaskRow])
+
+    def platforms(self) -> list[PlatformStatus]:
+        """Every platform that is installed or configured, as it is; starts none."""
+        return self._ask("platforms now", list[PlatformStatus])
 
     def counters(self) -> Counters:
         """What the daemon has done so far."""
