@@ -15,6 +15,7 @@ COMMANDS = {
     "sinfo": "devices and their load",
     "squeue": "tasks that are not answered yet",
     "calibration": "a device's errors and times, as a table or a picture",
+    "platform": "begin a platform of your own, check one",
     "doctor": "what is here, what is not, what to do",
     "version": "versions",
 }
