@@ -125,9 +125,7 @@ def start(
     ours.setblocking(False)
     child = Child(process, ours, output, group)
     if group is not None:
-        try:
+        # It may have ended already, which shows at its channel.
+        with contextlib.suppress(OSError):
             group.add(process.pid)
-        except OSError:
-            # It ended already, which shows at its channel.
-            pass
     return child
