@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -104,7 +104,7 @@ class DrivenPlatform:
         self._mailbox = Mailbox()
         self._lane = Lane(f"{config.name}: calls", self._mailbox)
         #: The call on that lane that was last given up.
-        self._overdue: Future[object] | None = None
+        self._overdue: Future[Any] | None = None
         self._loads: dict[str, DeviceLoad] = {}
         self._asking_load: set[str] = set()
         self._natives = Natives(self._driver, self._grace_s, self._mailbox)
@@ -167,6 +167,8 @@ class DrivenPlatform:
         admission.check_task(profile, program, outputs, sets, shots)
         try:
             own = self._driver.estimate(device, program, outputs, sets, shots)
+        except QFwError:
+            raise
         except Exception as error:
             raise report_of(error, device).to_exception() from error
         return own or admission.cost(profile, self.calibration(device), program, sets, shots)
@@ -256,16 +258,17 @@ class DrivenPlatform:
             raise PlatformFailed(f"the driver of platform {self._name} still does not answer an earlier call")
         answer = self._lane.ask(work)
         try:
-            return answer.result(limit_s)
-        except TimeoutError as error:
-            if answer.done():
-                raise report_of(error, self._name).to_exception() from error
-            self._overdue = answer  # type: ignore[assignment]
+            error = answer.exception(limit_s)
+        except TimeoutError:
+            self._overdue = answer
             raise DeadlineExceeded(
                 f"the driver of platform {self._name} did not {what} within {limit_s:g} s"
-            ) from error
-        except BaseException as error:
-            raise report_of(error, self._name).to_exception() from error
+            ) from None
+        if error is None:
+            return answer.result()
+        if isinstance(error, QFwError):
+            raise error
+        raise report_of(error, self._name).to_exception() from error
 
     def _driver_load(self, device: str) -> DeviceLoad:
         try:

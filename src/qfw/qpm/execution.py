@@ -92,10 +92,13 @@ def perform(
     run = begun.run
     try:
         return _answer(begun, driver, programs, version, check)
-    except BaseException:
+    except BaseException as raised:
+        report = report_of(raised, begun.device)
         if begun.cancelled.is_set():
-            error = TaskCancelled(f"task {run.task} was cancelled while device {begun.device} ran it")
-        return RunFailed(run.task, run.epoch, report_of(error, begun.device))
+            report = ErrorReport.of(
+                TaskCancelled(f"task {run.task} was cancelled while device {begun.device} ran it")
+            )
+        return RunFailed(run.task, run.epoch, report)
 
 
 def _answer(

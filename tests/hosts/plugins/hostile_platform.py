@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -135,9 +136,10 @@ class HostilePlatform(Ideal, NoReservations):
         self.sink.device_reported(self.name, event)
 
     def raw(self, data: bytes) -> None:
-        for fd in map(int, os.listdir("/proc/self/fd")):
+        for entry in Path("/proc/self/fd").iterdir():
             try:
-                if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                fd = int(entry.name)
+                if str(entry.readlink()).startswith("socket:"):
                     os.set_blocking(fd, True)
                     os.write(fd, data)
             except OSError:
