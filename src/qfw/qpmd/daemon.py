@@ -17,6 +17,7 @@ import msgspec
 from qfw import __version__
 from qfw.config.runtime import daemon_lock_path, journal_dir, lock_path, socket_path
 from qfw.config.settings import Settings
+from qfw.hosts.platform import HostedPlatform
 from qfw.model.errors import ErrorReport, ForeignOwner, QFwError, SetupError, VersionMismatch, WireError
 from qfw.model.events import DaemonStarted, DaemonStopped
 from qfw.qpm import registry
@@ -78,7 +79,7 @@ class Daemon:
         )
         within: Platform = registry.load(registry.PLATFORMS, WITHIN)(PlatformConfig(WITHIN, {}, settings))
         plugins = registry.names(registry.PLATFORMS)
-        platforms = Platforms(settings, {WITHIN: within}, plugins)
+        platforms = Platforms(settings, {WITHIN: within}, plugins, HostedPlatform)
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
         self._core = Core(settings, self._journal, scheduler, platforms)
         self._receiver = Receiver()
