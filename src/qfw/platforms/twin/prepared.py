@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Literal
 
 from qfw.model.device import Estimate, Timing
 from qfw.model.errors import TooLarge, UnsupportedFeature
@@ -31,11 +32,21 @@ _NODE_US, _TIMES_NS, _MOVE_NS = 30.0, 0.4, 8.0
 _STEP_US, _AMPLITUDE_NS = 150.0, 25.0
 
 
+#: How programs without control are simulated.
+Method = Literal["cheaper", "densities", "trajectories"]
+
+
 class Prepared:
     """A program with what is asked of it, in the numbers of the device's qubits."""
 
     def __init__(
-        self, program: Program, outputs: tuple[Output, ...], sampled: bool, noise: NoiseModel, timing: Timing
+        self,
+        program: Program,
+        outputs: tuple[Output, ...],
+        sampled: bool,
+        noise: NoiseModel,
+        timing: Timing,
+        method: Method = "cheaper",
     ) -> None:
         """Looks at everything once; nothing of the size of a state is made.
 
@@ -46,6 +57,7 @@ class Prepared:
         self.outputs = outputs
         self.noise = noise
         self._timing = timing
+        self._method = method
         self.branches = program.has_control or _bits_twice(program, outputs)
         _refuse(program, outputs, self.branches)
         if self.branches:
@@ -89,6 +101,8 @@ class Prepared:
             self._check_width(shots)
             return False
         peak = max((plan.peak for plan in self.plans), default=1)
+        if peak <= MAX_NUMBERS and self._method != "cheaper" and shots:
+            return self._method == "densities"
         if peak <= MAX_NUMBERS and (shots == 0 or len(self.active) > MAX_QUBITS):
             return True
         if peak > MAX_NUMBERS:

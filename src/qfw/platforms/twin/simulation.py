@@ -28,7 +28,7 @@ from qfw.model.program import Program
 from qfw.numerics.answers import Answers, Readings, marginal
 from qfw.numerics.sampling import Samples, Stream
 from qfw.platforms.twin.noise import NoiseModel
-from qfw.platforms.twin.prepared import CHUNK_NUMBERS, Prepared
+from qfw.platforms.twin.prepared import CHUNK_NUMBERS, Method, Prepared
 from qfw.platforms.twin.spectators import answer_outcomes, with_spectators
 
 Floats = npt.NDArray[np.float64]
@@ -58,8 +58,9 @@ class NoisySimulation:
     Without shots an answer is the limit of many shots. Equal seeds give equal answers.
     """
 
-    def __init__(self, timing: Timing) -> None:
-        """Of a device with this timing."""
+    def __init__(self, timing: Timing, method: Method = "cheaper") -> None:
+        """Of a device with this timing; `method` where both would do."""
+        self._method: Method = method
         self._timing = timing
         self._lock = threading.Lock()
         # By identity: a calibration is kept with its model, so that its id is nobody else's.
@@ -152,7 +153,9 @@ class NoisySimulation:
                     for other in [k for k in self._prepared if k[0] == gone]:
                         del self._prepared[other]
             self._models.move_to_end(id(truth))
-            found = self._prepared[key] = Prepared(program, outputs, sampled, model, self._timing)
+            found = self._prepared[key] = Prepared(
+                program, outputs, sampled, model, self._timing, self._method
+            )
             if len(self._prepared) > REMEMBERED_PROGRAMS:
                 self._prepared.popitem(last=False)
             return found
