@@ -15,12 +15,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from qfw.config.runtime import journal_dir, socket_path
-from qfw.model.device import DeviceKind, DeviceProfile, Estimate
+from qfw.model.calibration import Calibration
+from qfw.model.device import DeviceKind, DeviceProfile, DeviceState, Estimate
 from qfw.model.errors import JournalDamaged, TooLarge
 from qfw.model.events import Event
 from qfw.model.observable import PauliSum
@@ -29,7 +30,17 @@ from qfw.model.program import Gate, Program, slot
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.qpm import journal, wire
-from qfw.qpm.platform import ProgramSource, Reactor, Run, Sink
+from qfw.qpm.defaults import NoReservations
+from qfw.qpm.platform import (
+    API_VERSION,
+    FACETS,
+    DeviceLoad,
+    NativeCall,
+    ProgramSource,
+    Reactor,
+    Run,
+    Sink,
+)
 
 #: No wait of a test is longer; reaching it is a failure.
 LIMIT_S = 60.0
@@ -123,8 +134,14 @@ def daemons_of(folder: Path) -> list[int]:
     return found
 
 
-class FakePlatform:
+OUTPUTS = ("counts", "expectation", "memory", "probabilities", "statevector")
+
+
+class FakePlatform(NoReservations):
     """A Platform without workers: the test is the worker. Costs are the number of sets, in seconds."""
+
+    api_version: ClassVar[tuple[int, int]] = API_VERSION
+    facets: ClassVar[frozenset[str]] = FACETS
 
     def __init__(self, *names: str) -> None:
         self.names = names or ("fake",)
@@ -132,14 +149,18 @@ class FakePlatform:
         #: Runs by (device, slot), in order; the test removes what it answers.
         self.given: dict[tuple[str, str], list[Run]] = {}
         self.cancelled: list[tuple[str, str, int, int]] = []
+        #: What the devices are, where a test says so.
+        self.states: dict[str, DeviceState] = {}
+        self.calibrations: dict[str, Calibration] = {}
+        self.other_load = DeviceLoad()
+        self.calls: list[tuple[str, NativeCall]] = []
         self.on_warm: Callable[[str], None] = lambda device: None
         self.sink: Sink
         self.programs: ProgramSource
 
     def devices(self) -> Sequence[DeviceProfile]:
         return [
-            DeviceProfile(name, DeviceKind.SIMULATOR, "fake", 8, ("ry",), ("expectation",), 2)
-            for name in self.names
+            DeviceProfile(name, DeviceKind.SIMULATOR, "fake", 8, ("ry",), OUTPUTS, 2) for name in self.names
         ]
 
     def open(self, reactor: Reactor, sink: Sink, programs: ProgramSource) -> None:
@@ -148,6 +169,18 @@ class FakePlatform:
     def warm(self, device: str) -> None:
         self.warmed.append(device)
         self.on_warm(device)
+
+    def state(self, device: str) -> DeviceState:
+        return self.states.get(device, DeviceState.ONLINE)
+
+    def calibration(self, device: str) -> Calibration | None:
+        return self.calibrations.get(device)
+
+    def load(self, device: str) -> DeviceLoad:
+        return self.other_load
+
+    def call(self, device: str, call: NativeCall) -> None:
+        self.calls.append((device, call))
 
     def estimate(
         self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int

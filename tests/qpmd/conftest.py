@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qfw.config.settings import SchedulingSettings, Settings, WorkerSettings
+from qfw.config.settings import PlatformSettings, SchedulingSettings, Settings, WorkerSettings
+from qfw.model.conditions import Conditions
+from qfw.model.device import DeviceProfile
+from qfw.model.errors import ErrorReport, SetupError
 from qfw.model.task import task_number
 from qfw.qpm import wire
 from qfw.qpm.journal import JournalWriter, read
-from qfw.qpm.platform import RunDone, RunFailed
+from qfw.qpm.platform import PlatformConfig, RunDone, RunFailed
 from qfw.qpm.wire import StoreProgram, Submit
 from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
+from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.state import DaemonState
 from qfw.scheduling.fair import FairScheduler
 from tests.stack import SHORT, FakePlatform, quantum_task
@@ -24,6 +28,10 @@ from tests.stack import SHORT, FakePlatform, quantum_task
 SETTINGS = Settings(
     workers=WorkerSettings(max_attempts=2), scheduling=SchedulingSettings(max_tasks_per_session=50)
 )
+
+
+#: Unix time of every event that the daemon itself makes.
+WALL_NS = 10**18
 
 
 class Ticking:
@@ -37,17 +45,87 @@ class Ticking:
         return self.now_ns
 
 
+class ManualReactor:
+    """Timers that a test lets pass; watches nothing."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def now(self) -> float:
+        return self.now_s
+
+    def watch(
+        self, fd: int, readable: Callable[[], None], writable: Callable[[], None] | None = None
+    ) -> None:
+        raise AssertionError("the fakes have no descriptors")
+
+    def unwatch(self, fd: int) -> None:
+        return
+
+    def call_at(self, monotonic_s: float, callback: Callable[[], None]) -> None:
+        self.timers.append((monotonic_s, callback))
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_s += seconds
+        due = [timer for timer in self.timers if timer[0] <= self.now_s]
+        self.timers = [timer for timer in self.timers if timer[0] > self.now_s]
+        for _, callback in due:
+            callback()
+
+
+class FakeHosted(FakePlatform):
+    """A platform in a host that a test lets come up, report and go."""
+
+    def __init__(self, config: PlatformConfig, plugin: str, settings: PlatformSettings) -> None:
+        if plugin == "unmakeable":
+            raise SetupError("no host can be started")
+        super().__init__()
+        self.config, self.plugin, self.settings = config, plugin, settings
+        self.name = config.name
+        self.profiles: list[DeviceProfile] = []
+        self.settled = False
+        self.broken: ErrorReport | None = None
+        self.closed = False
+
+    def devices(self) -> Sequence[DeviceProfile]:
+        return self.profiles
+
+    def come(self, *profiles: DeviceProfile) -> None:
+        self.profiles, self.settled = list(profiles), True
+        self.sink.devices_changed(self.name)
+
+    def go(self, reason: str) -> None:
+        self.settled, self.broken = True, ErrorReport("BrokenPlugin", reason)
+        self.sink.devices_changed(self.name)
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class Bench:
     """A Core, a fake platform, and clients whose messages can be read."""
 
-    def __init__(self, folder: Path, *devices: str, settings: Settings = SETTINGS) -> None:
+    def __init__(
+        self, folder: Path, *devices: str, settings: Settings = SETTINGS, plugins: tuple[str, ...] = ()
+    ) -> None:
+        self.plugins = plugins
+        #: Platforms that were started in hosts, by name.
+        self.hosted: dict[str, FakeHosted] = {}
         self.folder = folder
         self.platform = FakePlatform(*devices)
         self.journal = JournalWriter(folder, settings.journal.segment_bytes, settings.journal.retain_bytes)
-        self.core = Core(settings, self.journal, FairScheduler(), [self.platform], Ticking())
-        self.core.open_platforms(None)  # type: ignore[arg-type]  # the fake has no use for it
+        self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
+        self.clock = Ticking()
+        self.reactor = ManualReactor()
+        self.core = Core(settings, self.journal, FairScheduler(), self.platforms, self.clock, lambda: WALL_NS)
+        self.core.open_platforms(self.reactor)
         self.clients: dict[int, tuple[Peer, socket.socket, wire.FrameReader]] = {}
         self.slots: set[tuple[str, str]] = set()
+
+    def host(self, config: PlatformConfig, plugin: str, settings: PlatformSettings) -> FakeHosted:
+        self.hosted[config.name] = made = FakeHosted(config, plugin, settings)
+        return made
 
     def open(self, session: int) -> Peer:
         ours, theirs = socket.socketpair()
@@ -103,7 +181,8 @@ class Bench:
     def answer(self, slot: str, device: str = "fake", error: Any = None) -> int:
         """The slot's first run ends."""
         run = self.platform.given[device, slot].pop(0)
-        outcome: Any = RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"a")
+        conditions = Conditions(run.calibration) if run.calibration else None
+        outcome: Any = RunDone(run.task, run.epoch, 1, 2, 0, True, conditions, b"a")
         if error is not None:
             outcome = RunFailed(run.task, run.epoch, error)
         self.core.run_ended(device, slot, 100, outcome)

@@ -12,8 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from qfw.model.calibration import Calibration
+from qfw.model.device import DeviceState
 from qfw.model.errors import ErrorReport
-from qfw.model.events import TaskAccepted, TaskCancelled, TaskDone, TaskFailed
+from qfw.model.events import DeviceEvent, DeviceEventKind, TaskAccepted, TaskCancelled, TaskDone, TaskFailed
 from qfw.model.task import TaskOptions, TaskState
 from qfw.qpm.journal import read
 from qfw.qpm.platform import RunDone
@@ -46,12 +48,13 @@ class RandomHistory(RuleBasedStateMachine):
         many=st.integers(1, 4),
         device=st.sampled_from(["fake", "other", "nobody"]),
         priority=st.sampled_from([0, 0, 3, -3, 1000]),
+        calibration=st.sampled_from(["", "", "v1", "v2"]),
     )
-    def submit(self, data: st.DataObject, many: int, device: str, priority: int) -> None:
+    def submit(self, data: st.DataObject, many: int, device: str, priority: int, calibration: str) -> None:
         session = data.draw(st.sampled_from(sorted(self.bench.clients)))
         options = TaskOptions(priority=priority)
         numbers = [next(self.sequence) for _ in range(many)]
-        self.bench.submit(session, *numbers, device=device, options=options)
+        self.bench.submit(session, *numbers, device=device, options=options, calibration=calibration)
 
     @rule(device=st.sampled_from(["fake", "other"]))
     def ready(self, device: str) -> None:
@@ -91,6 +94,27 @@ class RandomHistory(RuleBasedStateMachine):
     @rule(device=st.sampled_from(["fake", "other"]))
     def offline(self, device: str) -> None:
         self.bench.core.device_offline(device, "random")
+
+    @rule(
+        device=st.sampled_from(["fake", "other"]),
+        state=st.sampled_from([None, *DeviceState]),
+        skipped=st.sampled_from([0, 0, 0, 0, 1, -1]),
+        version=st.sampled_from(["", "", "v1", "v2"]),
+        until_ns=st.sampled_from([0, 5, 10**12]),
+    )
+    def report(
+        self, device: str, state: DeviceState | None, skipped: int, version: str, until_ns: int
+    ) -> None:
+        entry = self.bench.core.state.devices.get(device)
+        sequence = (entry.sequence if entry else 0) + 1 + skipped
+        event = DeviceEvent(sequence, DeviceEventKind.STATE, 5, "random", state, version, until_ns)
+        new = Calibration(device, version, 1.0, (), ()) if version else None
+        # The platform is as it says: what it is found to be agrees with what it reported.
+        if state is not None and self.bench.core.state.may_change(device, state):
+            self.bench.platform.states[device] = state
+        if new is not None:
+            self.bench.platform.calibrations[device] = new
+        self.bench.core.device_reported(device, event, new)
 
     @precondition(lambda self: self.bench.clients)
     @rule(data=st.data())

@@ -1,6 +1,8 @@
-"""Rows of listings: what a daemon, or its journal, says of its tasks."""
+"""Rows of listings: what a daemon, or its journal, says of its tasks and platforms."""
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 import msgspec
 
@@ -38,3 +40,28 @@ class Counters(msgspec.Struct, frozen=True):
     pid: int
     version: str
     uptime_s: float
+
+
+class PlatformState(StrEnum):
+    """How far a platform is."""
+
+    #: Installed; starts when somebody asks for a device that nobody has.
+    ON_DEMAND = "on-demand"
+    #: Its host is on its way up.
+    STARTING = "starting"
+    SERVING = "serving"
+    #: Serves nothing, and will not; the reason is said.
+    BROKEN = "broken"
+
+
+class PlatformStatus(msgspec.Struct, frozen=True):
+    """A platform at one moment."""
+
+    name: str
+    #: Its plugin, by the name of its entry point.
+    plugin: str
+    state: PlatformState
+    #: Why it is broken; empty where it is not.
+    reason: str
+    #: Names of its devices; none until it serves.
+    devices: tuple[str, ...]

@@ -14,12 +14,7 @@ from collections.abc import Callable, Sequence
 from qfw.config.settings import Settings
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
-from qfw.model.errors import (
-    ErrorReport,
-    NoCapacity,
-    QFwError,
-    WireError,
-)
+from qfw.model.errors import ErrorReport, NoCapacity, QFwError, TaskInterrupted, WireError, WrongAnswer
 from qfw.model.errors import (
     TaskCancelled as TaskCancelledError,
 )
@@ -45,11 +40,12 @@ from qfw.model.events import (
 )
 from qfw.model.task import QuantumTask, TaskState, task_name, task_session
 from qfw.qpm.journal import JournalWriter
-from qfw.qpm.platform import NativeDone, NativeFailed, Platform, Reactor, Run, RunDone, RunFailed
+from qfw.qpm.platform import NativeDone, NativeFailed, Reactor, Run, RunDone, RunFailed
 from qfw.qpm.shared import Memory
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
     Bye,
+    CallNative,
     Cancel,
     Query,
     Received,
@@ -60,14 +56,20 @@ from qfw.qpm.wire import (
     TaskAnswer,
     pack,
 )
+from qfw.qpmd.devices import Devices
 from qfw.qpmd.intake import Intake
-from qfw.qpmd.listing import Listing
+from qfw.qpmd.listing import SETTLED, Listing
+from qfw.qpmd.native import NativeCalls
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
+from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.programs import ProgramStore
 from qfw.qpmd.state import DaemonState, TaskEntry
 from qfw.scheduling.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
+
+#: Questions of a client that may wait until all platforms have settled.
+MAX_ASKING = 16
 
 
 class Core:
@@ -78,15 +80,16 @@ class Core:
         settings: Settings,
         journal: JournalWriter,
         scheduler: Scheduler,
-        platforms: Sequence[Platform],
+        platforms: Platforms,
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`clock_ns` is the host's monotonic clock."""
+        """`clock_ns` is the host's monotonic clock, `wall_ns` Unix time."""
         self._settings = settings
         self._journal = journal
         self._scheduler = scheduler
-        self._platforms = {profile.name: platform for platform in platforms for profile in platform.devices()}
-        self._intake = Intake(self._platforms, settings)
+        self._platforms = platforms
+        self._intake = Intake(platforms, settings)
         self._clock_ns = clock_ns
         self.programs = ProgramStore(settings.program_bytes)
         self.state = DaemonState()
@@ -101,8 +104,11 @@ class Core:
         self._leaving: deque[tuple[Peer, deque[int], str]] = deque()
         #: Peers that were given something in this turn.
         self._touched: dict[Peer, None] = {}
-        profiles = [profile for platform in platforms for profile in platform.devices()]
-        self._listing = Listing(self.state, scheduler, profiles, clock_ns)
+        #: Questions that wait until all platforms have settled.
+        self._asking: list[tuple[Peer, int]] = []
+        self._devices = Devices(self.state, platforms, self._emit_reported, clock_ns, wall_ns)
+        self._native = NativeCalls(platforms, self._devices, settings.workers.time_limit_s, self.touch)
+        self._listing = Listing(self.state, scheduler, platforms, self._devices, clock_ns)
 
     # What clients ask -------------------------------------------------------------------------
 
@@ -116,6 +122,7 @@ class Core:
         """A client left: what it had in flight is cancelled, a part of it in each turn."""
         if self.peers.pop(peer.session, None) is None:
             return
+        self._native.forget(peer)
         self._scheduler.hold(peer.session, True)
         self._leaving.append((peer, deque(sorted(peer.tasks)), reason))
 
@@ -160,12 +167,17 @@ class Core:
                 for number in message.tasks:
                     if number in peer.tasks:
                         self._cancel(number, "its owner cancelled it")
-            case Query():
+            case Query() | CallNative():
                 if peer.unread_replies > MAX_UNREAD_REPLY_BYTES:
                     raise WireError(
                         f"{peer.unread_replies} bytes of replies are unread and more is asked; read them first"
                     )
-                peer.reply(pack(Reply(message.request, self._listing.answer(message.subject))))
+                if isinstance(message, CallNative):
+                    self._native.begin(peer, message)
+                elif message.subject == SETTLED:
+                    self._ask_platforms(peer, message.request)
+                else:
+                    peer.reply(pack(Reply(message.request, self._listing.answer(message.subject))))
             case Bye():
                 return False
         return True
@@ -195,6 +207,7 @@ class Core:
             peer.needed.setdefault(task.program, []).append(task.number)
             return
         try:
+            self._devices.check(task)
             estimate = self._intake.estimate(task, program)
         except QFwError as error:
             peer.fail(task.number, ErrorReport.of(error))
@@ -207,9 +220,9 @@ class Core:
         self.emit(TaskAccepted(self._clock_ns(), task, estimate.cost_s))
         if task.device not in self._warmed:
             self._warmed.add(task.device)
-            self._listing.offline.pop(task.device, None)
+            self._devices.try_again(task.device)
             # Behind the acceptance: a device that cannot start fails what waits for it, perhaps at once.
-            self._platforms[task.device].warm(task.device)
+            self._platforms.of[task.device].warm(task.device)
 
     def _cancel(self, number: int, reason: str) -> None:
         entry = self.state.tasks.get(number)
@@ -220,7 +233,8 @@ class Core:
         elif number not in self._cancelling:
             self._cancelling.add(number)
             device = entry.quantum.device
-            self._platforms[device].cancel(device, entry.worker, number, entry.epoch)
+            # A device that is gone lost its slots with their runs.
+            self._platforms.of[device].cancel(device, entry.worker, number, entry.epoch)
 
     def _end_cancelled(self, entry: TaskEntry, reason: str) -> None:
         number = entry.quantum.number
@@ -233,7 +247,7 @@ class Core:
 
     def slot_ready(self, device: str, slot: str, pid: int) -> None:
         """See Sink."""
-        self._listing.offline.pop(device, None)
+        self._devices.bring_back(device)
         self.emit(WorkerReady(self._clock_ns(), device, slot, pid))
 
     def slot_lost(self, device: str, slot: str, pid: int, reason: str, running: int | None) -> None:
@@ -244,47 +258,92 @@ class Core:
             if number in self._cancelling:
                 self._end_cancelled(entry, "cancelled while it ran")
                 continue
+            profile = self._platforms.profiles.get(device)
+            if number == running and profile is not None and not profile.reruns:
+                interrupted = TaskInterrupted(
+                    f"device {device} failed while it ran task {task_name(number)}: {reason}. It is not repeated by "
+                    f"itself; send it again if it should run again"
+                )
+                self._end_failed(entry, ErrorReport.of(interrupted))
+                continue
             attempts = entry.attempts + (number == running)
             if attempts >= self._settings.workers.max_attempts:
                 error = WorkerLostError(
                     f"{attempts} workers died under task {task_name(number)}, the last: {reason}. "
                     f"Look at the program, or raise workers.max_attempts"
                 )
-                report = ErrorReport.of(error)
-                self.emit(TaskFailed(self._clock_ns(), number, report))
-                self._fail(entry, report)
+                self._end_failed(entry, ErrorReport.of(error))
             else:
                 self.emit(TaskRequeued(self._clock_ns(), number, entry.epoch, reason, number == running))
         self.emit(WorkerLost(self._clock_ns(), device, slot, pid, reason))
 
     def device_offline(self, device: str, reason: str) -> None:
-        """See Sink. Waiting tasks fail; a later task of a new session tries the device again."""
+        """See Sink. Waiting tasks fail; a later task tries the device again."""
+        if device not in self._platforms.of:
+            return
         logger.error("device offline: device=%s reason=%s", device, reason)
         self._warmed.discard(device)
-        self._listing.offline[device] = reason
+        self._devices.give_up(device, reason)
+        self._native.lost(device, reason)
         error = NoCapacity(
             f"device {device} went offline: {reason}. The next task for it tries it again; qpmd.log in the runtime "
             f"folder says more"
         )
-        report = ErrorReport.of(error)
-        for number, entry in list(self.state.tasks.items()):
-            if entry.quantum.device == device and entry.state is TaskState.QUEUED:
-                self.emit(TaskFailed(self._clock_ns(), number, report))
-                self._fail(entry, report)
+        self._fail_waiting(device, ErrorReport.of(error))
 
     def devices_changed(self, platform: str) -> None:
-        """See Sink."""
-        logger.info("devices changed: platform=%s", platform)
+        """See Sink. What a device that is gone would have run fails."""
+        came, gone = self._platforms.changed(platform)
+        logger.info("devices changed: platform=%s came=%s gone=%s", platform, came, gone)
+        self._intake.forget()
+        self._listing.forget()
+        for device in gone:
+            self._warmed.discard(device)
+            for slot, pid in list(self.state.workers.get(device, {}).items()):
+                self.slot_lost(device, slot, pid, "its platform is gone", None)
+            self._devices.give_up(device, "its platform is gone")
+            self._devices.forget(device)
+            self._native.lost(device, "its platform is gone")
+            error = NoCapacity(f"device {device} is gone: its platform {platform} does not serve it any more")
+            self._fail_waiting(device, ErrorReport.of(error))
+        for device in self._platforms.devices(platform):
+            self._devices.look(device)
+        if self._platforms.settled:
+            self._answer_asking()
+
+    def _fail_waiting(self, device: str, report: ErrorReport) -> None:
+        for entry in list(self.state.tasks.values()):
+            if entry.quantum.device == device and entry.state is TaskState.QUEUED:
+                self._end_failed(entry, report)
+
+    def _ask_platforms(self, peer: Peer, request: int) -> None:
+        """Starts what was not started yet; the answer comes when all have settled, or are late."""
+        limit_s = self._platforms.start_all()
+        if self._platforms.settled:
+            peer.reply(pack(Reply(request, self._listing.answer(SETTLED))))
+            return
+        if sum(asking is peer for asking, _ in self._asking) >= MAX_ASKING:
+            raise WireError(f"{MAX_ASKING} questions for platforms are unanswered and more is asked")
+        self._asking.append((peer, request))
+        self._reactor.call_at(self._reactor.now() + limit_s, self._answer_asking)
+
+    def _answer_asking(self) -> None:
+        asking, self._asking = self._asking, []
+        for peer, request in asking:
+            if not peer.closed:
+                self._listing.forget()
+                peer.reply(pack(Reply(request, self._listing.answer(SETTLED))))
+                self.touch(peer)
 
     def device_reported(
         self, device: str, event: DeviceEvent, calibration: Calibration | None = None
     ) -> None:
         """See Sink."""
-        self.emit(DeviceReported(self._clock_ns(), device, event))
+        self._devices.reported(device, event, calibration)
 
     def native_ended(self, device: str, outcome: NativeDone | NativeFailed) -> None:
         """See Sink."""
-        logger.info("native operation ended: device=%s number=%d", device, outcome.number)
+        self._listing.late_answers += not self._native.ended(device, outcome)
 
     def run_ended(
         self,
@@ -309,8 +368,16 @@ class Core:
             return
         now_ns = self._clock_ns()
         if isinstance(outcome, RunFailed):
-            self.emit(TaskFailed(now_ns, outcome.task, outcome.error))
-            self._fail(entry, outcome.error)
+            self._end_failed(entry, outcome.error)
+            return
+        lowered_for = entry.quantum.calibration
+        if lowered_for and (outcome.conditions is None or outcome.conditions.calibration != lowered_for):
+            ran = outcome.conditions.calibration if outcome.conditions else ""
+            wrong = WrongAnswer(
+                f"task {task_name(outcome.task)} was lowered for calibration {lowered_for[:200]}; {device} ran it "
+                f"under {ran[:200] or 'none'}"
+            )
+            self._end_failed(entry, ErrorReport.of(wrong))
             return
         size = len(outcome.answers) if memory is None else memory.size
         kept = None
@@ -361,6 +428,11 @@ class Core:
         self.state.apply(event)
         self._scheduler.observe(event)
 
+    def _emit_reported(self, event: DeviceReported) -> None:
+        self.emit(event)
+        if event.event.calibration:
+            self._intake.forget()
+
     def hold(self, session: int, held: bool) -> None:
         """A session's waiting tasks wait on while held: it leaves its results unread."""
         self._scheduler.hold(session, held)
@@ -384,7 +456,7 @@ class Core:
         if self._journal.segment != self._segment:
             self._restate()
         for (device, slot), runs in starts.items():
-            self._platforms[device].start(device, slot, runs)
+            self._platforms.of[device].start(device, slot, runs)
         touched, self._touched = self._touched, {}
         return touched
 
@@ -399,32 +471,47 @@ class Core:
         for device, workers in self.state.workers.items():
             for worker, pid in workers.items():
                 self._journal.append(WorkerReady(now_ns, device, worker, pid))
+        for event in self._devices.restated():
+            self._journal.append(event)
         self._journal.flush()
 
     def _decide(self) -> list[tuple[str, str, Run]]:
-        decided = []
+        decided: list[tuple[str, str, Run]] = []
         now_ns = self._clock_ns()
         tasks, workers = self.state.tasks, self.state.workers
-        for start in self._scheduler.decide(now_ns):
-            entry = tasks[start.task]
-            quantum = entry.quantum
-            pid = workers[start.device][start.slot]
-            epoch = entry.epoch + 1
-            self.emit(TaskStarted(now_ns, start.task, epoch, start.slot, pid))
-            run = Run(
-                start.task,
-                epoch,
-                quantum.program,
-                quantum.outputs,
-                quantum.sets,
-                quantum.parameters,
-                quantum.shots,
-                quantum.seed,
-                self._intake.time_limit_s(quantum),
-                quantum.calibration,
-            )
-            decided.append((start.device, start.slot, run))
+        again = True
+        while again:
+            again = False
+            for start in self._scheduler.decide(now_ns):
+                entry = tasks[start.task]
+                quantum = entry.quantum
+                stale = self._devices.stale(quantum) if quantum.calibration else None
+                if stale is not None:
+                    # Its slot is another's at once.
+                    self._end_failed(entry, ErrorReport.of(stale))
+                    again = True
+                    continue
+                pid = workers[start.device][start.slot]
+                epoch = entry.epoch + 1
+                self.emit(TaskStarted(now_ns, start.task, epoch, start.slot, pid))
+                run = Run(
+                    start.task,
+                    epoch,
+                    quantum.program,
+                    quantum.outputs,
+                    quantum.sets,
+                    quantum.parameters,
+                    quantum.shots,
+                    quantum.seed,
+                    self._intake.time_limit_s(quantum),
+                    quantum.calibration,
+                )
+                decided.append((start.device, start.slot, run))
         return decided
+
+    def _end_failed(self, entry: TaskEntry, report: ErrorReport) -> None:
+        self.emit(TaskFailed(self._clock_ns(), entry.quantum.number, report))
+        self._fail(entry, report)
 
     def _fail(self, entry: TaskEntry, report: ErrorReport) -> None:
         peer = self._release(entry)
@@ -444,13 +531,15 @@ class Core:
 
     def open_platforms(self, reactor: Reactor) -> None:
         """Begins to serve the devices."""
-        for platform in dict.fromkeys(self._platforms.values()):
-            platform.open(reactor, self, self.programs)
+        self._reactor = reactor
+        self._native.open(reactor)
+        self._platforms.open(reactor, self, self.programs)
+        for device in list(self._platforms.of):
+            self._devices.look(device)
 
     def close_platforms(self) -> None:
         """Ends what the platforms started."""
-        for platform in dict.fromkeys(self._platforms.values()):
-            platform.close()
+        self._platforms.close()
         # Their runs ended with the workers.
         for number in sorted(self._cancelling):
             self._end_cancelled(self.state.tasks[number], "cancelled while it ran")

@@ -37,6 +37,7 @@ from qfw.qpm.wire import (
 )
 from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
+from qfw.qpmd.platforms import Platforms
 from qfw.scheduling.fair import FairScheduler
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ LOOK_S = 0.01
 #: After a failure to accept.
 ACCEPT_RETRY_S = 0.1
 MAX_CLIENTS = 4096
+#: The one platform that runs in the daemon; all others have host processes.
+WITHIN = "simulators"
 #: The daemon before, once its socket is closed, may take this long to end.
 PREDECESSOR_LIMIT_S = 20.0
 
@@ -73,10 +76,9 @@ class Daemon:
         self._journal = JournalWriter(
             journal_dir(folder), settings.journal.segment_bytes, settings.journal.retain_bytes
         )
-        platforms: list[Platform] = [
-            registry.load(registry.PLATFORMS, name)(PlatformConfig(name, {}, settings))
-            for name in registry.names(registry.PLATFORMS)
-        ]
+        within: Platform = registry.load(registry.PLATFORMS, WITHIN)(PlatformConfig(WITHIN, {}, settings))
+        plugins = registry.names(registry.PLATFORMS)
+        platforms = Platforms(settings, {WITHIN: within}, plugins)
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
         self._core = Core(settings, self._journal, scheduler, platforms)
         self._receiver = Receiver()

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qfw.config.settings import Settings
-from qfw.model.device import Estimate
-from qfw.model.errors import OptionError, ParameterError, UnknownDevice
-from qfw.model.outputs import check_outputs, check_shots, decode_outputs
+from qfw.model.device import DeviceProfile, Estimate
+from qfw.model.errors import (
+    ErrorReport,
+    OptionError,
+    ParameterError,
+    QFwError,
+    TooLarge,
+    UnknownDevice,
+    UnsupportedFeature,
+)
+from qfw.model.outputs import Output, check_outputs, check_shots, decode_outputs
 from qfw.model.program import Program, all_angles
 from qfw.model.task import DeadlineClass, QuantumTask, TaskOptions, check_options
 from qfw.qpm import registry
-from qfw.qpm.platform import Platform
+from qfw.qpmd.platforms import Platforms
 
 #: Checked combinations of device, program, outputs, sets and shots that are remembered.
 REMEMBERED = 16384
+#: Other devices that a refusal names.
+ALTERNATIVES = 3
 
 _USUAL = TaskOptions()
 
@@ -22,11 +34,11 @@ _USUAL = TaskOptions()
 class Intake:
     """Checks tasks against their devices and estimates them."""
 
-    def __init__(self, platforms: dict[str, Platform], settings: Settings) -> None:
-        """`platforms` by the name of each device that they serve."""
+    def __init__(self, platforms: Platforms, settings: Settings) -> None:
+        """`platforms` serve the devices that tasks may name."""
         self._platforms = platforms
         self._settings = settings
-        self._estimates: dict[tuple[str, bytes, bytes, int, int], Estimate] = {}
+        self._known: dict[tuple[str, bytes, bytes, int, int], Estimate | ErrorReport] = {}
 
     def estimate(self, task: QuantumTask, program: Program) -> Estimate:
         """Cost of a task that is fit to run.
@@ -54,13 +66,22 @@ class Intake:
                 f"use best_effort"
             )
         key = (task.device, task.program, task.outputs, task.sets, task.shots)
-        found = self._estimates.get(key)
+        found = self._known.get(key)
         if found is None:
-            found = self._check(task, program)
-            if len(self._estimates) >= REMEMBERED:
-                self._estimates.clear()
-            self._estimates[key] = found
+            try:
+                found = self._check(task, program)
+            except (TooLarge, UnsupportedFeature) as error:
+                found = ErrorReport.of(error)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = found
+        if isinstance(found, ErrorReport):
+            raise found.to_exception()
         return found
+
+    def forget(self) -> None:
+        """Devices or calibrations changed: what was estimated may be so no longer."""
+        self._known.clear()
 
     def time_limit_s(self, task: QuantumTask) -> float:
         """Seconds that the run may take."""
@@ -68,14 +89,68 @@ class Intake:
         return min(task.options.time_limit_s or limit_s, limit_s)
 
     def _check(self, task: QuantumTask, program: Program) -> Estimate:
-        platform = self._platforms.get(task.device)
-        if platform is None:
-            raise UnknownDevice(registry.unknown("device", task.device, sorted(self._platforms)))
+        if task.device not in self._platforms.of:
+            raise UnknownDevice(registry.unknown("device", task.device, sorted(self._platforms.of)))
         if not 1 <= task.sets <= 2**31:
             raise ParameterError(f"a task has 1 to 2**31 parameter sets, not {task.sets}")
         shots = check_shots(task.shots)
         outputs = decode_outputs(task.outputs)
         # Size first: what follows may take time in proportion to it.
-        estimate = platform.estimate(task.device, program, outputs, task.sets, shots)
+        try:
+            estimate = self._fits(task.device, program, outputs, task.sets, shots)
+        except (TooLarge, UnsupportedFeature) as error:
+            others = self._others(task.device, program, outputs, task.sets, shots)
+            raise type(error)(f"{error}{others}") from error
         check_outputs(outputs, program, task.sets, shots)
         return estimate
+
+    def _fits(
+        self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
+    ) -> Estimate:
+        """Cost on a device that can run it. Raises TooLarge or UnsupportedFeature where it cannot."""
+        _check_bounds(self._platforms.profiles[device], outputs, sets, shots)
+        estimate = self._platforms.of[device].estimate(device, program, outputs, sets, shots)
+        limit_s = self._settings.workers.time_limit_s
+        if estimate.cost_s > limit_s:
+            raise TooLarge(
+                f"the task would take {estimate.cost_s:.3g} s on {device}, by estimate; {limit_s:g} s is the "
+                f"limit here (workers.time_limit_s). Send fewer parameter sets or shots per task"
+            )
+        return estimate
+
+    def _others(
+        self, refused: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
+    ) -> str:
+        """Names the devices that would take it, the preferred ones first."""
+        found = []
+        for profile in sorted(
+            self._platforms.profiles.values(), key=lambda other: (-other.preference, other.name)
+        ):
+            if profile.name == refused or profile.preference < 0:
+                continue
+            try:
+                estimate = self._fits(profile.name, program, outputs, sets, shots)
+            except QFwError:
+                continue
+            found.append(f"{profile.name} (about {estimate.cost_s:.2g} s)")
+            if len(found) == ALTERNATIVES:
+                break
+        return f". These here would take it: {', '.join(found)}" if found else ""
+
+
+def _check_bounds(profile: DeviceProfile, outputs: Sequence[Output], sets: int, shots: int) -> None:
+    name = profile.name
+    if shots > profile.max_shots:
+        raise TooLarge(
+            f"{shots} shots were asked; {name} takes at most {profile.max_shots} per task. Split them"
+        )
+    if sets > profile.max_sets:
+        raise TooLarge(f"a task of {sets} sets; {name} takes at most {profile.max_sets}. Send several tasks")
+    if not shots and not profile.exact:
+        raise UnsupportedFeature(f"{name} answers no exact results; give shots, at most {profile.max_shots}")
+    for output in outputs:
+        tag = output.__struct_config__.tag
+        if tag not in profile.outputs:
+            raise UnsupportedFeature(
+                f"device {name} does not answer {tag}; it answers {', '.join(sorted(profile.outputs))}"
+            )

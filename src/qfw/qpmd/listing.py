@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from qfw import __version__
-from qfw.model.device import DeviceProfile, DeviceState, DeviceStatus
+from qfw.model.device import ACCEPTING, DeviceProfile, DeviceState, DeviceStatus
 from qfw.model.errors import WireError
 from qfw.model.task import TaskState, task_name, task_session
 from qfw.qpm.status import Counters, TaskRow
+from qfw.qpmd.devices import Devices
+from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.state import DaemonState
 from qfw.scheduling.scheduler import Scheduler
 
@@ -19,6 +21,10 @@ from qfw.scheduling.scheduler import Scheduler
 MAX_ROWS = 10_000
 #: An answer is given again for this long: who asks often costs no more than who asks sometimes.
 FRESH_NS = 100_000_000
+#: In front of the name of a device.
+CALIBRATION = "calibration "
+#: What was asked with these subjects: platforms as they are; platforms once all have settled.
+NOW, SETTLED = "platforms now", "platforms"
 
 
 class Listing:
@@ -28,33 +34,39 @@ class Listing:
         self,
         state: DaemonState,
         scheduler: Scheduler,
-        profiles: Sequence[DeviceProfile],
+        platforms: Platforms,
+        devices: Devices,
         clock_ns: Callable[[], int],
     ) -> None:
         self._state = state
         self._scheduler = scheduler
-        self._profiles = profiles
+        self._platforms = platforms
+        self._devices = devices
         self._clock_ns = clock_ns
         self._started_ns = clock_ns()
         #: Encoded answers by subject, with the time of each.
         self._answers: dict[str, tuple[int, bytes]] = {}
-        #: Why a device went offline; tried again when the next task for it is accepted.
-        self.offline: dict[str, str] = {}
         #: Answers that were refused because their run was no longer the task's.
         self.late_answers = 0
 
     def answer(self, subject: str) -> bytes:
-        """MessagePack of devices, tasks or counters, at most 100 ms old.
+        """MessagePack of devices, tasks, counters, platforms or a calibration, at most 100 ms old.
 
         Raises:
             WireError: another subject.
         """
+        if subject.startswith(CALIBRATION):
+            return msgspec.msgpack.encode(self._devices.calibrations.get(subject.removeprefix(CALIBRATION)))
         now_ns = self._clock_ns()
         made_ns, encoded = self._answers.get(subject, (0, b""))
         if not encoded or now_ns - made_ns >= FRESH_NS:
             encoded = self._encode(subject)
             self._answers[subject] = (now_ns, encoded)
         return encoded
+
+    def forget(self) -> None:
+        """What was said is no longer so: the next answer is a new one."""
+        self._answers.clear()
 
     def _encode(self, subject: str) -> bytes:
         if subject == "devices":
@@ -63,30 +75,68 @@ class Listing:
             return msgspec.msgpack.encode(task_rows(self._state, self._clock_ns()))
         if subject == "counters":
             return msgspec.msgpack.encode(self.counters())
-        raise WireError(f"nothing is known of the subject {subject!r}; ask for devices, tasks or counters")
+        if subject in (NOW, SETTLED):
+            return msgspec.msgpack.encode(self._platforms.statuses())
+        raise WireError(
+            f"nothing is known of the subject {subject[:100]!r}; ask for devices, tasks, counters, platforms, "
+            f"or calibration DEVICE"
+        )
 
     def devices(self) -> list[DeviceStatus]:
         """Every device and what it does now."""
-        running = {profile.name: 0 for profile in self._profiles}
+        running: dict[str, int] = {}
         for (device, _), tasks in self._state.running.items():
-            running[device] += len(tasks)
-        found = []
-        for profile in self._profiles:
-            name = profile.name
-            waiting = self._scheduler.waiting(name)
-            reason = self.offline.get(name, "")
+            running[device] = running.get(device, 0) + len(tasks)
+        return [
+            self._status(profile, running.get(name, 0)) for name, profile in self._platforms.profiles.items()
+        ]
+
+    def _status(self, profile: DeviceProfile, running: int) -> DeviceStatus:
+        name = profile.name
+        waiting = self._scheduler.waiting(name)
+        entry = self._state.devices.get(name)
+        state, reason = (entry.state, entry.reason) if entry else (DeviceState.ONLINE, "")
+        if state is DeviceState.ONLINE and waiting and not self._state.workers.get(name):
             # Workers start with a device's first task.
-            starting = waiting and not self._state.workers.get(name)
-            state = (
-                DeviceState.OFFLINE if reason else DeviceState.STARTING if starting else DeviceState.ONLINE
-            )
-            found.append(DeviceStatus(profile, state, running[name], waiting, reason))
-        return found
+            state = DeviceState.STARTING
+        if state is DeviceState.STARTING:
+            reason = ""
+        calibration = self._devices.calibrations.get(name)
+        return DeviceStatus(
+            profile,
+            state,
+            running,
+            waiting,
+            reason,
+            calibration.version if calibration else "",
+            calibration.measured_s if calibration else 0.0,
+            calibration.median_two_qubit_error if calibration else None,
+            self._wait_s(profile, state, running, waiting),
+        )
+
+    def _wait_s(self, profile: DeviceProfile, state: DeviceState, running: int, waiting: int) -> float | None:
+        """Seconds that a task accepted now would wait; None where nobody can say."""
+        name = profile.name
+        entry = self._state.devices.get(name)
+        others_s = self._platforms.of[name].load(name).queued_s
+        if not profile.bounded or others_s is None:
+            return None
+        if entry is not None and state not in ACCEPTING and not entry.given_up:
+            return None
+        away_s: float | None = 0.0
+        if entry is not None and state in (DeviceState.CALIBRATING, DeviceState.MAINTENANCE):
+            away_s = self._devices.remaining_s(entry)
+        if away_s is None:
+            return None
+        if not waiting and running < profile.slots:
+            return others_s + away_s
+        return others_s + away_s + self._scheduler.work_s(name) / max(1, profile.slots)
 
     def counters(self) -> Counters:
         """What it has done so far."""
         counts = {str(name): number for name, number in self._state.counters.items()}
         counts["late_answers"] = self.late_answers
+        counts["refused_events"] = self._devices.refused
         uptime_s = (self._clock_ns() - self._started_ns) / 1e9
         sessions, tasks = len(self._state.sessions), len(self._state.tasks)
         return Counters(counts, sessions, tasks, os.getpid(), __version__, uptime_s)

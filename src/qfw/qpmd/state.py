@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from qfw.model.device import DEVICE_TRANSITIONS, DeviceState
 from qfw.model.errors import InternalError
 from qfw.model.events import (
     DaemonStarted,
+    DeviceEventKind,
+    DeviceReported,
     Event,
     ProgramStored,
     SessionClosed,
@@ -82,8 +85,34 @@ class SessionEntry:
     __hash__ = None  # type: ignore[assignment]  # mutable
 
 
+class DeviceEntry:
+    """What a device said of itself last. One that never said anything is online and has no calibration."""
+
+    __slots__ = ("calibration", "given_up", "reason", "sequence", "state", "until_ns")
+
+    def __init__(self) -> None:
+        self.state = DeviceState.ONLINE
+        #: Version of its calibration; empty where it has none.
+        self.calibration = ""
+        #: Why it is in this state.
+        self.reason = ""
+        #: When this state is expected to be over, on the clock of `at_ns`; 0 where nobody knows.
+        self.until_ns = 0
+        #: Number of its last event.
+        self.sequence = 0
+        #: Whether its platform gave it up, until a task or a slot brings it back.
+        self.given_up = False
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DeviceEntry):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+
 class DaemonState:
-    """Live tasks, open sessions, workers and counters."""
+    """Live tasks, open sessions, workers, devices and counters."""
 
     def __init__(self) -> None:
         self.tasks: dict[int, TaskEntry] = {}
@@ -92,6 +121,8 @@ class DaemonState:
         self.workers: dict[str, dict[str, int]] = {}
         #: Running tasks by device and worker.
         self.running: dict[tuple[str, str], set[int]] = {}
+        #: Devices that said something of themselves.
+        self.devices: dict[str, DeviceEntry] = {}
         #: Tasks that ended, by final state; executions that were repeated.
         self.counters: Counter[str] = Counter()
         self.last_session = 0
@@ -108,10 +139,11 @@ class DaemonState:
             TaskCancelled: self._cancelled,
             WorkerReady: self._worker_ready,
             WorkerLost: self._worker_lost,
+            DeviceReported: self._device_reported,
         }
 
     def apply(self, event: Event) -> None:
-        """Takes an event into account. Raises InternalError for a change of state that TRANSITIONS forbids."""
+        """Takes an event into account. Raises InternalError for a change that a table of states forbids."""
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
@@ -141,13 +173,22 @@ class DaemonState:
             elif isinstance(event, (TaskRequeued, TaskDone)) and not running:
                 worker_pid = event.worker_pid if isinstance(event, TaskDone) else 0
                 self.apply(TaskStarted(event.at_ns, event.task, event.epoch, "", worker_pid))
+        elif isinstance(event, DeviceReported) and not self.may_change(event.device, event.event.state):
+            # Steps between are gone: what is left of them starts anew.
+            self.devices.pop(event.device)
         self.apply(event)
+
+    def may_change(self, device: str, to: DeviceState | None) -> bool:
+        """Whether a device may be in state `to` from now on; the first word of a device may be any."""
+        entry = self.devices.get(device)
+        return entry is None or to in (None, entry.state) or to in DEVICE_TRANSITIONS[entry.state]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DaemonState):
             return NotImplemented
         mine, others = (
-            (s.tasks, s.sessions, s.workers, s.running, s.counters, s.last_session) for s in (self, other)
+            (s.tasks, s.sessions, s.workers, s.running, s.devices, s.counters, s.last_session)
+            for s in (self, other)
         )
         return mine == others
 
@@ -177,6 +218,7 @@ class DaemonState:
         self.sessions.clear()
         self.workers.clear()
         self.running.clear()
+        self.devices.clear()
 
     def _session_opened(self, event: SessionOpened) -> None:
         self.sessions[event.session] = SessionEntry(event)
@@ -222,3 +264,22 @@ class DaemonState:
     def _worker_lost(self, event: WorkerLost) -> None:
         self.workers.get(event.device, {}).pop(event.worker, None)
         self.running.pop((event.device, event.worker), None)
+
+    def _device_reported(self, event: DeviceReported) -> None:
+        said = event.event
+        if not self.may_change(event.device, said.state):
+            found = self.devices[event.device].state
+            raise InternalError(f"device {event.device} cannot become {said.state}: it is {found}")
+        entry = self.devices.setdefault(event.device, DeviceEntry())
+        entry.sequence = max(entry.sequence, said.sequence)
+        entry.calibration = said.calibration or entry.calibration
+        if said.state is None:
+            return
+        entry.state = said.state
+        entry.reason = "" if said.state is DeviceState.ONLINE else said.message
+        # The device's own clock may be simulated; it says how long, not when.
+        entry.until_ns = event.at_ns + said.until_ns - said.wall_ns if said.until_ns else 0
+        if said.state not in (DeviceState.OFFLINE, DeviceState.STARTING):
+            entry.given_up = False
+        elif said.sequence == 0 and said.kind is DeviceEventKind.FAULT:
+            entry.given_up = True

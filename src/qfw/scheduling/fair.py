@@ -17,6 +17,8 @@ waits for is then never more than the tasks that run.
 A task whose worker died runs again before the others of its flow: it has waited long enough. The second
 time it goes behind them: a program that kills its workers must not take one after the other, and one that
 was merely where others were killed is not hit again at once.
+
+A device that is in no state of `qfw.model.device.RUNNING` is given nothing; its tasks wait until it is back.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from qfw.model.device import RUNNING
 from qfw.model.events import (
+    DeviceReported,
     Event,
     SessionClosed,
     SessionOpened,
@@ -141,7 +145,7 @@ class _Slot:
 
 
 class _Device:
-    __slots__ = ("flows", "heap", "name", "open", "slots", "virtual_time", "waiting")
+    __slots__ = ("flows", "heap", "name", "open", "runs", "slots", "virtual_time", "waiting", "waiting_s")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -152,7 +156,22 @@ class _Device:
         #: (start tag, tie, flow) of the flows that have tasks.
         self.heap: list[tuple[float, int, _Flow]] = []
         self.virtual_time = 0.0
+        #: Tasks that wait, and their estimated seconds.
         self.waiting = 0
+        self.waiting_s = 0.0
+        #: Whether it is in a state in which tasks are started.
+        self.runs = True
+
+    def joined(self, task: _Task) -> None:
+        """A task waits from now on."""
+        self.waiting += 1
+        self.waiting_s += task.cost_s
+
+    def left(self, task: _Task) -> None:
+        """A task does not wait any more."""
+        self.waiting -= 1
+        # Nothing of the rounding stays.
+        self.waiting_s = self.waiting_s - task.cost_s if self.waiting else 0.0
 
 
 class FairScheduler:
@@ -178,6 +197,7 @@ class FairScheduler:
             TaskRequeued: self._requeued,
             WorkerReady: self._ready,
             WorkerLost: self._lost,
+            DeviceReported: self._reported,
         }
 
     def observe(self, event: Event) -> None:
@@ -202,6 +222,11 @@ class FairScheduler:
         found = self._devices.get(device)
         return found.waiting if found else 0
 
+    def work_s(self, device: str) -> float:
+        """See Scheduler."""
+        found = self._devices.get(device)
+        return found.waiting_s + sum(slot.load_s for slot in found.slots.values()) if found else 0.0
+
     def decide(self, now_ns: int) -> list[Decision]:
         """See Scheduler."""
         if not self._dirty:
@@ -214,6 +239,8 @@ class FairScheduler:
 
     def _decide(self, device: _Device, decisions: list[Decision]) -> None:
         heap, slots = device.heap, device.open
+        if not device.runs:
+            return
         while heap and slots:
             tag, _, flow = heap[0]
             task = flow.head()
@@ -229,7 +256,7 @@ class FairScheduler:
                 continue
             slots.popleft()
             flow.pop(task)
-            device.waiting -= 1
+            device.left(task)
             device.virtual_time = tag
             flow.finish_tag = tag + task.cost_s
             if flow.waiting:
@@ -298,7 +325,7 @@ class FairScheduler:
             flow.finish_tag = 0.0
         flow.live += 1
         flow.push(task)
-        device.waiting += 1
+        device.joined(task)
         self._enqueue(flow)
 
     def _ended(self, event: TaskDone | TaskFailed | TaskCancelled) -> None:
@@ -310,7 +337,7 @@ class FairScheduler:
         if task.waits:
             task.waits = False
             flow.bury()
-            flow.device.waiting -= 1
+            flow.device.left(task)
             if flow.queued and not flow.waiting:
                 flow.queued = False
                 flow.device.heap = [entry for entry in flow.device.heap if entry[2] is not flow]
@@ -346,7 +373,7 @@ class FairScheduler:
         if behind:
             task.order = next(self._order)
         task.flow.push(task, front=not behind)
-        task.flow.device.waiting += 1
+        task.flow.device.joined(task)
         self._enqueue(task.flow)
 
     def _ready(self, event: WorkerReady) -> None:
@@ -360,3 +387,9 @@ class FairScheduler:
         if slot is not None and slot.offered:
             device.open.remove(slot)
             slot.offered = False
+
+    def _reported(self, event: DeviceReported) -> None:
+        if event.event.state is not None:
+            device = self._device(event.device)
+            device.runs = event.event.state in RUNNING
+            self._dirty.add(device.name)

@@ -41,3 +41,7 @@ class Scheduler(Protocol):
     def waiting(self, device: str) -> int:
         """Tasks that wait for a device."""
         ...
+
+    def work_s(self, device: str) -> float:
+        """Estimated seconds of the tasks that wait for a device or run on it, one after the other."""
+        ...

@@ -6,6 +6,7 @@ import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -21,6 +22,7 @@ from qfw.model.errors import (
     NotInstalled,
     PlatformFailed,
     SetupError,
+    StaleEpoch,
     TooLarge,
     UnknownDevice,
     UnsupportedFeature,
@@ -30,6 +32,7 @@ from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.qpm import registry
 from qfw.qpm.defaults import Ideal, NoReservations
+from qfw.qpm.fence import Fence
 from qfw.qpm.launcher import Launched, Launcher
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import (
@@ -156,6 +159,7 @@ class PoolPlatform(Ideal, NoReservations):
         self._sink: Sink
         self._programs: ProgramSource
         self._receiver = Receiver()
+        self._fence = Fence()
         self._closed = False
 
     def devices(self) -> Sequence[DeviceProfile]:
@@ -218,6 +222,9 @@ class PoolPlatform(Ideal, NoReservations):
         worker = self._devices[device].workers.get(slot)
         if worker is None:
             return  # Lost in this very turn: the loss was reported, and the runs with it.
+        runs = self._admitted(worker, runs)
+        if not runs:
+            return
         if not worker.runs:
             worker.head_s = self._reactor.now()
         for run in runs:
@@ -252,6 +259,25 @@ class PoolPlatform(Ideal, NoReservations):
             for worker in device.workers.values():
                 worker.launched.reap()
             device.workers.clear()
+
+    def _admitted(self, worker: _Worker, runs: Sequence[Run]) -> list[Run]:
+        """Those that were not started before; the others are refused or left out."""
+        admitted = []
+        for run in runs:
+            try:
+                if self._fence.admit(run.task, run.epoch):
+                    admitted.append(run)
+            except StaleEpoch as error:
+                report = partial(
+                    self._sink.run_ended,
+                    worker.device.name,
+                    worker.name,
+                    worker.launched.pid,
+                    RunFailed(run.task, run.epoch, ErrorReport.of(error)),
+                )
+                # Not within the sink's own call.
+                self._reactor.call_at(self._reactor.now(), report)
+        return admitted
 
     def _device(self, name: str) -> _Device:
         found = self._devices.get(name)
