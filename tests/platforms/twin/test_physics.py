@@ -44,7 +44,7 @@ def with_one_bad_gate(name: str, qubits: tuple[int, ...], error: float) -> Calib
 def test_process_tomography_finds_the_calibrations_error(
     name: str, qubits: tuple[int, ...], error: float
 ) -> None:
-    truth, width, shots = with_one_bad_gate(name, qubits, error), len(qubits), 20_000
+    truth, width, shots = with_one_bad_gate(name, qubits, error), len(qubits), 40_000
     words = ["".join(word) for word in product("IXYZ", repeat=width)]
     sums = tuple(
         PauliSum.of(" ".join(f"{p}{q}" for p, q in zip(word, qubits, strict=True) if p != "I"))
@@ -79,7 +79,7 @@ def test_the_pulse_before_a_measurement_of_x_has_errors_too() -> None:
     program, asked = Program(2, 0, 0, (Gate("h", (0,)),)), Expectation((PauliSum.of("X0"), PauliSum.of("Z0")))
     found = simulate(with_one_bad_gate("sx", (0,), 0.1), program, asked).expectation_values[0]
     # Nearly: relaxation during the pulse does not shrink all axes alike.
-    assert found == pytest.approx([1 - 2 * 0.1, 0.0], abs=2e-3)
+    assert found == pytest.approx([1 - 2 * 0.1, 0.0], abs=4e-3)
     assert simulate(with_one_bad_gate("sx", (0,), 0.0), program, asked).expectation_values[0][0] > 0.99
 
 
