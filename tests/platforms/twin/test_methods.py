@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from qfw.engines.reference import ReferenceEngine
-from qfw.model.errors import TooLarge, UnsupportedFeature
+from qfw.model.calibration import Calibration, GateCalibration
+from qfw.model.errors import TaskCancelled, TooLarge, UnsupportedFeature
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Counts, Expectation, Memory, Probabilities, Statevector
 from qfw.model.program import Barrier, Gate, IfElse, Measure, Operation, Program, Reset, While, slot
@@ -213,6 +215,29 @@ def test_a_reset_fails_as_often_as_it_says() -> None:
     shots = 10_000
     counts = simulate(truth, program, Counts(), shots=shots).counts[0]
     accept(np.array([counts["1"], counts["0"]]), shots * np.array([0.1, 0.9]))
+
+
+def test_only_active_qubits_of_a_large_device_are_simulated() -> None:
+    base = calibration(2, one=1e-3, two=1e-2)
+    chain = tuple(GateCalibration("cx", (q, q + 1), 0.01, 300) for q in range(126))
+    singles = tuple(GateCalibration("h", (q,), 1e-3, 40) for q in range(127))
+    truth = Calibration("large", "1", 0.0, (base.qubits * 64)[:127], chain + singles)
+    ghz = (Gate("h", (60,)), *(Gate("cx", (60 + i, 61 + i)) for i in range(4)))
+    program = Program(127, 5, 0, (*ghz, *(Measure(60 + i, i) for i in range(5))))
+    assert NoisySimulation(TIMING).estimate(truth, program, (Counts(),), 1, 1000).memory_bytes < 2**20
+    counts = simulate(truth, program, Counts(), shots=4000).counts[0]
+    assert sum(counts.values()) == 4000
+    assert {bits for bits, number in counts.items() if number > 400} == {"00000", "11111"}
+
+
+@pytest.mark.parametrize(
+    "program", [random_program(1), Program(1, 0, 1, (Reset(0),))], ids=["straight", "control"]
+)
+def test_a_cancelled_run_ends(program: Program) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(TaskCancelled):
+        NoisySimulation(TIMING).run(NOISY, program, (Counts(),), np.zeros((1, 1)), 10, [0], cancelled)
 
 
 def test_what_does_not_fit_is_refused_with_the_figure() -> None:

@@ -15,7 +15,7 @@ from qfw.numerics.question import Basis, Question, ask
 from qfw.platforms.twin.density import DensityPlan
 from qfw.platforms.twin.layout import Layout, lay_out, measured_by, touched_by
 from qfw.platforms.twin.noise import NoiseModel
-from qfw.platforms.twin.trajectories import Trajectories
+from qfw.platforms.twin.trajectories import CHUNK_AMPLITUDES, Trajectories
 
 #: Numbers of a density that are held for one set, at most: 128 MiB, some copies besides.
 MAX_NUMBERS = 2**24
@@ -27,9 +27,10 @@ NOTED = 0.1
 CHUNK_NUMBERS = 2**18
 
 # Calibrated on one core at 2.6 GHz. Densities: microseconds of a node, nanoseconds of a multiplication and of
-# moving a number. Trajectories: microseconds of an operation on a chunk, nanoseconds of an amplitude at it.
+# moving a number. Trajectories: microseconds of an operation on a chunk, nanoseconds of an amplitude at it, in
+# the cache and beyond.
 _NODE_US, _TIMES_NS, _MOVE_NS = 30.0, 0.4, 8.0
-_STEP_US, _AMPLITUDE_NS = 150.0, 25.0
+_STEP_US, _AMPLITUDE_NS, _WIDE_AMPLITUDE_NS = 150.0, 3.0, 12.0
 
 
 #: How programs without control are simulated.
@@ -138,8 +139,9 @@ class Prepared:
         chunk = self.trajectories.chunk
         steps = self.program.expected_steps + len(self.active)
         amplitudes = 2 ** len(self.active)
+        amplitude_ns = _AMPLITUDE_NS if amplitudes < CHUNK_AMPLITUDES else _WIDE_AMPLITUDE_NS
         seconds = (
-            runs * steps * (-(-shots // chunk) * _STEP_US * 1e-6 + shots * amplitudes * _AMPLITUDE_NS * 1e-9)
+            runs * steps * (-(-shots // chunk) * _STEP_US * 1e-6 + shots * amplitudes * amplitude_ns * 1e-9)
         )
         return Estimate(seconds, 16 * 5 * amplitudes * min(shots, chunk))
 
