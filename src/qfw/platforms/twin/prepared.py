@@ -26,7 +26,7 @@ NOTED = 0.1
 #: Sets of a density that are run together hold so many numbers.
 CHUNK_NUMBERS = 2**18
 
-# Calibrated on one core at 2.6 GHz. Densities: microseconds of a node, nanoseconds of a multiplication and of
+# Calibrated on a shared core of a server. Densities: microseconds of a node, nanoseconds of a multiplication and of
 # moving a number. Trajectories: microseconds of an operation on a chunk, nanoseconds of an amplitude at it, in
 # the cache and beyond.
 _NODE_US, _TIMES_NS, _MOVE_NS = 30.0, 0.4, 8.0
