@@ -23,9 +23,10 @@ from qfw.model.outputs import (
     ProbabilitiesAnswer,
     StatevectorAnswer,
 )
+from qfw.processes.child import Child
 from qfw.qpm.platform import RunDone
 from qfw.qpm.wire import pack
-from qfw.simenv.launcher import LocalLauncher, LocalWorker
+from qfw.simenv.launcher import LocalLauncher
 from qfw.simenv.protocol import Ended, NeedProgram, Ready
 
 
@@ -155,9 +156,7 @@ class LargeEngine(StrangeEngine):
 class PlainLauncher(LocalLauncher):
     """Starts workers whose channel carries no descriptors: TCP."""
 
-    def launch(
-        self, engine: str, name: str, threads: int, wide_threads: int, memory_bytes: int
-    ) -> LocalWorker:
+    def launch(self, engine: str, name: str, threads: int, wide_threads: int, memory_bytes: int) -> Child:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             theirs = socket.create_connection(listener.getsockname())
             ours, _ = listener.accept()
@@ -165,9 +164,11 @@ class PlainLauncher(LocalLauncher):
         words += [f"--threads={threads}", f"--wide-threads={wide_threads}"]
         words += [f"--memory-bytes={memory_bytes}", f"--parent={os.getpid()}"]
         with theirs:
-            process = subprocess.Popen([sys.executable, *words], pass_fds=(theirs.fileno(),))
+            process = subprocess.Popen(
+                [sys.executable, *words], pass_fds=(theirs.fileno(),), start_new_session=True
+            )
         ours.setblocking(False)
-        return LocalWorker(process, ours)
+        return Child(process, ours, None, None)
 
 
 class StillbornEngine(StrangeEngine):

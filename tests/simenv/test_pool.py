@@ -28,10 +28,11 @@ from qfw.model.program import Gate, Program, slot
 from qfw.model.result import Result
 from qfw.model.task import TaskOptions
 from qfw.model.timeline import Timeline
+from qfw.processes.backoff import retry_s
 from qfw.qpi import QStream, Request, Session, TaskFuture
 from qfw.qpm import wire
 from qfw.qpm.remote import Observer
-from qfw.simenv.pool import retry_s, share
+from qfw.simenv.pool import share
 from tests.stack import (
     LIMIT_S,
     SHORT,

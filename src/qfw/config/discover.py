@@ -53,6 +53,19 @@ def worker_environment(threads: int) -> Mapping[str, str]:
     )
 
 
+def host_environment(foreign: bool) -> Mapping[str, str]:
+    """Environment of a platform's host: a worker's of one thread.
+
+    `foreign`: it runs in another Python environment, so what points an interpreter to this one's modules is
+    left out.
+    """
+    found = dict(worker_environment(1))
+    if foreign:
+        for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+            found.pop(name, None)
+    return found
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))

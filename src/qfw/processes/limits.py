@@ -1,4 +1,4 @@
-"""What a worker may use; set before it reads anything."""
+"""What a child may use; set by itself before it reads anything."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ import signal
 _PR_SET_PDEATHSIG = 1
 
 
-def apply(memory_bytes: int, parent: int) -> None:
+def apply(memory_bytes: int, parent: int, *, descriptors: int = 0, niceness: int = 0) -> None:
     """Limits this process for the rest of its life.
 
     Args:
         memory_bytes: of data (RLIMIT_DATA: heap, anonymous mappings); 0 for none.
         parent: pid of the process that started this one; when it dies, so does this one.
+        descriptors: files that it may have open (RLIMIT_NOFILE); 0 for as many as now.
+        niceness: by which others come before it.
     """
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if descriptors:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if most != resource.RLIM_INFINITY:
+            descriptors = min(descriptors, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    if niceness:
+        os.nice(niceness)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")

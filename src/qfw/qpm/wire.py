@@ -284,7 +284,8 @@ class FrameReader:
 
         `parcels`: frames may come with a descriptor; they are given as Parcel.
         """
-        self._max = max_bytes
+        #: May be changed: for the frames that begin from then on.
+        self.max_bytes = max_bytes
         self._parcels = parcels
         self._buffer = bytearray()
         self._need = HEADER_BYTES
@@ -335,8 +336,10 @@ class FrameReader:
 
     def _length(self, announced: int) -> int:
         length = announced & ~WITH_DESCRIPTOR if self._parcels else announced
-        if length > self._max:
-            raise WireError(f"a frame of {length} bytes was announced; at most {self._max} are read here")
+        if length > self.max_bytes:
+            raise WireError(
+                f"a frame of {length} bytes was announced; at most {self.max_bytes} are read here"
+            )
         return length
 
     def _parcel(self, body: bytes) -> Parcel:

@@ -17,6 +17,7 @@ import msgspec
 from qfw import __version__
 from qfw.config.runtime import daemon_lock_path, journal_dir, lock_path, socket_path
 from qfw.config.settings import Settings
+from qfw.hosts.platform import HostedPlatform
 from qfw.model.errors import ErrorReport, ForeignOwner, QFwError, SetupError, VersionMismatch, WireError
 from qfw.model.events import DaemonStarted, DaemonStopped
 from qfw.qpm import registry
@@ -62,7 +63,7 @@ PREDECESSOR_LIMIT_S = 20.0
 class Daemon:
     """One qpmd, serving one runtime folder on a Unix socket."""
 
-    def __init__(self, folder: Path, settings: Settings, private: bool, host: Host | None = None) -> None:
+    def __init__(self, folder: Path, settings: Settings, private: bool, host: Host = HostedPlatform) -> None:
         """Opens journal and socket. `private`: ends when its last session does; `host` makes platforms in hosts.
 
         Raises:

@@ -19,7 +19,6 @@ from qfw.model.errors import (
     ConfigError,
     DeadlineExceeded,
     ErrorReport,
-    NoCapacity,
     NotInstalled,
     PlatformFailed,
     SetupError,
@@ -32,9 +31,11 @@ from qfw.model.errors import (
 )
 from qfw.model.outputs import Output
 from qfw.model.program import Program
+from qfw.processes.backoff import retry_s
 from qfw.qpm import registry
 from qfw.qpm.defaults import Ideal, NoReservations
 from qfw.qpm.fence import Fence
+from qfw.qpm.large import in_memory
 from qfw.qpm.launcher import Launched, Launcher
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import (
@@ -74,8 +75,6 @@ USUAL_ROOM_BYTES = 512 * 2**20
 MAX_FAILED_STARTS = 3
 #: Digests that the pool believes a worker to know; the worker keeps more.
 KNOWN_PROGRAMS = 2048
-#: Wait for the next start after the first failed one; four times as long after each further one, up to a bound.
-FIRST_RETRY_S, MAX_RETRY_S = 0.2, 30.0
 #: A run that was cancelled is left to end by itself when it has at most this many seconds to go.
 CANCEL_PATIENCE_S = 0.25
 #: Workers that were killed are waited for so long.
@@ -505,23 +504,10 @@ class PoolPlatform(Ideal, NoReservations):
 
 
 def _unpacked(message: FromWorker, memory: Memory | None) -> tuple[RunDone | RunFailed, Memory | None]:
-    """What came with a descriptor: one answered run, whose answers lie in sealed memory.
-
-    Raises:
-        WireError: it is something else.
-    """
-    match message:
-        case Ended(outcomes=[RunDone(answers=b"") as outcome]):
-            if memory is not None:
-                memory.check()
-                return outcome, memory
-            error = NoCapacity(
-                "the daemon had no file descriptor left for a large answer. Try again later, with fewer sessions "
-                "or results that nobody reads, or raise its limit (ulimit -n)"
-            )
-            return RunFailed(outcome.task, outcome.epoch, ErrorReport.of(error)), None
-        case _:
-            raise WireError(f"a descriptor came with a {type(message).__name__} that does not name it")
+    """What came with a descriptor. Raises WireError where that is not one answered run."""
+    if not isinstance(message, Ended):
+        raise WireError(f"a descriptor came with a {type(message).__name__} that does not name it")
+    return in_memory(message.outcomes, memory)
 
 
 def share(settings: WorkerSettings, cores: int, memory_bytes: int) -> tuple[int, int]:
@@ -546,12 +532,6 @@ def share(settings: WorkerSettings, cores: int, memory_bytes: int) -> tuple[int,
             f"Give {max(1, int(0.8 * memory_bytes / least))} or fewer, or nothing for {usual}"
         )
     return count, each
-
-
-def retry_s(failed_starts: int) -> float:
-    """Seconds until a worker is started again after so many failures in a row, at least one."""
-    # The exponent is bounded too: 4.0**600 is no float.
-    return min(MAX_RETRY_S, FIRST_RETRY_S * 4.0 ** min(failed_starts - 1, 10))
 
 
 def _size(count: float) -> str:

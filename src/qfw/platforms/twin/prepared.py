@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Literal
 
 from qfw.model.device import Estimate, Timing
 from qfw.model.errors import TooLarge, UnsupportedFeature
@@ -14,7 +15,7 @@ from qfw.numerics.question import Basis, Question, ask
 from qfw.platforms.twin.density import DensityPlan
 from qfw.platforms.twin.layout import Layout, lay_out, measured_by, touched_by
 from qfw.platforms.twin.noise import NoiseModel
-from qfw.platforms.twin.trajectories import Trajectories
+from qfw.platforms.twin.trajectories import CHUNK_AMPLITUDES, Trajectories
 
 #: Numbers of a density that are held for one set, at most: 128 MiB, some copies besides.
 MAX_NUMBERS = 2**24
@@ -25,17 +26,28 @@ NOTED = 0.1
 #: Sets of a density that are run together hold so many numbers.
 CHUNK_NUMBERS = 2**18
 
-# Calibrated on one core at 2.6 GHz. Densities: microseconds of a node, nanoseconds of a multiplication and of
-# moving a number. Trajectories: microseconds of an operation on a chunk, nanoseconds of an amplitude at it.
+# Calibrated on a shared core of a server. Densities: microseconds of a node, nanoseconds of a multiplication and of
+# moving a number. Trajectories: microseconds of an operation on a chunk, nanoseconds of an amplitude at it, in
+# the cache and beyond.
 _NODE_US, _TIMES_NS, _MOVE_NS = 30.0, 0.4, 8.0
-_STEP_US, _AMPLITUDE_NS = 150.0, 25.0
+_STEP_US, _AMPLITUDE_NS, _WIDE_AMPLITUDE_NS = 150.0, 3.0, 12.0
+
+
+#: How programs without control are simulated.
+Method = Literal["cheaper", "densities", "trajectories"]
 
 
 class Prepared:
     """A program with what is asked of it, in the numbers of the device's qubits."""
 
     def __init__(
-        self, program: Program, outputs: tuple[Output, ...], sampled: bool, noise: NoiseModel, timing: Timing
+        self,
+        program: Program,
+        outputs: tuple[Output, ...],
+        sampled: bool,
+        noise: NoiseModel,
+        timing: Timing,
+        method: Method = "cheaper",
     ) -> None:
         """Looks at everything once; nothing of the size of a state is made.
 
@@ -46,6 +58,7 @@ class Prepared:
         self.outputs = outputs
         self.noise = noise
         self._timing = timing
+        self._method = method
         self.branches = program.has_control or _bits_twice(program, outputs)
         _refuse(program, outputs, self.branches)
         if self.branches:
@@ -89,6 +102,8 @@ class Prepared:
             self._check_width(shots)
             return False
         peak = max((plan.peak for plan in self.plans), default=1)
+        if peak <= MAX_NUMBERS and self._method != "cheaper" and shots:
+            return self._method == "densities"
         if peak <= MAX_NUMBERS and (shots == 0 or len(self.active) > MAX_QUBITS):
             return True
         if peak > MAX_NUMBERS:
@@ -124,8 +139,9 @@ class Prepared:
         chunk = self.trajectories.chunk
         steps = self.program.expected_steps + len(self.active)
         amplitudes = 2 ** len(self.active)
+        amplitude_ns = _AMPLITUDE_NS if amplitudes < CHUNK_AMPLITUDES else _WIDE_AMPLITUDE_NS
         seconds = (
-            runs * steps * (-(-shots // chunk) * _STEP_US * 1e-6 + shots * amplitudes * _AMPLITUDE_NS * 1e-9)
+            runs * steps * (-(-shots // chunk) * _STEP_US * 1e-6 + shots * amplitudes * amplitude_ns * 1e-9)
         )
         return Estimate(seconds, 16 * 5 * amplitudes * min(shots, chunk))
 

@@ -1,0 +1,124 @@
+"""Whether a platform has what it claims: checked in its host, and again by the daemon, which believes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from qfw.model.calibration import Calibration
+from qfw.model.device import DeviceProfile
+from qfw.model.errors import BrokenPlugin, VersionMismatch
+from qfw.model.gates import GATES
+from qfw.qpm.platform import API_VERSION, FACETS, NATIVE, RESOURCES, RUNTIME
+
+#: Methods of each facet.
+METHODS = {
+    RESOURCES: ("devices", "load", "estimate", "evaluate", "reserve", "renew", "release"),
+    RUNTIME: ("open", "warm", "state", "calibration", "start", "cancel", "close"),
+    NATIVE: ("call",),
+}
+OUTPUTS = frozenset({"counts", "memory", "expectation", "probabilities", "statevector"})
+MAX_DEVICES, MAX_SLOTS, MAX_NAME = 1024, 4096, 128
+
+
+def check_api(api: object) -> None:
+    """Raises VersionMismatch unless a plugin of this API version runs here: same major, no later minor."""
+    match api:
+        case (int(major), int(minor)) if major == API_VERSION[0] and minor <= API_VERSION[1]:
+            return
+    ours = ".".join(map(str, API_VERSION))
+    theirs = ".".join(map(str, api)) if isinstance(api, (tuple, list)) else repr(api)
+    raise VersionMismatch(
+        f"the plugin is written for API version {theirs} of platforms; QFw here has {ours}. "
+        "Install a release of the plugin for this version"
+    )
+
+
+def check_methods(platform: object, facets: object) -> None:
+    """Raises BrokenPlugin unless a platform has the methods of its facets."""
+    check_facets(facets)
+    assert isinstance(facets, (frozenset, set))
+    for facet in sorted(facets):
+        missing = [name for name in METHODS[facet] if not callable(getattr(platform, name, None))]
+        if missing:
+            raise BrokenPlugin(f"the plugin claims the facet {facet} and lacks {', '.join(missing)}")
+
+
+def check_facets(facets: object) -> None:
+    """Raises BrokenPlugin unless these are facets, with the two that every platform has."""
+    if not isinstance(facets, (frozenset, set)) or not facets <= FACETS or not {RESOURCES, RUNTIME} <= facets:
+        raise BrokenPlugin(
+            f"the plugin claims the facets {facets!r}; they are a set of {', '.join(sorted(FACETS))} "
+            f"with {RESOURCES} and {RUNTIME} at least"
+        )
+
+
+def check_devices(
+    profiles: Sequence[DeviceProfile], calibrations: Sequence[Calibration | None], facets: frozenset[str]
+) -> None:
+    """Raises BrokenPlugin unless profiles and calibrations can be true."""
+    names = [profile.name for profile in profiles]
+    if not profiles or len(profiles) > MAX_DEVICES or len(set(names)) < len(names):
+        raise BrokenPlugin(
+            f"the platform has the devices {names[:5]}; 1 to {MAX_DEVICES} of different names may be"
+        )
+    for profile, calibration in zip(profiles, calibrations, strict=True):
+        wrong = _wrong(profile, facets)
+        if wrong:
+            raise BrokenPlugin(f"device {profile.name!r}: {wrong}")
+        if calibration is not None:
+            check_calibration(calibration, profile)
+
+
+def check_calibration(calibration: Calibration, profile: DeviceProfile) -> None:
+    """Raises BrokenPlugin unless a calibration is one of this device."""
+    wrong = ""
+    if calibration.device != profile.name:
+        wrong = f"is of device {calibration.device!r}"
+    elif not 0 < len(calibration.version) <= MAX_NAME or not math.isfinite(calibration.measured_s):
+        wrong = "has no version or no time"
+    elif len(calibration.qubits) != profile.max_qubits:
+        wrong = f"has {len(calibration.qubits)} qubits; the device has {profile.max_qubits}"
+    for index, qubit in enumerate(calibration.qubits):
+        errors = (qubit.read1_given0, qubit.read0_given1, qubit.reset_error)
+        if not all(0 <= error <= 1 for error in errors):
+            wrong = wrong or f"qubit {index} has probabilities {errors}"
+        if not (0 < qubit.t1_us < math.inf and 0 < qubit.t2_us <= 2 * qubit.t1_us * (1 + 1e-9)):
+            wrong = wrong or f"qubit {index} has T1 {qubit.t1_us} µs and T2 {qubit.t2_us} µs"
+        if qubit.readout_ns < 0 or qubit.reset_ns < 0:
+            wrong = wrong or f"qubit {index} has a negative duration"
+    for gate in calibration.gates:
+        known = GATES.get(gate.name)
+        if known is None or len(gate.qubits) != known.num_qubits:
+            wrong = wrong or f"has a gate {gate.name} on qubits {gate.qubits}"
+        elif not all(0 <= qubit < profile.max_qubits for qubit in gate.qubits):
+            wrong = wrong or f"gate {gate.name} is on qubits {gate.qubits}"
+        elif not 0 <= gate.error <= 1 or gate.duration_ns < 0:
+            wrong = (
+                wrong or f"gate {gate.name} on {gate.qubits} has error {gate.error}, {gate.duration_ns} ns"
+            )
+    if wrong:
+        raise BrokenPlugin(f"device {profile.name}: its calibration {wrong}")
+
+
+def _wrong(profile: DeviceProfile, facets: frozenset[str]) -> str:
+    if not 0 < len(profile.name) <= MAX_NAME or not profile.name.isprintable():
+        return "a name has 1 to 128 printable characters"
+    if profile.max_qubits < 1:
+        return f"it has {profile.max_qubits} qubits"
+    if not 1 <= profile.slots <= MAX_SLOTS:
+        return f"it has {profile.slots} slots; 1 to {MAX_SLOTS} may be"
+    if unknown := set(profile.native_gates) - set(GATES):
+        return f"its native gates {sorted(unknown)} are not gates of qfw.model.gates"
+    if not profile.outputs or (unknown := set(profile.outputs) - OUTPUTS):
+        return f"its outputs are {profile.outputs}; there are {', '.join(sorted(OUTPUTS))}"
+    if profile.max_shots < 1 or profile.max_sets < 1:
+        return "it takes no shots or no sets"
+    if profile.coupling is not None and any(
+        a == b or not (0 <= a < profile.max_qubits and 0 <= b < profile.max_qubits)
+        for a, b in profile.coupling
+    ):
+        return "its coupling names a qubit that it does not have, or one twice"
+    if profile.native and NATIVE not in facets:
+        return f"it claims native operations {profile.native} without the facet {NATIVE}"
+    return ""
