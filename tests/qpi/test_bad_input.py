@@ -51,7 +51,8 @@ def test_unknown_device(session: Session) -> None:
     [
         ('engines = ["referense"]', UnknownDevice, "did you mean 'reference'"),
         ('workers.launcher = "ssh"', UnknownDevice, "no launcher is called 'ssh'.*local"),
-        ('platforms = ["ibm"]', ConfigError, "unknown field `platforms`"),
+        ('platforms = ["ibm"]', ConfigError, r"Expected .object.*platforms"),
+        ("[platforms.ibm]\ngrace_s = -1.0", ConfigError, "platforms.ibm.grace_s is -1.0"),
         ("workers.cuont = 3", ConfigError, "did you mean `count`"),
         ('workers.count = "three"', ConfigError, "workers.count"),
         ("workers.count = -1", ConfigError, "at least 0"),

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import os
+import signal
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from qfw.model.device import DeviceKind, DeviceProfile
-from qfw.model.errors import TooLarge, UnsupportedFeature
+from qfw.model.errors import (
+    DaemonLost,
+    OptionError,
+    TooLarge,
+    UnknownDevice,
+    UnsupportedFeature,
+    UsageError,
+)
 from qfw.model.outputs import Statevector
 from qfw.model.program import Gate, IfElse, Measure, Program, slot
-from qfw.qpi import Session
-from qfw.qpi.device import AUTOMATIC, choose
-from tests.stack import LIMIT_S, SHORT, Z0
+from qfw.qpi import QStream, Session
+from qfw.qpi.device import AUTOMATIC, AutomaticDevice, Device, choose
+from qfw.qpi.question import Question
+from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right
 
 EXACT = {"expectation", "statevector"}
 
@@ -117,3 +129,76 @@ def test_lightning_is_chosen_before_qulacs(folder: Path) -> None:
             result = stream.run(program, [0.3], outputs=Z0).result(LIMIT_S)
             assert result.device == "lightning"
             assert result.expectation_values[0, 0] == pytest.approx(np.cos(0.3), abs=1e-9)
+
+
+def test_a_device_says_what_it_is(stream: QStream, session: Session) -> None:
+    device = session.device("reference")
+    status = device.status()
+    assert (status.profile, status.wait_s, status.calibration) == (device.profile, 0.0, "")
+    assert device.calibration() is None
+    result = stream.run(SHORT, [0.3], outputs=Z0).result(LIMIT_S)
+    assert result.conditions is None and result.calibration is None
+    with pytest.raises(UnsupportedFeature, match=r"no native operation 'pulse'; it has none"):
+        device.native("pulse")
+
+
+def test_the_automatic_device_has_no_status_of_its_own(session: Session) -> None:
+    first, second = profile("one", 8, 1, 8), profile("two", 8, 0, 8)
+    automatic = AutomaticDevice(session, [first, second])
+    with pytest.raises(UsageError, match="one, two"):
+        automatic.status()
+    assert automatic.calibration() is None
+
+
+def test_questions_and_tasks_share_a_connection(session: Session) -> None:
+    """Whoever reads takes in what others wait for, and nobody waits for ever."""
+    device = session.device("reference")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+
+        def work(seed: int) -> bool:
+            stream = device.stream()
+            future = stream.run(SHORT, [seed / 10], outputs=Z0)
+            state = device.status().profile.name
+            return state == "reference" and cosine_is_right(future.result(LIMIT_S), seed / 10)
+
+        assert all(pool.map(work, range(40)))
+
+
+def test_a_native_operation_that_nobody_has_is_refused_by_the_daemon(session: Session) -> None:
+    claimed = msgspec.structs.replace(session.device("reference").profile, native=("pulse",))
+    operation = Device(session, claimed).native("pulse")
+    with pytest.raises(UnsupportedFeature, match="device reference has no native operations"):
+        operation({"shots": 1}, timeout_s=5)
+    with pytest.raises(OptionError, match="above 0"):
+        operation(timeout_s=0)
+    with pytest.raises(OptionError, match="cannot be sent"):
+        operation(object())
+
+
+def test_an_unknown_name_asks_the_platforms(session: Session) -> None:
+    with pytest.raises(UnknownDevice, match=r"no device is called 'refrence'; did you mean 'reference'\?"):
+        session.device("refrence")
+
+
+def test_questions_end_with_the_connection(folder: Path) -> None:
+    session = Session(runtime_folder=folder)
+    device = session.device("reference")
+    os.kill(session.client.welcome.pid, signal.SIGKILL)
+    with pytest.raises(DaemonLost):
+        device.status()
+    session.close()
+    with pytest.raises(UsageError):
+        device.status()
+
+
+def test_a_question_is_answered_once() -> None:
+    question = Question()
+    told: list[object] = []
+    forgotten: list[object] = []
+    question.when_done(told.append)
+    question.when_done(forgotten.append)
+    question.forget(forgotten.append)
+    question.settle(b"a")
+    question.settle(b"b", TooLarge("late"))
+    question.when_done(told.append)
+    assert question.answer() == b"a" and told == [question, question] and forgotten == []

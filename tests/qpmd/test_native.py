@@ -10,7 +10,7 @@ import pytest
 
 from qfw.config.settings import Settings, WorkerSettings
 from qfw.model.device import DeviceState
-from qfw.model.errors import ErrorReport
+from qfw.model.errors import ErrorReport, NoCapacity
 from qfw.model.events import DeviceEvent, DeviceEventKind
 from qfw.qpm.platform import NativeDone, NativeFailed
 from qfw.qpm.wire import CallNative, NativeAnswer
@@ -133,3 +133,13 @@ def test_an_observer_calls_nothing(bench: Bench) -> None:
     error = answers(bench)[1].error
     bench.clients[1][0].session = 1
     assert error is not None and error.code == "NotAllowed"
+
+
+def test_a_platform_that_refuses_a_call_at_once_is_passed_on(bench: Bench) -> None:
+    def refuses(device: str, call: Any) -> None:
+        raise NoCapacity("its host is on its way up")
+
+    bench.platform.call = refuses  # type: ignore[method-assign]  # the fake's own
+    call(bench, 1)
+    error = answers(bench)[1].error
+    assert error is not None and error.code == "NoCapacity" and "on its way up" in error.message

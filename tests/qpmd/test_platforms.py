@@ -11,6 +11,8 @@ import pytest
 from qfw.config.settings import PlatformSettings, Settings
 from qfw.model.device import DeviceKind, DeviceProfile, DeviceState
 from qfw.model.errors import WireError
+from qfw.model.events import DeviceEvent, DeviceEventKind
+from qfw.qpm.platform import NativeDone, RunDone
 from qfw.qpm.status import PlatformStatus
 from qfw.qpm.wire import Failed, Query, Reply
 from qfw.qpmd.core import MAX_ASKING
@@ -159,6 +161,33 @@ def test_a_name_that_is_taken_breaks_the_later_platform(bench: Bench) -> None:
     # It is not listened to any more.
     bench.hosted["named"].come(profile("late", "named"))
     assert [status.profile.name for status in bench.core.devices()] == ["fake"]
+
+
+def test_a_platform_is_heard_of_its_own_devices_only(bench: Bench) -> None:
+    """One that lies of another's device changes nothing there."""
+    named = bench.hosted["named"]
+    named.come(profile("qpu", "named"))
+    bench.ready("fake/1")
+    bench.submit(1, 1)
+    bench.turn()
+    (run,) = bench.platform.given["fake", "fake/1"]
+    event = DeviceEvent(1, DeviceEventKind.FAULT, 1, "a lie", DeviceState.OFFLINE)
+    for device in ("fake", "nobody"):
+        named.sink.device_reported(device, event)
+        named.sink.device_offline(device, "a lie")
+        named.sink.slot_ready(device, "lie/1", 1)
+        named.sink.slot_lost(device, "fake/1", 1, "a lie", run.task)
+        named.sink.run_ended(device, "fake/1", 1, RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"lie"))
+        named.sink.native_ended(device, NativeDone(1, b"lie"))
+    named.sink.devices_changed("fakes")
+    assert bench.turn().get(1, []) == []
+    assert {s.profile.name: s.state for s in bench.core.devices()} == {"fake": "online", "qpu": "online"}
+    assert bench.core.state.workers == {"fake": {"fake/1": 100}}
+    named.sink.device_reported("qpu", event)
+    assert {s.profile.name: s.state for s in bench.core.devices()}["qpu"] == "offline"
+    bench.answer("fake/1")
+    (done,) = bench.turn()[1]
+    assert done.answers[0].answers == b"a"
 
 
 def test_what_runs_within_the_daemon_has_no_table(tmp_path: Path) -> None:

@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from qfw.model.device import RUNNING, DeviceState
 from qfw.model.events import (
+    DeviceEvent,
+    DeviceEventKind,
+    DeviceReported,
     SessionClosed,
     SessionOpened,
     TaskAccepted,
@@ -468,3 +472,57 @@ def test_what_was_only_given_ahead_stays_at_the_head() -> None:
         site.lose("d", f"w{life}")
     site.ready("d", "w")
     assert site.decide() == tasks[1 : PREFETCH_TASKS + 1]
+
+
+def accepted(scheduler: FairScheduler, sequence: int, cost_s: float = 1.0, session: int = 1) -> int:
+    number = task_number(session, sequence)
+    task = QuantumTask(number, "d", b"", b"", 1, b"", 0, 0, TaskOptions())
+    scheduler.observe(TaskAccepted(0, task, cost_s))
+    return number
+
+
+def said(scheduler: FairScheduler, state: DeviceState | None) -> None:
+    event = DeviceEvent(1, DeviceEventKind.STATE, 0, "", state)
+    scheduler.observe(DeviceReported(0, "d", event))
+
+
+@pytest.mark.parametrize("state", list(DeviceState))
+def test_a_device_is_given_tasks_in_states_of_running_only(state: DeviceState) -> None:
+    scheduler = FairScheduler(0.0)
+    scheduler.observe(SessionOpened(0, 1, 0, 0, ""))
+    said(scheduler, state)
+    first, second = accepted(scheduler, 1), accepted(scheduler, 2)
+    scheduler.observe(WorkerReady(0, "d", "d/1", 1))
+    begun = [start.task for start in scheduler.decide(0)]
+    assert begun == ([first] if state in RUNNING else [])
+    # What changes nothing starts nothing.
+    said(scheduler, None)
+    assert scheduler.decide(0) == [] and scheduler.waiting("d") == (1 if begun else 2)
+    said(scheduler, DeviceState.ONLINE)
+    if not begun:
+        assert [start.task for start in scheduler.decide(0)] == [first]
+    # Away while one runs: the next one waits until it is back, without a new task or slot.
+    said(scheduler, DeviceState.CALIBRATING)
+    scheduler.observe(TaskDone(0, first, 1, 1, 0, 0, 0, True, 0, None))
+    assert scheduler.decide(0) == []
+    said(scheduler, DeviceState.ONLINE)
+    assert [start.task for start in scheduler.decide(0)] == [second]
+
+
+def test_the_work_of_a_device_is_what_waits_and_what_runs() -> None:
+    scheduler = FairScheduler(0.0)
+    scheduler.observe(SessionOpened(0, 1, 0, 0, ""))
+    assert scheduler.work_s("d") == 0.0
+    numbers = [accepted(scheduler, sequence, 0.1 * sequence) for sequence in range(1, 5)]
+    assert scheduler.work_s("d") == pytest.approx(1.0)
+    scheduler.observe(WorkerReady(0, "d", "d/1", 1))
+    (start,) = scheduler.decide(0)
+    assert start.task == numbers[0] and scheduler.work_s("d") == pytest.approx(1.0)
+    scheduler.observe(TaskRequeued(0, numbers[0], 1, "died", True))
+    assert scheduler.work_s("d") == pytest.approx(1.0)
+    scheduler.observe(TaskCancelled(0, numbers[3], ""))
+    assert scheduler.work_s("d") == pytest.approx(0.6)
+    for number in numbers[:3]:
+        scheduler.observe(TaskCancelled(0, number, ""))
+    # Nothing of the rounding is left.
+    assert scheduler.work_s("d") == 0.0

@@ -14,6 +14,8 @@ COMMANDS = {
     "run": "run an application with a private stack, then show its profile",
     "sinfo": "devices and their load",
     "squeue": "tasks that are not answered yet",
+    "platform": "begin a platform of your own, check one",
+    "calibration": "a device's errors and times, as a table or a picture",
     "doctor": "what is here, what is not, what to do",
     "version": "versions",
 }
@@ -74,7 +76,7 @@ def _failed(error: Exception) -> int:
 
 
 def _help() -> str:
-    commands = "\n".join(f"  {name:<9}{text}" for name, text in COMMANDS.items())
+    commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
     return (
         "usage: qfw COMMAND [OPTIONS]\n\n"
         "Run hybrid applications on quantum processors and simulators.\n\n"

@@ -138,15 +138,29 @@ def _check(settings: Settings, path: Path) -> None:
         ("journal.answer_bytes", settings.journal.answer_bytes, 0, _MOST),
         ("unread_bytes", settings.unread_bytes, 4096, _MOST),
         ("program_bytes", settings.program_bytes, 0, _MOST),
+        *(bound for name, table in settings.platforms.items() for bound in _bounds(name, table)),
     ):
         if not low <= value <= high:
             upper = f" and at most {high}" if high < _MOST else ""
             raise ConfigError(f"{path}: {key} is {value}; it must be at least {low}{upper}")
 
 
+def _bounds(name: str, table: PlatformSettings) -> list[tuple[str, float, float, float]]:
+    """Values of a platform's table: key, value, least, most."""
+    return [
+        (f"platforms.{name}.memory_bytes", table.memory_bytes, 0, _MOST),
+        (f"platforms.{name}.max_processes", table.max_processes, 1, _MOST),
+        (f"platforms.{name}.start_limit_s", table.start_limit_s, 0.1, _MOST),
+        (f"platforms.{name}.answer_limit_s", table.answer_limit_s, 0.1, _MOST),
+        (f"platforms.{name}.grace_s", table.grace_s, 0, _MOST),
+        (f"platforms.{name}.event_burst", table.event_burst, 1, _MOST),
+        (f"platforms.{name}.events_per_s", table.events_per_s, 0.001, _MOST),
+    ]
+
+
 def _keys(kind: type[msgspec.Struct]) -> set[str]:
     found = set(kind.__struct_fields__)
-    for nested in (WorkerSettings, SchedulingSettings, JournalSettings):
+    for nested in (WorkerSettings, SchedulingSettings, JournalSettings, PlatformSettings):
         if kind is Settings:
             found |= set(nested.__struct_fields__)
     return found

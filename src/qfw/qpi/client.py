@@ -10,19 +10,28 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
 
-from qfw.model.errors import DaemonLost, ErrorReport, QFwError, TooLarge, UsageError, WireError
+from qfw.model.errors import (
+    DaemonLost,
+    ErrorReport,
+    QFwError,
+    ResultTimeout,
+    TooLarge,
+    UsageError,
+    WireError,
+)
 from qfw.model.outputs import Output, encode_outputs
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
+from qfw.qpi.question import Awaited, Question
 from qfw.qpm.incoming import Mapped
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
@@ -31,12 +40,16 @@ from qfw.qpm.wire import (
     MAX_REQUEST_BYTES,
     Accepted,
     Bye,
+    CallNative,
     Cancel,
     Done,
     Failed,
+    NativeAnswer,
     NeedPrograms,
+    Query,
     Received,
     Refused,
+    Reply,
     StoreProgram,
     Submit,
     TaskAnswer,
@@ -54,6 +67,8 @@ RECEIPTS_PER_MESSAGE = 512
 MAX_SENT_AGAIN = 8
 #: Digests that the client remembers to have sent.
 SENT_DIGESTS = 65536
+#: The daemon ends an operation in time and says so; its word is waited for so much longer, in seconds.
+ANSWER_MARGIN_S = 5.0
 
 
 class Draft(NamedTuple):
@@ -84,6 +99,8 @@ class Client:
         self._inbox: list[bytes | _Answered | tuple[int, ErrorReport]] = []
         self._waiters: deque[threading.Event] = deque()
         self._futures: dict[int, TaskFuture] = {}
+        self._questions: dict[int, Question] = {}
+        self._asked = 0
         self._sent: set[bytes] = set()
         self._receipts: deque[tuple[int, int]] = deque()
         self._outputs: dict[tuple[Output, ...], bytes] = {}
@@ -180,6 +197,39 @@ class Client:
         parts = range(0, len(tasks), MAX_ITEMS_PER_MESSAGE)
         self._send(b"".join(pack(Cancel(tasks[at : at + MAX_ITEMS_PER_MESSAGE])) for at in parts))
 
+    def ask(self, subject: str, timeout_s: float) -> bytes:
+        """The daemon's answer to a question: MessagePack of what the subject says (docs/specs/wire.md).
+
+        Raises:
+            ResultTimeout: none came in time.
+            DaemonLost: the daemon is gone.
+        """
+        return self._put(lambda request: Query(request, subject), timeout_s, f"its {subject}")
+
+    def call(self, device: str, operation: str, body: bytes, time_limit_s: float) -> bytes:
+        """A native operation's answer: MessagePack, as the operation documents it. Raises why there is none."""
+        _check_size(len(body), MAX_REQUEST_BYTES - 2**16, "the body of a native operation", "Send less")
+        return self._put(
+            lambda request: CallNative(request, device, operation, body, time_limit_s),
+            time_limit_s + ANSWER_MARGIN_S,
+            f"what {operation} of {device} gave",
+        )
+
+    def _put(self, message: Callable[[int], Query | CallNative], timeout_s: float, what: str) -> bytes:
+        self.check()
+        question = Question()
+        with self._sending:
+            self._asked += 1
+            number = self._asked
+            self._questions[number] = question
+        try:
+            self._send(pack(message(number)))
+            if not self.wait(question, timeout_s):
+                raise ResultTimeout(f"the daemon did not say {what} within {timeout_s:g} s")
+        finally:
+            self._questions.pop(number, None)
+        return question.answer()
+
     def _send(self, data: bytes) -> None:
         with self._sending:
             try:
@@ -193,7 +243,7 @@ class Client:
 
     # Waiting ------------------------------------------------------------------------------------
 
-    def wait(self, future: TaskFuture, timeout_s: float | None) -> bool:
+    def wait(self, future: Awaited, timeout_s: float | None) -> bool:
         """Whether `future` is done, after waiting for it; reads the connection if nobody else does."""
         self._check_process()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -209,14 +259,14 @@ class Client:
                 break
         return future.settled
 
-    def _read_for(self, future: TaskFuture, deadline: float | None) -> None:
+    def _read_for(self, future: Awaited, deadline: float | None) -> None:
         while not future.settled:
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             self._read(remaining)
             if remaining == 0.0:
                 return
 
-    def _wait_for_reader(self, future: TaskFuture, deadline: float | None) -> bool:
+    def _wait_for_reader(self, future: Awaited, deadline: float | None) -> bool:
         """Sleeps until the future is done or the reader steps back; False at the deadline."""
         event = threading.Event()
 
@@ -332,6 +382,11 @@ class Client:
                 raise message.error.to_exception()
             case NeedPrograms():
                 self._send_again(message)
+            case Reply():
+                self._replied(message.request, message.body)
+            case NativeAnswer():
+                error = message.error.to_exception() if message.error else None
+                self._replied(message.request, message.body, error)
             case Accepted():
                 pass  # The daemon has journalled them; nothing waits for this word.
         return []
@@ -359,6 +414,11 @@ class Client:
         )
         future.finish(Result(answer.task, task.device, encoded, task.sets, timeline, answer.conditions))
         self._settled(future)
+
+    def _replied(self, request: int, body: bytes, error: Exception | None = None) -> None:
+        question = self._questions.get(request)
+        if question is not None:
+            question.settle(body, error)
 
     def _failed(self, number: int, report: ErrorReport) -> None:
         future = self._futures.get(number)
@@ -396,6 +456,8 @@ class Client:
         self._lost = self._lost or str(error)
         # The daemon need not run what nobody will hear of; and nothing more can be sent.
         self._link.shutdown()
+        for question in list(self._questions.values()):
+            question.settle(b"", error)
         while self._futures:
             for future in list(self._futures.values()):
                 future.fail(error)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from qfw.model.device import DeviceProfile
-from qfw.model.errors import TooLarge, UnsupportedFeature
+import msgspec
+
+from qfw.model.calibration import Calibration
+from qfw.model.device import DeviceProfile, DeviceStatus
+from qfw.model.errors import (
+    OptionError,
+    TooLarge,
+    UnknownDevice,
+    UnsupportedFeature,
+    UsageError,
+    WrongAnswer,
+)
 from qfw.model.outputs import Output
 from qfw.model.program import Program
 
@@ -16,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Name of the device that chooses for each task.
 AUTOMATIC = "auto"
+#: Seconds within which the daemon says what it knows.
+ASK_LIMIT_S = 30.0
 
 
 class Device:
@@ -47,6 +60,57 @@ class Device:
         """Name of the device that runs a task: its own."""
         return self.profile.name
 
+    def status(self) -> DeviceStatus:
+        """State, calibration, queue and estimated wait; at most 100 ms old.
+
+        Raises:
+            UnknownDevice: its platform does not serve it any more.
+            DaemonLost: the daemon is gone.
+        """
+        body = self._session.client.ask("devices", ASK_LIMIT_S)
+        for status in msgspec.msgpack.decode(body, type=list[DeviceStatus]):
+            if status.profile.name == self.name:
+                return status
+        raise UnknownDevice(f"device {self.name} is gone: its platform does not serve it any more")
+
+    def calibration(self) -> Calibration | None:
+        """The newest calibration; None of a device that has none, as ideal simulators."""
+        body = self._session.client.ask(f"calibration {self.name}", ASK_LIMIT_S)
+        return msgspec.msgpack.decode(body, type=Calibration | None)
+
+    def native(self, name: str) -> Callable[..., Any]:
+        """A native operation of this device (`profile.native` names them), as a function.
+
+        `operation(body=None, timeout_s=60.0)` sends `body`, anything that MessagePack holds, or bytes that are
+        MessagePack already; waits, and returns what was answered. It raises what the device answered in its
+        place, and DeadlineExceeded after `timeout_s`.
+
+        Raises:
+            UnsupportedFeature: it has no such operation.
+        """
+        if name not in self.profile.native:
+            there = f"it has {', '.join(self.profile.native)}" if self.profile.native else "it has none"
+            raise UnsupportedFeature(f"device {self.name} has no native operation {name!r}; {there}")
+
+        def operation(body: Any = None, timeout_s: float = 60.0) -> Any:
+            if not isinstance(timeout_s, int | float) or not 0 < timeout_s < math.inf:
+                raise OptionError(f"timeout_s must be seconds above 0, not {timeout_s!r}")
+            try:
+                encoded = (
+                    bytes(body) if isinstance(body, (bytes, bytearray)) else msgspec.msgpack.encode(body)
+                )
+            except (TypeError, ValueError, OverflowError) as error:
+                raise OptionError(f"the body of {name} cannot be sent: {error}") from error
+            reply = self._session.client.call(self.name, name, encoded, float(timeout_s))
+            try:
+                return msgspec.msgpack.decode(reply) if reply else None
+            except msgspec.DecodeError as error:
+                raise WrongAnswer(
+                    f"what {name} of {self.name} answered is no MessagePack: {error}"
+                ) from error
+
+        return operation
+
     def __repr__(self) -> str:
         return f"Device({self.name!r}, engine={self.profile.engine!r}, max_qubits={self.profile.max_qubits})"
 
@@ -63,6 +127,17 @@ class AutomaticDevice(Device):
         self._profiles = sorted(profiles, key=lambda profile: (-profile.preference, profile.name))
         super().__init__(session, _merged(self._profiles))
         self._known: dict[tuple[int, bool, tuple[type, ...]], str] = {}
+
+    def status(self) -> DeviceStatus:
+        """Raises UsageError: each task goes to another device."""
+        names = ", ".join(profile.name for profile in self._profiles)
+        raise UsageError(
+            f"{AUTOMATIC} chooses a device for each task; ask one of them for its status: {names}"
+        )
+
+    def calibration(self) -> Calibration | None:
+        """None: simulators alone are chosen."""
+        return None
 
     def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
         """Name of the device that runs a task.

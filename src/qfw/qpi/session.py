@@ -8,12 +8,19 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
+
 from qfw.config.discover import config_path, runtime_dir
+from qfw.model.device import DeviceStatus
 from qfw.model.errors import UnknownDevice
 from qfw.qpi.client import Client
-from qfw.qpi.device import AUTOMATIC, AutomaticDevice, Device
+from qfw.qpi.device import ASK_LIMIT_S, AUTOMATIC, AutomaticDevice, Device
 from qfw.qpm import registry
 from qfw.qpm.join import join
+from qfw.qpm.status import PlatformState, PlatformStatus
+
+#: Seconds within which the platforms that are installed come up, or the daemon says which did not.
+PLATFORMS_LIMIT_S = 300.0
 
 
 class Session:
@@ -72,17 +79,36 @@ class Session:
     def device(self, name: str | None = None) -> Device:
         """The device of this name; without a name (or "auto") the one that chooses the best for each task.
 
+        A name that the daemon does not know lets it start the installed platforms that wait for somebody to
+        ask; that may take seconds.
+
         Raises:
-            UnknownDevice: there is none; names the nearest.
+            UnknownDevice: there is none; names the nearest, and says which platforms are broken.
         """
         if name is None or (name == AUTOMATIC and name not in self._devices):
             if self._any is None:
                 raise UnknownDevice("the daemon serves no device; see: qfw doctor")
             return self._any
+        return self._devices.get(name) or self._late(name)
+
+    def _late(self, name: str) -> Device:
+        """A device that came, or comes now, after this session began."""
+        asked = self.client.ask("platforms", PLATFORMS_LIMIT_S)
+        platforms = msgspec.msgpack.decode(asked, type=list[PlatformStatus])
+        listed = msgspec.msgpack.decode(self.client.ask("devices", ASK_LIMIT_S), type=list[DeviceStatus])
+        for status in listed:
+            if status.profile.name not in self._devices:
+                self._devices[status.profile.name] = Device(self, status.profile)
         found = self._devices.get(name)
-        if found is None:
-            raise UnknownDevice(registry.unknown("device", name, sorted(self._devices)))
-        return found
+        if found is not None:
+            return found
+        missing = [
+            f" Platform {row.name} is {row.state.value}: {row.reason or 'it did not come up in time'}."
+            for row in platforms
+            if row.state is not PlatformState.SERVING
+        ]
+        message = registry.unknown("device", name, sorted(self._devices))
+        raise UnknownDevice(message + ("." if missing else "") + "".join(missing))
 
     def close(self) -> None:
         """Finalises: tasks that are unanswered are cancelled. May be called twice."""

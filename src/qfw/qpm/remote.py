@@ -15,6 +15,7 @@ import msgspec
 
 from qfw import __version__
 from qfw.config.runtime import check_owner, socket_path
+from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import (
     DaemonLost,
@@ -27,7 +28,7 @@ from qfw.model.errors import (
 )
 from qfw.qpm.incoming import Incoming
 from qfw.qpm.shared import ANCILLARY_BYTES, can_share
-from qfw.qpm.status import Counters, TaskRow
+from qfw.qpm.status import Counters, PlatformStatus, TaskRow
 from qfw.qpm.wire import (
     OBSERVER,
     WIRE_VERSION,
@@ -232,6 +233,15 @@ class Observer:
     def tasks(self) -> list[TaskRow]:
         """Tasks that are not answered yet, oldest first."""
         return self._ask("tasks", list[TaskRow])
+
+    def platforms(self) -> list[PlatformStatus]:
+        """Every platform that is installed or configured, as it is; starts none."""
+        return self._ask("platforms now", list[PlatformStatus])
+
+    def calibration(self, device: str) -> Calibration | None:
+        """The newest calibration of a device; None of one that has none."""
+        found: Calibration | None = self._ask(f"calibration {device}", Calibration | None)
+        return found
 
     def counters(self) -> Counters:
         """What the daemon has done so far."""

@@ -207,7 +207,8 @@ class Core:
             peer.needed.setdefault(task.program, []).append(task.number)
             return
         try:
-            self._devices.check(task)
+            if task.calibration or self.state.devices:
+                self._devices.check(task)
             estimate = self._intake.estimate(task, program)
         except QFwError as error:
             peer.fail(task.number, ErrorReport.of(error))

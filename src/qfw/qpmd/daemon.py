@@ -38,7 +38,7 @@ from qfw.qpm.wire import (
 )
 from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
-from qfw.qpmd.platforms import Platforms
+from qfw.qpmd.platforms import Host, Platforms
 from qfw.scheduling.fair import FairScheduler
 
 logger = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ PREDECESSOR_LIMIT_S = 20.0
 class Daemon:
     """One qpmd, serving one runtime folder on a Unix socket."""
 
-    def __init__(self, folder: Path, settings: Settings, private: bool) -> None:
-        """Opens journal and socket. `private`: ends when its last session does.
+    def __init__(self, folder: Path, settings: Settings, private: bool, host: Host = HostedPlatform) -> None:
+        """Opens journal and socket. `private`: ends when its last session does; `host` makes platforms in hosts.
 
         Raises:
             SetupError: another daemon serves this folder.
@@ -79,7 +79,7 @@ class Daemon:
         )
         within: Platform = registry.load(registry.PLATFORMS, WITHIN)(PlatformConfig(WITHIN, {}, settings))
         plugins = registry.names(registry.PLATFORMS)
-        platforms = Platforms(settings, {WITHIN: within}, plugins, HostedPlatform)
+        platforms = Platforms(settings, {WITHIN: within}, plugins, host)
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
         self._core = Core(settings, self._journal, scheduler, platforms)
         self._receiver = Receiver()

@@ -72,7 +72,10 @@ class NativeCalls:
         number, limit_s = self._last, min(message.time_limit_s, self._time_limit_s)
         self._calls[number] = _Call(peer, message.request, message.device, message.operation, limit_s)
         self._reactor.call_at(self._reactor.now() + limit_s, lambda: self._expire(number))
-        platform.call(message.device, NativeCall(number, message.operation, message.body, limit_s))
+        try:
+            platform.call(message.device, NativeCall(number, message.operation, message.body, limit_s))
+        except QFwError as error:
+            self.ended(message.device, NativeFailed(number, ErrorReport.of(error)))
 
     def ended(self, device: str, outcome: NativeDone | NativeFailed) -> bool:
         """A platform answers; False where it is late, double or of another device, and dropped."""

@@ -11,6 +11,7 @@ from qfw.model.device import DeviceProfile
 from qfw.model.errors import ErrorReport, QFwError, SetupError
 from qfw.qpm.platform import Platform, PlatformConfig, ProgramSource, Reactor, Sink
 from qfw.qpm.status import PlatformState, PlatformStatus
+from qfw.qpmd.gate import Gate
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +172,8 @@ class Platforms:
                 raise SetupError("this daemon starts no hosts")
             config = PlatformConfig(name, table.options, self._settings)
             platform = self._hosted[name] = self._host(config, self._plugins[name], table)
-            platform.open(self._reactor, self._sink, self._programs)
+            gate = Gate(name, self._sink, lambda device: self.of.get(device) is platform)
+            platform.open(self._reactor, gate, self._programs)
         except (QFwError, OSError) as error:
             # One broken platform must not take the daemon with it.
             self._hosted.pop(name, None)

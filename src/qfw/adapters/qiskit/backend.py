@@ -21,8 +21,9 @@ from qfw.adapters.qiskit.binding import for_each
 from qfw.adapters.qiskit.job import Job
 from qfw.adapters.qiskit.options import DEFAULTS, RunOptions, run_options
 from qfw.adapters.qiskit.submission import submit
-from qfw.adapters.qiskit.target import target_of
+from qfw.adapters.qiskit.target import calibrated_target, ideal_target
 from qfw.adapters.session import check_given, is_shared, shared_session
+from qfw.model.device import DeviceKind
 from qfw.model.errors import ProgramError, RequestError, UsageError
 from qfw.model.seeds import check_seed, set_seed
 from qfw.qpi import QStream, Session
@@ -73,6 +74,9 @@ class Backend(BackendV2):  # type: ignore[misc]
         self._rng = None if check_seed(seed) is None else random.Random(seed)
         self._session: Any = None
         self._stream: Any = None
+        #: Made of a calibration, and its version.
+        self._target: Target | None = None
+        self._calibration = ""
         self._jobs: weakref.WeakValueDictionary[str, Job] = weakref.WeakValueDictionary()
         self._kept: deque[Job] = deque(maxlen=KEPT_JOBS)
 
@@ -90,8 +94,32 @@ class Backend(BackendV2):  # type: ignore[misc]
 
     @property
     def target(self) -> Target:
-        """What the device runs as it is. Opens the session."""
-        return target_of(self.qfw_stream().device.profile)
+        """What the device runs as it is; of a calibrated one with errors and durations. Opens the session.
+
+        A calibrated device is asked once, and what `run` and the primitives submit from then on runs under that
+        calibration only: after another one they fail with StaleCalibration. Then `refresh`, and lower again.
+        """
+        device = self.qfw_stream().device
+        profile = device.profile
+        if profile.kind is DeviceKind.SIMULATOR and not profile.lowered_only:
+            return ideal_target(profile)
+        if self._target is None:
+            calibration = device.calibration()
+            if calibration is None:
+                return ideal_target(profile)
+            self._target = calibrated_target(profile, calibration)
+            self._calibration = calibration.version
+        return self._target
+
+    @property
+    def qfw_calibration(self) -> str:
+        """Version of the calibration that `target` was made of; empty where none was asked for, or there is none."""
+        return self._calibration
+
+    def refresh(self) -> Target:
+        """The target by the device's calibration of now, for which circuits are to be lowered from here on."""
+        self._target, self._calibration = None, ""
+        return self.target
 
     def qfw_stream(self) -> QStream:
         """The stream of tasks to the device; opened at the first need, anew where the shared session is gone.
@@ -138,7 +166,13 @@ class Backend(BackendV2):  # type: ignore[misc]
         stream = None
         if batch.tasks:
             stream = self.qfw_stream()
-            submit(batch.tasks, stream, lambda number: self._seed(asked.seed, number), began_ns)
+            submit(
+                batch.tasks,
+                stream,
+                lambda number: self._seed(asked.seed, number),
+                began_ns,
+                self._calibration,
+            )
         if len(circuits) == 1:
             part = batch.parts[0]
             for error in (part.error, *(piece.task.error for piece in part.where)):

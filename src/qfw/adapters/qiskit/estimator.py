@@ -123,7 +123,7 @@ class Estimator(OnBackend, BaseEstimatorV2):  # type: ignore[misc]
         stream = None
         if tasks.tasks:
             stream = self._backend.qfw_stream()
-            submit(tasks.tasks, stream, seeds, began_ns)
+            submit(tasks.tasks, stream, seeds, began_ns, self._backend.qfw_calibration)
         return PrimitiveJob(answers, stream)
 
 

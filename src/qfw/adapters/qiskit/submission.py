@@ -10,7 +10,11 @@ from qfw.qpi import QStream
 
 
 def submit(
-    tasks: Sequence[Task], stream: QStream, seed_of: Callable[[int], int | None], began_ns: int
+    tasks: Sequence[Task],
+    stream: QStream,
+    seed_of: Callable[[int], int | None],
+    began_ns: int,
+    calibration: str = "",
 ) -> None:
     """Submits tasks, in one message if all can be.
 
@@ -21,6 +25,7 @@ def submit(
         stream: where to.
         seed_of: the seed of the task of a number, those that are refused not counted; None for fresh results.
         began_ns: for the timeline, see `QStream.run`.
+        calibration: the version that the tasks were lowered for; empty: any.
 
     Raises:
         UsageError, ConnectionFailed: nothing can be submitted.
@@ -35,7 +40,7 @@ def submit(
         able.append(task)
     if not able:
         return
-    requests = [task.request(seed_of(number), began_ns) for number, task in enumerate(able)]
+    requests = [task.request(seed_of(number), began_ns, calibration) for number, task in enumerate(able)]
     try:
         futures = stream.run_many(requests)
     except ProgramError:

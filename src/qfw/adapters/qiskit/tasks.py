@@ -49,11 +49,19 @@ class Task:
         self.sets += len(rows)
         return first
 
-    def request(self, seed: int | None, began_ns: int) -> Request:
-        """What is submitted."""
+    def request(self, seed: int | None, began_ns: int, calibration: str = "") -> Request:
+        """What is submitted; `calibration` is the version that it was lowered for, empty: any."""
         parameters = self._rows[0] if len(self._rows) == 1 else np.vstack(self._rows)
         self._rows = [parameters]
-        return Request(self.program, parameters, self.shots, self.outputs, seed, began_ns=began_ns)
+        return Request(
+            self.program,
+            parameters,
+            self.shots,
+            self.outputs,
+            seed,
+            began_ns=began_ns,
+            calibration=calibration,
+        )
 
     def outcome(self) -> Result | QFwError:
         """The result, or why there is none. Waits."""
