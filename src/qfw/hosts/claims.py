@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from qfw.model import calibration_check
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile
-from qfw.model.errors import BrokenPlugin, VersionMismatch
+from qfw.model.errors import BrokenPlugin, CalibrationError, VersionMismatch
 from qfw.model.gates import GATES
 from qfw.qpm.platform import API_VERSION, FACETS, NATIVE, RESOURCES, RUNTIME
 
@@ -72,33 +72,10 @@ def check_devices(
 
 def check_calibration(calibration: Calibration, profile: DeviceProfile) -> None:
     """Raises BrokenPlugin unless a calibration is one of this device."""
-    wrong = ""
-    if calibration.device != profile.name:
-        wrong = f"is of device {calibration.device!r}"
-    elif not 0 < len(calibration.version) <= MAX_NAME or not math.isfinite(calibration.measured_s):
-        wrong = "has no version or no time"
-    elif len(calibration.qubits) != profile.max_qubits:
-        wrong = f"has {len(calibration.qubits)} qubits; the device has {profile.max_qubits}"
-    for index, qubit in enumerate(calibration.qubits):
-        errors = (qubit.read1_given0, qubit.read0_given1, qubit.reset_error)
-        if not all(0 <= error <= 1 for error in errors):
-            wrong = wrong or f"qubit {index} has probabilities {errors}"
-        if not (0 < qubit.t1_us < math.inf and 0 < qubit.t2_us <= 2 * qubit.t1_us * (1 + 1e-9)):
-            wrong = wrong or f"qubit {index} has T1 {qubit.t1_us} µs and T2 {qubit.t2_us} µs"
-        if qubit.readout_ns < 0 or qubit.reset_ns < 0:
-            wrong = wrong or f"qubit {index} has a negative duration"
-    for gate in calibration.gates:
-        known = GATES.get(gate.name)
-        if known is None or len(gate.qubits) != known.num_qubits:
-            wrong = wrong or f"has a gate {gate.name} on qubits {gate.qubits}"
-        elif not all(0 <= qubit < profile.max_qubits for qubit in gate.qubits):
-            wrong = wrong or f"gate {gate.name} is on qubits {gate.qubits}"
-        elif not 0 <= gate.error <= 1 or gate.duration_ns < 0:
-            wrong = (
-                wrong or f"gate {gate.name} on {gate.qubits} has error {gate.error}, {gate.duration_ns} ns"
-            )
-    if wrong:
-        raise BrokenPlugin(f"device {profile.name}: its calibration {wrong}")
+    try:
+        calibration_check.check_calibration(calibration, profile)
+    except CalibrationError as error:
+        raise BrokenPlugin(f"device {profile.name}: {error}") from error
 
 
 def _wrong(profile: DeviceProfile, facets: frozenset[str]) -> str:

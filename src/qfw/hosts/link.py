@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from uuid import uuid4
@@ -112,6 +113,12 @@ class Link:
         self.reader.close()
         self._outbox.clear()
         self._reap()
+
+    def collect(self, limit_s: float) -> None:
+        """Waits until an ended host is gone, with its cgroup; for a loop that ends too."""
+        end_s = time.monotonic() + limit_s
+        while self._child.reap() is None and time.monotonic() < end_s:
+            time.sleep(0.005)
 
     def printed(self) -> str:
         """The last line that it printed."""

@@ -103,6 +103,8 @@ KNOWN_PROGRAMS, REGISTERS = 2048, 4096
 #: Steps of an answer's check in one turn of the loop, and the time between the turns.
 CHECK_STEPS, CHECK_S = 2, 0.001
 MAX_TEXT, MAX_NOTES, MAX_FIGURES = 2000, 16, 64
+#: Seconds that the end of a host is waited for when the daemon ends.
+CLOSE_S = 0.5
 #: Seconds after which the question for a reservation is worth repeating.
 ASK_AGAIN_S = 0.05
 
@@ -292,6 +294,7 @@ class HostedPlatform:
         if link is not None:
             link.say(pack(Close()))
             link.end()
+            link.collect(CLOSE_S)
 
     # The host's life.
 
