@@ -45,7 +45,9 @@ def told(wheel: zipfile.ZipFile, name: str) -> str:
 def test_it_holds_every_module_and_no_other(wheel: zipfile.ZipFile) -> None:
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     modules = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
-    assert packed == modules | {"qfw/py.typed", "qfw_qiskit/py.typed"}
+    templates = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.in")}
+    assert templates
+    assert packed == modules | templates | {"qfw/py.typed", "qfw_qiskit/py.typed"}
 
 
 def test_it_is_for_every_python_and_platform_that_is_supported(wheel: zipfile.ZipFile) -> None:

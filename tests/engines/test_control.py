@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from qfw.engines import gates
 from qfw.engines.aer import AerEngine
 from qfw.engines.aer_controller import ControllerSimulator, works
 from qfw.engines.aer_public import MAX_UNROLLED, PublicSimulator
@@ -19,6 +18,7 @@ from qfw.model.errors import UnsupportedFeature
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Counts, Expectation, Memory, Probabilities, Statevector
 from qfw.model.program import Gate, IfElse, Measure, Operation, Program, Reset, While, slot
+from qfw.numerics import gates
 from tests.engines.programs import run
 
 pytest.importorskip("qiskit_aer")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qfw.engines import gates
 from qfw.engines.aer import AerEngine
 from qfw.engines.lightning import LightningEngine
 from qfw.engines.reference import ReferenceEngine
@@ -17,6 +16,7 @@ from qfw.formats.lowering import lower
 from qfw.model.gates import GATES
 from qfw.model.outputs import Statevector
 from qfw.model.program import Gate, Program, slot
+from qfw.numerics import gates
 
 qiskit = pytest.importorskip("qiskit")
 from qiskit.circuit.library import iSwapGate  # noqa: E402

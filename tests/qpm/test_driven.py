@@ -445,3 +445,10 @@ def test_a_driver_that_finds_itself_stale_says_so() -> None:
         b.driver.doing = fail
         b.start(run(1, calibration="v1"))
         assert b.failure().startswith("StaleCalibration")
+
+
+def test_a_run_that_comes_stale_never_reaches_the_driver() -> None:
+    with bench() as b:
+        b.start(run(1, calibration="v0"))
+        assert b.failure().startswith("StaleCalibration: task 1 was lowered for calibration v0")
+        assert b.driver.seen == []

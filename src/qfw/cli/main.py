@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "run an application with a private stack, then show its profile",
     "sinfo": "devices and their load",
     "squeue": "tasks that are not answered yet",
+    "platform": "begin a platform of your own, check one",
     "doctor": "what is here, what is not, what to do",
     "version": "versions",
 }

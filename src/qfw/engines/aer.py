@@ -13,19 +13,19 @@ import numpy.typing as npt
 from qfw.engines.aer_controller import ControllerSimulator, works
 from qfw.engines.aer_public import PublicSimulator
 from qfw.engines.aer_simulator import GATE_NAMES, Floats, Reading, Reads, Simulator, columns, phases
-from qfw.engines.answers import Answers, Readings
 from qfw.engines.costs import Costs, estimate
 from qfw.engines.installed import installed
 from qfw.engines.openmp import allow_threads
-from qfw.engines.outcomes import answers_of_outcomes
-from qfw.engines.question import Basis, Question, Questions
 from qfw.engines.refusals import memory_errors, refuse_gates, refuse_outputs, refuse_outputs_of_control
-from qfw.engines.sampling import Stream
 from qfw.model.device import Estimate
 from qfw.model.errors import NotInstalled
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Answer, Memory, Output, answer_bytes
 from qfw.model.program import Program
+from qfw.numerics.answers import Answers, Readings
+from qfw.numerics.outcomes import answers_of_outcomes
+from qfw.numerics.question import Basis, Question, Questions
+from qfw.numerics.sampling import Stream
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from qfw.engines.question import Basis
 from qfw.model.errors import OutOfMemory, PlatformFailed
 from qfw.model.gates import GATES
 from qfw.model.observable import PauliSum
 from qfw.model.program import Affine, Gate, Program
+from qfw.numerics.question import Basis
 
 Floats = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qfw.engines.sampling import MULTINOMIAL_STATES
 from qfw.model.device import Estimate
 from qfw.model.outputs import Counts, Expectation, Memory, Output, Probabilities, answer_bytes
 from qfw.model.program import Program
+from qfw.numerics.sampling import MULTINOMIAL_STATES
 
 #: Wider programs are estimated as this wide: far beyond any machine, and still within 64 bits.
 _WIDEST = 55

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from qfw.engines.question import Question, parities
+from qfw.numerics.question import Question, parities
 
 Floats = npt.NDArray[np.float64]
 

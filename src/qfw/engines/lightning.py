@@ -12,18 +12,18 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from qfw.engines.answers import Answers
 from qfw.engines.costs import Costs, estimate
 from qfw.engines.installed import installed
 from qfw.engines.kernels import METHODS
 from qfw.engines.lightning_program import LightningProgram, States
 from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, refuse_outputs
-from qfw.engines.sampling import Stream
 from qfw.model.device import Estimate
 from qfw.model.errors import NotInstalled, SetupError, TooLarge
 from qfw.model.gates import GATES
 from qfw.model.outputs import Answer, Output
 from qfw.model.program import Program
+from qfw.numerics.answers import Answers
+from qfw.numerics.sampling import Stream
 
 #: Sets that are run together have this many amplitudes in all bases that are read, and this many
 #: kernel angles, unless one set alone has more.

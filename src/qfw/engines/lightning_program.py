@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qfw.engines.angles import AngleSums, Sum
-from qfw.engines.answers import Readings
 from qfw.engines.expectations import expectations
 from qfw.engines.kernels import FOLD, RECIPES, Kernels, Step, apply, undo
-from qfw.engines.question import Question, Questions, parities
 from qfw.model.observable import PauliTerm
 from qfw.model.program import Affine, Gate, Program
+from qfw.numerics.answers import Readings
+from qfw.numerics.question import Question, Questions, parities
 
 #: A state of up to this width (1 MiB) is kept for the next run.
 KEPT_QUBITS = 16

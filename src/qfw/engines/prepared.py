@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from qfw.engines import gates
-from qfw.engines.question import Questions
 from qfw.engines.register import Bound, Complex, Register, Step, fused_step, make_step
 from qfw.model.gates import GATES
 from qfw.model.program import Affine, Gate, Program
+from qfw.numerics import gates
+from qfw.numerics.question import Questions
 
 #: A prepared program keeps its register, with all views of it, up to this size (64 KiB of state).
 KEPT_AMPLITUDES = 2**12

@@ -11,21 +11,21 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from qfw.engines import gates
 from qfw.engines.angles import AngleSums, Sum
-from qfw.engines.answers import Answers, Readings
 from qfw.engines.costs import Costs, estimate
 from qfw.engines.installed import installed
-from qfw.engines.question import Basis, Question, Questions
 from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, refuse_outputs
 from qfw.engines.rotations import PRODUCTS
-from qfw.engines.sampling import Stream
 from qfw.model.device import Estimate
 from qfw.model.errors import NotInstalled
 from qfw.model.gates import GATES
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Answer, Output
 from qfw.model.program import Affine, Gate, Program
+from qfw.numerics import gates
+from qfw.numerics.answers import Answers, Readings
+from qfw.numerics.question import Basis, Question, Questions
+from qfw.numerics.sampling import Stream
 
 #: Sets that are run together have this many amplitudes in all bases that are read, and this many
 #: rotation angles, unless one set alone has more.

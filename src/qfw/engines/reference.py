@@ -9,18 +9,18 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from qfw.engines.answers import Answers, Readings
 from qfw.engines.costs import Costs, estimate
 from qfw.engines.expectations import expectations
 from qfw.engines.prepared import PreparedProgram
-from qfw.engines.question import Question
 from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, refuse_outputs
 from qfw.engines.register import Register, basis_change
-from qfw.engines.sampling import Stream
 from qfw.model.device import Estimate
 from qfw.model.gates import GATES
 from qfw.model.outputs import Answer, Output
 from qfw.model.program import Program
+from qfw.numerics.answers import Answers, Readings
+from qfw.numerics.question import Question
+from qfw.numerics.sampling import Stream
 
 #: Amplitudes of all sets of a chunk together, unless one set alone has more: fits a second-level cache.
 CHUNK_AMPLITUDES = 2**15

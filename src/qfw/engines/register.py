@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qfw.engines.gates import FORMS, Bands, Entries, bands_of, matrix
-from qfw.engines.question import Basis
+from qfw.numerics.gates import FORMS, Bands, Entries, bands_of, matrix
+from qfw.numerics.question import Basis
 
 Complex = npt.NDArray[np.complex128]
 

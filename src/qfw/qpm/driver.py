@@ -79,7 +79,12 @@ class Reporter(Protocol):
 
 @runtime_checkable
 class Driver(Protocol):
-    """What a vendor writes. Calls come from threads: `run` from one thread for each slot, the others from one."""
+    """What a vendor writes, simplest on top of `qfw.qpm.base_driver.BaseDriver`.
+
+    Calls come from threads: `run` from one for each slot, `native` from another, the others from a third;
+    `devices` and `estimate`, which only calculate, from the platform's own. Those that are not `run`, `native`
+    or `open` have a second.
+    """
 
     def devices(self) -> Sequence[DeviceProfile]:
         """The devices that it drives; the same list for the life of the driver."""

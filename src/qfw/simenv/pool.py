@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from qfw.model.errors import (
     NotInstalled,
     PlatformFailed,
     SetupError,
+    StaleCalibration,
     StaleEpoch,
     TooLarge,
     UnknownDevice,
@@ -76,6 +78,8 @@ KNOWN_PROGRAMS = 2048
 FIRST_RETRY_S, MAX_RETRY_S = 0.2, 30.0
 #: A run that was cancelled is left to end by itself when it has at most this many seconds to go.
 CANCEL_PATIENCE_S = 0.25
+#: Workers that were killed are waited for so long.
+MAX_CLOSE_S = 0.8
 
 
 class _Device:
@@ -219,7 +223,7 @@ class PoolPlatform(Ideal, NoReservations):
 
     def start(self, device: str, slot: str, runs: Sequence[Run]) -> None:
         """See Platform."""
-        worker = self._devices[device].workers.get(slot)
+        worker = self._device(device).workers.get(slot)
         if worker is None:
             return  # Lost in this very turn: the loss was reported, and the runs with it.
         runs = self._admitted(worker, runs)
@@ -237,7 +241,7 @@ class PoolPlatform(Ideal, NoReservations):
 
     def cancel(self, device: str, slot: str, task: int, epoch: int) -> None:
         """See Platform. A run that would go on for long is ended with its worker."""
-        worker = self._devices[device].workers.get(slot)
+        worker = self._device(device).workers.get(slot)
         if worker is None or not worker.runs:
             return
         head = worker.runs[0]
@@ -255,9 +259,12 @@ class PoolPlatform(Ideal, NoReservations):
                 self._reactor.unwatch(worker.launched.channel.fileno())
                 worker.launched.channel.close()
                 worker.launched.kill()
+        # What was killed ends at once; collected here, it leaves nothing behind.
+        end_s = time.monotonic() + MAX_CLOSE_S
         for device in self._devices.values():
             for worker in device.workers.values():
-                worker.launched.reap()
+                while worker.launched.reap() is None and time.monotonic() < end_s:
+                    time.sleep(0.002)
             device.workers.clear()
 
     def _admitted(self, worker: _Worker, runs: Sequence[Run]) -> list[Run]:
@@ -265,9 +272,15 @@ class PoolPlatform(Ideal, NoReservations):
         admitted = []
         for run in runs:
             try:
-                if self._fence.admit(run.task, run.epoch):
-                    admitted.append(run)
-            except StaleEpoch as error:
+                if not self._fence.admit(run.task, run.epoch):
+                    continue
+                if run.calibration:
+                    raise StaleCalibration(
+                        f"task {run.task} was lowered for calibration {run.calibration!r}; {worker.device.name} "
+                        "is ideal and has none. Send it without one"
+                    )
+                admitted.append(run)
+            except (StaleEpoch, StaleCalibration) as error:
                 report = partial(
                     self._sink.run_ended,
                     worker.device.name,

@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections import OrderedDict, deque
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -48,6 +48,12 @@ PREPARED = 1024
 PROGRAMS = 4096
 #: While more runs wait, outcomes of short ones travel together, but none waits longer than this.
 HOLD_NS = 200_000
+#: Kinds of runs of which a worker remembers how long they took.
+KINDS = 4096
+
+#: What the time of a run depends on: program, outputs, sets, shots.
+_Kind = tuple[bytes, bytes, int, int]
+_Key = TypeVar("_Key")
 
 
 class Worker:
@@ -64,6 +70,8 @@ class Worker:
         self._programs: OrderedDict[bytes, bytes] = OrderedDict()
         self._prepared: OrderedDict[bytes, tuple[int, Any]] = OrderedDict()
         self._outputs: OrderedDict[bytes, tuple[Output, ...]] = OrderedDict()
+        #: How long the last run of each kind took.
+        self._took_ns: OrderedDict[_Kind, int] = OrderedDict()
 
     def serve(self) -> None:
         """Returns when the channel closes."""
@@ -78,7 +86,14 @@ class Worker:
                     return
                 flushed_ns = time.monotonic_ns()
                 continue
-            outcome = self._run(self._runs.popleft())
+            run = self._runs.popleft()
+            if outcomes and not self._is_short(run):
+                # Who waits for these does not wait for a run that may be long.
+                self._channel.sendall(pack(Ended(outcomes)))
+                outcomes = []
+            began_ns = time.monotonic_ns()
+            outcome = self._run(run)
+            _keep(self._took_ns, _kind(run), time.monotonic_ns() - began_ns, KINDS)
             if isinstance(outcome, _Large):
                 self._send_large(outcomes, outcome)
                 outcomes = []
@@ -91,6 +106,10 @@ class Worker:
                 self._channel.sendall(pack(Ended(outcomes)))
                 outcomes = []
                 flushed_ns = now_ns
+
+    def _is_short(self, run: Run) -> bool:
+        """Whether one like it took less than HOLD_NS the last time."""
+        return self._took_ns.get(_kind(run), HOLD_NS) < HOLD_NS
 
     def _send_large(self, outcomes: list[RunDone | RunFailed], large: _Large) -> None:
         """Sends `outcomes`, then a large one in a message of its own, with its memory."""
@@ -200,7 +219,11 @@ class _Large(NamedTuple):
     memory: Memory
 
 
-def _keep(cache: OrderedDict[bytes, Any], key: bytes, value: Any, size: int) -> None:
+def _kind(run: Run) -> _Kind:
+    return run.program, run.outputs, run.sets, run.shots
+
+
+def _keep(cache: OrderedDict[_Key, Any], key: _Key, value: Any, size: int) -> None:
     cache[key] = value
     cache.move_to_end(key)
     if len(cache) > size:

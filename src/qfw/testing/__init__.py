@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from qfw.testing.engine import check_engine
+from qfw.testing.engine import check_engine, engine_checks
+from qfw.testing.platform import check_platform, platform_checks
 from qfw.testing.report import Finding, Report, Verdict
 
-__all__ = ["Finding", "Report", "Verdict", "check_engine"]
+__all__ = [
+    "Finding",
+    "Report",
+    "Verdict",
+    "check_engine",
+    "check_platform",
+    "engine_checks",
+    "platform_checks",
+]

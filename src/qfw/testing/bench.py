@@ -41,6 +41,11 @@ class Bench(Subject):
         return self.stand.platform
 
     @property
+    def lowers(self) -> bool:  # type: ignore[override]
+        """Whether it lowers gates that are not native."""
+        return not self.profile.lowered_only
+
+    @property
     def name(self) -> str:
         """The device's."""
         return self.profile.name
@@ -129,6 +134,17 @@ class Bench(Subject):
         where = at or slots[0]
         self.stand.start(self.name, where, [run])
         return self.stand.outcome(run, where)
+
+    def ended(self, run: Run, slot: str, limit_s: float, what: str) -> None:
+        """Waits until a run has an outcome, or its slot is gone."""
+        sink = self.stand.sink
+        self.stand.wait(
+            lambda: (
+                (run.task, run.epoch) in sink.outcomes or any(name == slot for _, name, _, _ in sink.lost)
+            ),
+            limit_s,
+            what,
+        )
 
     def done(self, run: Run, at: str | None = None) -> RunDone:
         """Like `go`, of a run that must be answered. Raises the typed error that it failed with."""

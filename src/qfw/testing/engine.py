@@ -131,7 +131,9 @@ def _by_sets(subject: EngineSubject) -> None:
     _grows(subject, (program, 1, 100), (program, 10_000, 100))
 
 
-@check("engine.estimate_shots", "An estimate of memory=True grows with the shots, in time and memory.", SECTION)
+@check(
+    "engine.estimate_shots", "An estimate of memory=True grows with the shots, in time and memory.", SECTION
+)
 def _by_shots(subject: EngineSubject) -> None:
     subject.answers(Memory)
     program = _task(subject)[0]

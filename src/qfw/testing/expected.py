@@ -67,10 +67,11 @@ def unmeasured(program: Program) -> Program:
 
 def frequencies(counts: dict[str, int], bits: int) -> Floats:
     """Relative frequencies of 2**bits outcomes."""
-    found = np.zeros(2**bits)
+    found: Floats = np.zeros(2**bits)
     for text, number in counts.items():
         found[int(text, 2) if text else 0] += number
-    return found / max(found.sum(), 1)
+    found /= max(float(found.sum()), 1.0)
+    return found
 
 
 def variation(first: Floats, second: Floats) -> float:

@@ -37,10 +37,16 @@ QUIET_S = 0.15
 GRACE_S = 5.0
 
 
-@check("profile.name", "A device has a name, an engine and the name of its platform's kind of device.", "Profile")
+@check(
+    "profile.name", "A device has a name, an engine and the name of its platform's kind of device.", "Profile"
+)
 def _name(bench: Bench) -> None:
     profile = bench.profile
-    expect(profile.name and profile.name.isprintable() and "/" not in profile.name, "a name without /", profile.name)
+    expect(
+        profile.name and profile.name.isprintable() and "/" not in profile.name,
+        "a name without /",
+        profile.name,
+    )
     expect(isinstance(profile.kind, DeviceKind) and profile.engine, "a kind and an engine", profile)
 
 
@@ -48,7 +54,9 @@ def _name(bench: Bench) -> None:
 def _gates(bench: Bench) -> None:
     names = bench.profile.native_gates
     unknown = sorted(set(names) - set(GATES))
-    expect(not unknown and len(set(names)) == len(names), "gates of qfw.model.gates, once each", unknown or names)
+    expect(
+        not unknown and len(set(names)) == len(names), "gates of qfw.model.gates, once each", unknown or names
+    )
 
 
 @check("profile.outputs", "Outputs are those of qfw.model.outputs, each named once.", "Profile")
@@ -64,7 +72,11 @@ def _bounds(bench: Bench) -> None:
         expect(getattr(p, what) >= 1, f"{what} of 1 or more", getattr(p, what))
 
 
-@check("profile.coupling", "Coupled pairs are two different qubits of the device, each pair named once.", "Profile")
+@check(
+    "profile.coupling",
+    "Coupled pairs are two different qubits of the device, each pair named once.",
+    "Profile",
+)
 def _coupling(bench: Bench) -> None:
     pairs = bench.profile.coupling
     if pairs is None:
@@ -95,7 +107,11 @@ def _hardware(bench: Bench) -> None:
     expect(not bench.profile.reruns, "reruns = false", bench.profile.reruns)
 
 
-@check("profile.stays", "The profile is the same for as long as devices_changed does not say otherwise.", "Profile")
+@check(
+    "profile.stays",
+    "The profile is the same for as long as devices_changed does not say otherwise.",
+    "Profile",
+)
 def _stays(bench: Bench) -> None:
     changes = bench.stand.sink.changes
     found = next((p for p in bench.stand.devices() if p.name == bench.name), None)
@@ -125,7 +141,9 @@ def _all(bench: Bench) -> None:
 
 @check("slots.warm_again", "To warm a warm device changes nothing.", "Slots")
 def _warm_again(bench: Bench) -> None:
-    before = dict(bench.stand.sink.slots[bench.name]) if bench.stand.ready(bench.name, bench.profile.slots) else {}
+    before = (
+        dict(bench.stand.sink.slots[bench.name]) if bench.stand.ready(bench.name, bench.profile.slots) else {}
+    )
     for _ in range(3):
         bench.stand.call("warm", bench.platform.warm, bench.name)
     bench.stand.settle(QUIET_S)
@@ -144,10 +162,15 @@ def _independent(bench: Bench) -> None:
         expect((long.task, long.epoch) not in bench.stand.sink.outcomes, "the short one first", short)
     finally:
         bench.stand.cancel(bench.name, first, long)
+        bench.ended(long, first, GRACE_S, "the end of a run that was cancelled, or of its slot,")
         bench.stand.ready(bench.name, bench.profile.slots)
 
 
-@check("start.answered", "A run is answered, with its own task and epoch, on the slot that it was given to.", "Start")
+@check(
+    "start.answered",
+    "A run is answered, with its own task and epoch, on the slot that it was given to.",
+    "Start",
+)
 def _answered(bench: Bench) -> None:
     run = bench.small_run()
     slot = bench.stand.ready(bench.name)[0]
@@ -195,7 +218,11 @@ def _nothing(bench: Bench) -> None:
     bench.still_works()
 
 
-@check("start.unknown_program", "A run whose program nobody has fails with a typed error, at the latest in its outcome.", "Start")
+@check(
+    "start.unknown_program",
+    "A run whose program nobody has fails with a typed error, at the latest in its outcome.",
+    "Start",
+)
 def _unknown_program(bench: Bench) -> None:
     run = msgspec.structs.replace(bench.small_run(), program=bytes(32))
     slot = bench.stand.ready(bench.name)[0]
@@ -235,7 +262,11 @@ def _typed(outcome: RunDone | RunFailed, what: str) -> QFwError:
     return error
 
 
-@check("start.wrong_task", "A task that the device cannot run fails typed: it is not believed to have been estimated.", "Start")
+@check(
+    "start.wrong_task",
+    "A task that the device cannot run fails typed: it is not believed to have been estimated.",
+    "Start",
+)
 def _wrong_task(bench: Bench) -> None:
     if bench.profile.control or "counts" not in bench.profile.outputs:
         raise NotApplicable("it has control, or answers no counts")
@@ -247,7 +278,11 @@ def _wrong_task(bench: Bench) -> None:
     bench.still_works()
 
 
-@check("start.lowered_only", "A start with a gate that is not native, or on a pair that is not coupled, fails typed.", "Start")
+@check(
+    "start.lowered_only",
+    "A start with a gate that is not native, or on a pair that is not coupled, fails typed.",
+    "Start",
+)
 def _lowered_only(bench: Bench) -> None:
     if not bench.profile.lowered_only:
         raise NotApplicable("it takes more than lowered programs")
@@ -281,10 +316,16 @@ def _not_lowered(bench: Bench) -> list[Program]:
     return found
 
 
-@check("start.times", "An answer says when the run began and ended, and how long of it was preparation.", "Start")
+@check(
+    "start.times", "An answer says when the run began and ended, and how long of it was preparation.", "Start"
+)
 def _times(bench: Bench) -> None:
     done = bench.done(bench.small_run())
-    expect(0 < done.run_began_ns <= done.run_ended_ns, "began before it ended", (done.run_began_ns, done.run_ended_ns))
+    expect(
+        0 < done.run_began_ns <= done.run_ended_ns,
+        "began before it ended",
+        (done.run_began_ns, done.run_ended_ns),
+    )
     spent = done.run_ended_ns - done.run_began_ns
     expect(0 <= done.compile_ns <= spent, f"0 to {spent} ns of preparation", done.compile_ns)
 
@@ -318,7 +359,11 @@ def _unknown_device(bench: Bench) -> None:
         bench.stand.call("state", bench.platform.state, "no such device")
 
 
-@check("start.lost_slot", "A start on a slot that is gone is no error: its loss was reported, and the runs with it.", "Start")
+@check(
+    "start.lost_slot",
+    "A start on a slot that is gone is no error: its loss was reported, and the runs with it.",
+    "Start",
+)
 def _lost_slot(bench: Bench) -> None:
     run = bench.small_run()
     bench.stand.start(bench.name, "a slot that is gone", [run])
@@ -350,7 +395,11 @@ def _same_twice(bench: Bench) -> None:
     expect(found == 1, "one answer", f"{found} answers")
 
 
-@check("epoch.older", "A start with an older epoch than was seen of the task is refused, by run_ended: StaleEpoch.", "Fencing")
+@check(
+    "epoch.older",
+    "A start with an older epoch than was seen of the task is refused, by run_ended: StaleEpoch.",
+    "Fencing",
+)
 def _older(bench: Bench) -> None:
     run = bench.small_run(epoch=3)
     slot = bench.stand.ready(bench.name)[0]
@@ -372,25 +421,25 @@ def _newer(bench: Bench) -> None:
     expect(again.epoch == 2, "epoch 2", again.epoch)
 
 
-@check("cancel.running", "A running task that is cancelled ends soon, and the device goes on.", "Cancellation")
+@check(
+    "cancel.running", "A running task that is cancelled ends soon, and the device goes on.", "Cancellation"
+)
 def _cancel_running(bench: Bench) -> None:
     run = bench.long_run()
     slot = bench.stand.ready(bench.name)[0]
     bench.stand.start(bench.name, slot, [run])
     bench.stand.settle(QUIET_S)
     bench.stand.cancel(bench.name, slot, run)
-    lost = len(bench.stand.sink.lost)
-
-    def ended() -> bool:
-        gone = any(name == slot for _, name, _, _ in bench.stand.sink.lost[max(lost - 1, 0) :])
-        return gone or (run.task, run.epoch) in bench.stand.sink.outcomes
-
-    bench.stand.wait(ended, GRACE_S, "the end of a run that was cancelled, or of its slot,")
+    bench.ended(run, slot, GRACE_S, "the end of a run that was cancelled, or of its slot,")
     bench.stand.ready(bench.name)
     bench.still_works()
 
 
-@check("cancel.queued", "A run that waits behind another and is cancelled does not keep those behind it.", "Cancellation")
+@check(
+    "cancel.queued",
+    "A run that waits behind another and is cancelled does not keep those behind it.",
+    "Cancellation",
+)
 def _cancel_queued(bench: Bench) -> None:
     runs = [bench.small_run(seed=seed) for seed in range(8)]
     slot = bench.stand.ready(bench.name)[0]
@@ -408,11 +457,7 @@ def _cancel_queued_long(bench: Bench) -> None:
     slot = bench.stand.ready(bench.name)[0]
     bench.stand.start(bench.name, slot, [short, long])
     bench.stand.cancel(bench.name, slot, long)
-    bench.stand.wait(
-        lambda: (long.task, 1) in bench.stand.sink.outcomes or any(n == slot for _, n, _, _ in bench.stand.sink.lost),
-        GRACE_S,
-        "the end of a run that was cancelled while it waited",
-    )
+    bench.ended(long, slot, GRACE_S, "the end of a run that was cancelled while it waited")
     bench.stand.ready(bench.name)
     bench.done(behind)
 
@@ -455,7 +500,11 @@ def _time_limit(bench: Bench) -> None:
     outcome = bench.stand.outcome(run, slot, 0.3 + GRACE_S)
     if isinstance(outcome, RunDone):
         took_s = (outcome.run_ended_ns - outcome.run_began_ns) / 1e9
-        expect(took_s <= 0.3 + CALL_LIMIT_S, "an end within its limit of 0.3 s", f"an answer after {took_s:.2f} s")
+        expect(
+            took_s <= 0.3 + CALL_LIMIT_S,
+            "an end within its limit of 0.3 s",
+            f"an answer after {took_s:.2f} s",
+        )
         raise NotApplicable(f"its longest task took {took_s:.2f} s only")
     expect(outcome.error.code == "DeadlineExceeded", "DeadlineExceeded", outcome.error.code)
 
@@ -477,7 +526,9 @@ def _shots(bench: Bench) -> None:
         raise NotApplicable("it takes as many shots as any task may have")
     with refused(TooLarge, UnsupportedFeature, what="more shots than max_shots") as caught:
         _estimate(bench, program, outputs, 1, bench.profile.max_shots + 1)
-    expect(str(bench.profile.max_shots) in str(caught[0]), f"a message with {bench.profile.max_shots}", caught[0])
+    expect(
+        str(bench.profile.max_shots) in str(caught[0]), f"a message with {bench.profile.max_shots}", caught[0]
+    )
 
 
 @check("limit.shots_at", "max_shots themselves are taken.", "Limits")
@@ -495,7 +546,9 @@ def _sets(bench: Bench) -> None:
         raise NotApplicable("it takes as many sets as any task may have")
     with refused(TooLarge, UnsupportedFeature, what="more sets than max_sets") as caught:
         _estimate(bench, program, outputs, bench.profile.max_sets + 1, shots)
-    expect(str(bench.profile.max_sets) in str(caught[0]), f"a message with {bench.profile.max_sets}", caught[0])
+    expect(
+        str(bench.profile.max_sets) in str(caught[0]), f"a message with {bench.profile.max_sets}", caught[0]
+    )
 
 
 @check("limit.exact", "A device that needs shots refuses a task without.", "Limits")
@@ -510,7 +563,9 @@ def _exact(bench: Bench) -> None:
         _estimate(bench, program, (Expectation((PauliSum.of("Z0"),)),), 1, 0)
 
 
-def _estimate(bench: Bench, program: Program, outputs: tuple[Output, ...], sets: int, shots: int) -> tuple[float, int]:
+def _estimate(
+    bench: Bench, program: Program, outputs: tuple[Output, ...], sets: int, shots: int
+) -> tuple[float, int]:
     found = bench.stand.call("estimate", bench.platform.estimate, bench.name, program, outputs, sets, shots)
     return found.cost_s, found.memory_bytes
 
@@ -534,7 +589,9 @@ def _same(bench: Bench) -> None:
 def _by_sets(bench: Bench) -> None:
     _work(bench)
     program, outputs, shots = bench.small()
-    few, many = (_estimate(bench, program, outputs, s, shots)[0] for s in (1, min(5000, bench.profile.max_sets)))
+    few, many = (
+        _estimate(bench, program, outputs, s, shots)[0] for s in (1, min(5000, bench.profile.max_sets))
+    )
     expect(many > few, f"more than {few:.3g} s", f"{many:.3g} s")
 
 
@@ -568,7 +625,11 @@ def _work(bench: Bench) -> None:
         raise NotApplicable("it answers nothing, which takes the same time always")
 
 
-@check("estimate.too_wide", "A program wider than the device is refused: TooLarge, with both figures and what to do.", "Estimates")
+@check(
+    "estimate.too_wide",
+    "A program wider than the device is refused: TooLarge, with both figures and what to do.",
+    "Estimates",
+)
 def _too_wide(bench: Bench) -> None:
     width = bench.profile.max_qubits + 1
     if width > 1_000_000:
@@ -580,7 +641,11 @@ def _too_wide(bench: Bench) -> None:
     expect(str(width) in text and str(bench.profile.max_qubits) in text, "a message with both figures", text)
 
 
-@check("estimate.too_much", "A task whose answer or state does not fit is refused before it starts, not while it runs.", "Estimates")
+@check(
+    "estimate.too_much",
+    "A task whose answer or state does not fit is refused before it starts, not while it runs.",
+    "Estimates",
+)
 def _too_much(bench: Bench) -> None:
     bench.answers(Statevector)
     width = bench.profile.max_qubits
@@ -601,7 +666,11 @@ def _by_output(bench: Bench) -> None:
             _estimate(bench, program, (output,), 1, 0 if isinstance(output, Statevector) else 10)
 
 
-@check("estimate.not_lowered", "A program that is not lowered is refused where the device takes lowered ones only.", "Estimates")
+@check(
+    "estimate.not_lowered",
+    "A program that is not lowered is refused where the device takes lowered ones only.",
+    "Estimates",
+)
 def _estimate_lowered(bench: Bench) -> None:
     if not bench.profile.lowered_only:
         raise NotApplicable("it takes more than lowered programs")
@@ -610,7 +679,11 @@ def _estimate_lowered(bench: Bench) -> None:
             _estimate(bench, program, (Counts(),), 1, 10)
 
 
-@check("state.known", "A device is in a state of the table, and gives starts only in a state that runs.", "States")
+@check(
+    "state.known",
+    "A device is in a state of the table, and gives starts only in a state that runs.",
+    "States",
+)
 def _state(bench: Bench) -> None:
     bench.stand.ready(bench.name)
     found = bench.stand.state(bench.name)
@@ -618,12 +691,16 @@ def _state(bench: Bench) -> None:
     expect(found in RUNNING or found in ACCEPTING, "one that runs or accepts", found)
 
 
-@check("errors.travel", "Every error that a run failed with has the name of a class of qfw.model.errors, and a text.", "Errors")
+@check(
+    "errors.travel",
+    "Every error that a run failed with has the name of a class of qfw.model.errors, and a text.",
+    "Errors",
+)
 def _errors(bench: Bench) -> None:
     for rows in bench.stand.sink.outcomes.values():
         for _, _, outcome in rows:
             if isinstance(outcome, RunFailed):
                 again = ErrorReport.of(outcome.error.to_exception())
-                expect(again.code == outcome.error.code and outcome.error.message, "a known code", outcome.error)
-
-
+                expect(
+                    again.code == outcome.error.code and outcome.error.message, "a known code", outcome.error
+                )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,7 +44,7 @@ def verify(
                 _shape(answer.values, "f8", shape, "expectation values")
                 _shape(answer.standard_errors, "f8", shape, "standard errors")
                 expect(
-                    (answer.standard_errors.numpy() >= 0).all(),
+                    (answer.standard_errors.numpy().astype(np.float64) >= 0).all(),
                     "standard errors of 0 or more",
                     "negative ones",
                 )
@@ -60,7 +61,8 @@ def verify(
 
 def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> None:
     _bits(answer.num_bits, program)
-    outcomes, counts, offsets = answer.outcomes.numpy(), answer.counts.numpy(), answer.offsets.numpy()
+    outcomes, offsets = answer.outcomes.numpy(), answer.offsets.numpy()
+    counts = answer.counts.numpy().astype(np.int64)
     _shape(answer.offsets, "i8", (sets + 1,), "offsets of counts")
     expect(
         offsets[0] == 0 and offsets[-1] == len(counts), f"offsets from 0 to {len(counts)}", offsets.tolist()
@@ -70,7 +72,7 @@ def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> No
     _shape(answer.outcomes, "u8", (len(counts), _words(program)), "outcomes")
     _within(answer.outcomes, program)
     expect((counts > 0).all(), "counts of 1 or more", counts.tolist())
-    for low, high in zip(offsets[:-1], offsets[1:], strict=True):
+    for low, high in itertools.pairwise(offsets):
         total = int(counts[low:high].sum())
         expect(total == shots, f"{shots} shots in each set", total)
         expect(len(np.unique(outcomes[low:high], axis=0)) == high - low, "each outcome once", "one twice")

@@ -45,6 +45,9 @@ class Subject(ABC):
     ) -> Result:
         """The answers, whose form was checked. Raises Failed, Stuck, or the typed error it answers with."""
 
+    #: Whether it lowers gates that are not native.
+    lowers = False
+
     @property
     def noisy(self) -> bool:
         """Whether it is not ideal."""
@@ -108,6 +111,8 @@ class EngineSubject(Subject):
         )
         self.kind = kind
         self.engine = kind(1, 1)
+        #: As a worker keeps them: of each program once.
+        self._prepared: dict[bytes, Any] = {}
 
     def ask(
         self,
@@ -122,9 +127,10 @@ class EngineSubject(Subject):
         program = placed.placed
         values = table(parameters, program.num_slots)
         sets = len(values)
-        answers = self.engine.run(
-            self.engine.prepare(program), tuple(outputs), values, shots, set_seeds(seed, 0, sets)
-        )
+        if program.digest not in self._prepared:
+            self._prepared[program.digest] = self.engine.prepare(program)
+        prepared = self._prepared[program.digest]
+        answers = self.engine.run(prepared, tuple(outputs), values, shots, set_seeds(seed, 0, sets))
         verify(answers, program, outputs, sets, shots)
         return Result(0, self.profile.name, encode_answers(answers), sets, Timeline())
 

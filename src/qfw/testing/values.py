@@ -348,7 +348,7 @@ def _then(subject: Subject) -> None:
 @check("control.otherwise", "Where they do not, the other branch is.", "Control")
 def _otherwise(subject: Subject) -> None:
     flip = tuple(subject.circuits.flip(1))
-    ops = [Measure(0, 0), IfElse((0,), 1, (), flip), Measure(1, 1)]
+    ops: list[Operation] = [Measure(0, 0), IfElse((0,), 1, (), flip), Measure(1, 1)]
     _controlled(subject, ops, 2, 2, "10")
 
 
@@ -378,7 +378,7 @@ def _while(subject: Subject) -> None:
     "Control",
 )
 def _bound(subject: Subject) -> None:
-    ops = [While((0,), 0, tuple(subject.circuits.flip(1)), 3), Measure(1, 1)]
+    ops: list[Operation] = [While((0,), 0, tuple(subject.circuits.flip(1)), 3), Measure(1, 1)]
     _controlled(subject, ops, 2, 2, "10")
 
 
@@ -434,6 +434,8 @@ REFUSALS: tuple[type[QFwError], ...] = (UnsupportedFeature, TooLarge, RequestErr
 def _unknown_gate(subject: Subject) -> None:
     from qfw.model.gates import GATES
 
+    if subject.lowers:
+        raise NotApplicable("it takes more than native gates, and lowers them itself")
     foreign = [g for g in GATES if g not in subject.profile.native_gates and GATES[g].num_qubits == 1]
     foreign += [g for g in GATES if g not in subject.profile.native_gates and GATES[g].num_qubits == 2]
     if not foreign:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qfw.engines.gates import matrix
 from qfw.model.program import Barrier, Gate, IfElse, Measure, Operation, Program, Reset, While
+from qfw.numerics.gates import matrix
 
 #: Branches less probable than this are dropped.
 NEGLIGIBLE = 1e-12

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from qfw.engines.question import Part, Question
-from qfw.engines.sampling import Samples, Stream, draw, in_random_order
 from qfw.model.outputs import (
     Answer,
     Array,
@@ -26,6 +24,8 @@ from qfw.model.outputs import (
     StatevectorAnswer,
 )
 from qfw.model.program import Program
+from qfw.numerics.question import Part, Question
+from qfw.numerics.sampling import Samples, Stream, draw, in_random_order
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -59,21 +59,48 @@ class Answers:
 
     def add(self, readings: Readings, seeds: Sequence[int]) -> None:
         """Takes the readings of the next sets, and their seeds."""
-        question, samples, memory, exact = self._question, None, None, None
-        values, errors = readings.values, None
+        question = self._question
         if question.sampled:
-            values = np.tile(question.constants, (len(seeds), 1))
-            variances = np.zeros_like(values)
-            for basis, distribution in enumerate(readings.distributions):
-                drawn = draw(distribution, self._shots, seeds, basis, self._stream)
-                _add_estimates(drawn, question.parts[basis], self._shots, values, variances)
-                if basis == 0 and question.wants_outcomes:
-                    samples = drawn
-            errors = np.sqrt(variances)
-        elif question.wants_outcomes:
+            drawn = (
+                draw(distribution, self._shots, seeds, basis, self._stream)
+                for basis, distribution in enumerate(readings.distributions)
+            )
+            self.add_drawn(drawn, len(seeds), lambda s: in_random_order(s, self._shots, seeds, self._stream))
+            return
+        exact = None
+        if question.wants_outcomes:
             (exact,) = readings.distributions
-        if samples is not None and question.wants_memory:
-            memory = in_random_order(samples, self._shots, seeds, self._stream)
+        self._take(len(seeds), readings.values, None, None, None, exact, readings.vectors)
+
+    def add_drawn(self, drawn: Iterable[Samples], sets: int, ordered: Callable[[Samples], Ints]) -> None:
+        """Takes the shots of the next sets.
+
+        Args:
+            drawn: for each of `question.bases`; gone through once.
+            sets: their number.
+            ordered: gives the first basis' outcomes shot by shot, shape (sets, shots). Called where memory is wanted.
+        """
+        question, samples = self._question, None
+        values = np.tile(question.constants, (sets, 1))
+        variances = np.zeros_like(values)
+        for basis, found in enumerate(drawn):
+            _add_estimates(found, question.parts[basis], self._shots, values, variances)
+            if basis == 0 and question.wants_outcomes:
+                samples = found
+        memory = ordered(samples) if samples is not None and question.wants_memory else None
+        self._take(sets, values, np.sqrt(variances), samples, memory, None, None)
+
+    def _take(
+        self,
+        sets: int,
+        values: Floats | None,
+        errors: Floats | None,
+        samples: Samples | None,
+        memory: Ints | None,
+        exact: Floats | None,
+        vectors: npt.NDArray[np.complex128] | None,
+    ) -> None:
+        question = self._question
         first = 0
         for output, parts in zip(question.outputs, self._parts, strict=True):
             match output:
@@ -88,7 +115,7 @@ class Answers:
                 case Expectation():
                     last = first + len(output.observables)
                     if values is None:
-                        values = np.zeros((len(seeds), 0))
+                        values = np.zeros((sets, 0))
                     errors = np.zeros_like(values) if errors is None else errors
                     parts.append((values[:, first:last], errors[:, first:last]))
                     first = last
@@ -99,10 +126,10 @@ class Answers:
                         )
                     else:
                         assert exact is not None
-                        parts.append((_marginal(exact, output.qubits),))
+                        parts.append((marginal(exact, output.qubits),))
                 case Statevector():
-                    assert readings.vectors is not None
-                    parts.append((readings.vectors,))
+                    assert vectors is not None
+                    parts.append((vectors,))
 
     def answers(self) -> tuple[Answer, ...]:
         """The answers in the order of the outputs."""
@@ -203,7 +230,8 @@ def _frequencies(samples: Samples, qubits: tuple[int, ...], num_qubits: int, sho
     return frequencies
 
 
-def _marginal(distribution: Floats, qubits: tuple[int, ...]) -> Floats:
+def marginal(distribution: Floats, qubits: tuple[int, ...]) -> Floats:
+    """Distributions, shape (sets, states), of some qubits alone, the first the least significant bit; none: all."""
     sets, states = distribution.shape
     num_qubits = states.bit_length() - 1
     if not qubits or qubits == tuple(range(num_qubits)):

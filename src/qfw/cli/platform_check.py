@@ -1,0 +1,80 @@
+"""Check a platform, or with --engine an engine, against its contract: docs/specs/platform.md.
+
+Prints a table by group, and every failure in full: what was expected, what was found, and where the
+contract says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qfw.cli import output
+from qfw.config import discover
+from qfw.config import settings as config
+
+if TYPE_CHECKING:
+    from qfw.testing import Report
+
+FAILED = 1
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `qfw platform check`."""
+    parser.add_argument("name", help="a plugin of qfw.platforms; with --engine, of qfw.engines")
+    parser.add_argument("--engine", action="store_true", help="NAME is an engine")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="GROUP", help="a group or a check; may be repeated"
+    )
+    parser.add_argument(
+        "--device", action="append", default=[], metavar="DEVICE", help="a device of it; may be repeated"
+    )
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="TOML with a table [platforms.NAME]; default: qfw's own"
+    )
+    parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Checks, and prints; 0 only where every check that applies passed."""
+    from qfw.testing import check_engine, check_platform
+
+    if options.engine:
+        report = check_engine(options.name, only=options.only)
+    else:
+        path = options.settings or discover.config_path()
+        settings = config.load(path) if path else config.Settings()
+        report = check_platform(options.name, settings=settings, only=options.only, devices=options.device)
+    if options.json:
+        # The report, and what people would add up themselves.
+        output.json(
+            {
+                "name": report.name,
+                "kind": report.kind,
+                "score": report.score,
+                "passed": report.passed,
+                "seconds": report.seconds,
+                "findings": report.findings,
+            }
+        )
+    else:
+        _show(report)
+    return 0 if report.passed else FAILED
+
+
+def _show(report: Report) -> None:
+    from qfw.testing import Verdict
+
+    output.table(["GROUP", "PASSED", "FAILED", "STUCK", "NOT APPLICABLE"], report.groups())
+    for finding in report.of(Verdict.FAILED, Verdict.STUCK):
+        device = f" ({finding.device})" if finding.device else ""
+        output.note(
+            f"{finding.check}{device} {finding.verdict.value}: {finding.contract}\n"
+            f"     expected: {finding.expected}\n"
+            f"     found:    {finding.found}\n"
+            f"     see:      docs/specs/platform.md, {finding.section}"
+        )
+    if not report.findings:
+        output.note("no check has such a name; without --only all are run")
+    output.note(f"{report.kind} {report.name}: {report.score} passed in {report.seconds:.1f} s")

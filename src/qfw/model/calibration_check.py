@@ -1,0 +1,136 @@
+"""Whether a calibration can be believed: every value possible, and all of it about the device that it names."""
+
+from __future__ import annotations
+
+import math
+from typing import NoReturn
+
+from qfw.model.calibration import Calibration, GateCalibration, QubitCalibration
+from qfw.model.device import DeviceProfile
+from qfw.model.errors import CalibrationError
+from qfw.model.gates import GATES
+from qfw.model.native import SYMMETRIC
+
+#: Characters of a version.
+MAX_VERSION = 256
+#: Largest duration, in nanoseconds: an hour. Sums over any program stay exact.
+MAX_NS = 3_600_000_000_000
+#: T2 ≤ 2·T1, within what rounding to the digits of a document may cost.
+_ROUNDING = 1 + 1e-9
+
+
+def check_calibration(calibration: Calibration, profile: DeviceProfile, where: str = "") -> None:
+    """Raises unless a calibration is one of this device.
+
+    Args:
+        calibration: what somebody says of the device.
+        profile: the device.
+        where: stands in front of the field's name in errors; empty: "calibration of DEVICE: ".
+
+    Raises:
+        CalibrationError: names the field, its value and the rule that it breaks.
+    """
+    prefix = where or f"calibration of {profile.name}: "
+    if calibration.device != profile.name:
+        _wrong(prefix + "device", calibration.device, f"must be {profile.name!r}")
+    version = calibration.version
+    if not isinstance(version, str) or not version.strip() or len(version) > MAX_VERSION:
+        _wrong(prefix + "version", version, f"must be text of 1 to {MAX_VERSION} characters")
+    if not _number(calibration.measured_s) or calibration.measured_s < 0:
+        _wrong(prefix + "measured_s", calibration.measured_s, "must be Unix time: finite, at least 0")
+    if not isinstance(calibration.qubits, tuple) or len(calibration.qubits) != profile.max_qubits:
+        found = len(calibration.qubits) if isinstance(calibration.qubits, tuple) else calibration.qubits
+        _wrong(prefix + "qubits", found, f"must be one entry for each of {profile.max_qubits} qubits")
+    for index, qubit in enumerate(calibration.qubits):
+        _check_qubit(f"{prefix}qubits[{index}]", qubit)
+    _check_gates(prefix, calibration, profile)
+
+
+def _check_qubit(where: str, qubit: QubitCalibration) -> None:
+    if not isinstance(qubit, QubitCalibration):
+        _wrong(where, qubit, "must be a QubitCalibration")
+    for name in ("t1_us", "t2_us"):
+        _check_positive(f"{where}.{name}", getattr(qubit, name))
+    if qubit.t2_us > 2 * qubit.t1_us * _ROUNDING:
+        _wrong(f"{where}.t2_us", qubit.t2_us, f"must be at most 2·T1, {2 * qubit.t1_us:g}")
+    for name in ("read1_given0", "read0_given1", "reset_error"):
+        _check_probability(f"{where}.{name}", getattr(qubit, name))
+    for name in ("readout_ns", "reset_ns"):
+        _check_duration(f"{where}.{name}", getattr(qubit, name))
+    if qubit.frequency_ghz is not None:
+        _check_positive(f"{where}.frequency_ghz", qubit.frequency_ghz)
+    _check_flag(f"{where}.operational", qubit.operational)
+
+
+def _check_gates(prefix: str, calibration: Calibration, profile: DeviceProfile) -> None:
+    coupled = None if profile.coupling is None else frozenset(profile.coupling)
+    if not isinstance(calibration.gates, tuple):
+        _wrong(f"{prefix}gates", calibration.gates, "must be a tuple of GateCalibration")
+    seen: dict[tuple[str, tuple[int, ...]], int] = {}
+    for index, gate in enumerate(calibration.gates):
+        where = f"{prefix}gates[{index}]"
+        if not isinstance(gate, GateCalibration):
+            _wrong(where, gate, "must be a GateCalibration")
+        _check_place(gate, where, profile, coupled)
+        # A gate that is symmetric is the same one with its qubits exchanged.
+        key = (gate.name, tuple(sorted(gate.qubits)) if gate.name in SYMMETRIC else gate.qubits)
+        if key in seen:
+            _wrong(where, f"{gate.name} on {gate.qubits}", f"is there already: gates[{seen[key]}]")
+        seen[key] = index
+        _check_probability(f"{where}.error", gate.error)
+        _check_duration(f"{where}.duration_ns", gate.duration_ns)
+        _check_flag(f"{where}.operational", gate.operational)
+
+
+def _check_place(
+    gate: GateCalibration, where: str, profile: DeviceProfile, coupled: frozenset[tuple[int, int]] | None
+) -> None:
+    """Raises unless a gate is a native one, on qubits that it can act on."""
+    name, qubits = gate.name, gate.qubits
+    if not isinstance(name, str) or name not in GATES:
+        _wrong(f"{where}.name", name, "must be a gate of the normal form")
+    if name not in profile.native_gates:
+        _wrong(f"{where}.name", name, f"must be native to the device: {', '.join(profile.native_gates)}")
+    if not isinstance(qubits, tuple) or len(qubits) != GATES[name].num_qubits:
+        _wrong(f"{where}.qubits", qubits, f"must be {GATES[name].num_qubits} qubits for {name}")
+    for qubit in qubits:
+        if not _whole(qubit) or not 0 <= qubit < profile.max_qubits:
+            _wrong(f"{where}.qubits", qubits, f"must be qubits from 0 to {profile.max_qubits - 1}")
+    if len(set(qubits)) != len(qubits):
+        _wrong(f"{where}.qubits", qubits, "must be different qubits")
+    if len(qubits) == 2 and coupled is not None and qubits not in coupled:
+        first, second = qubits
+        if name not in SYMMETRIC or (second, first) not in coupled:
+            _wrong(f"{where}.qubits", qubits, "must be a coupled pair of the device")
+
+
+def _check_positive(where: str, value: object) -> None:
+    if not _number(value) or value <= 0:  # type: ignore[operator]
+        _wrong(where, value, "must be finite and above 0")
+
+
+def _check_probability(where: str, value: object) -> None:
+    if not _number(value) or not 0 <= value <= 1:  # type: ignore[operator]
+        _wrong(where, value, "must be a probability, from 0 to 1")
+
+
+def _check_duration(where: str, value: object) -> None:
+    if not _whole(value) or not 0 <= value <= MAX_NS:  # type: ignore[operator]
+        _wrong(where, value, f"must be whole nanoseconds from 0 to {MAX_NS}")
+
+
+def _check_flag(where: str, value: object) -> None:
+    if not isinstance(value, bool):
+        _wrong(where, value, "must be true or false")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong(where: str, value: object, rule: str) -> NoReturn:
+    raise CalibrationError(f"{where} is {repr(value)[:120]}; it {rule}")

@@ -1,0 +1,34 @@
+"""`qfw platform check`: a table or JSON, and an exit code that means something."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from qfw.cli.main import main
+
+
+def test_an_engine_that_passes_is_0_and_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "check", "reference", "--engine", "--only", "bits"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.split()[:3] == ["GROUP", "PASSED", "FAILED"] and "bits" in shown.out
+    assert "passed in" in shown.err
+
+
+def test_json_has_every_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "check", "reference", "--engine", "--only", "shots", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["passed"] and found["name"] == "reference"
+    assert {finding["verdict"] for finding in found["findings"]} == {"passed"}
+    assert len(found["findings"]) == 6
+
+
+def test_a_group_that_there_is_not_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "check", "reference", "--engine", "--only", "no-such-group"]) == 1
+    assert "no check has such a name" in capsys.readouterr().err
+
+
+def test_a_platform_that_there_is_not_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "check", "simulatorz"]) == 1
+    assert "did you mean 'simulators'?" in capsys.readouterr().err

@@ -1,0 +1,88 @@
+"""A calibration that is not a document's: every field of the structs wrong in turn."""
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+
+from qfw.model.calibration import Calibration, GateCalibration, QubitCalibration
+from qfw.model.calibration_check import MAX_NS, check_calibration
+from qfw.model.device import DeviceKind, DeviceProfile
+from qfw.model.errors import CalibrationError
+
+PROFILE = DeviceProfile("d", DeviceKind.TWIN, "e", 2, ("cz", "cx", "sx"), ("counts",), 1, coupling=((0, 1),))
+QUBIT = QubitCalibration(100.0, 150.0, 0.01, 0.02, 1000, 0.0, 500, 5.0)
+CZ, SX = GateCalibration("cz", (1, 0), 0.01, 100), GateCalibration("sx", (0,), 0.001, 30)
+GOOD = Calibration("d", "1", 1.0, (QUBIT, QUBIT), (CZ, SX))
+
+PROBABILITY = (-0.1, 1.1, math.nan, math.inf, "0.5", True, None)
+POSITIVE = (0, -1.0, math.nan, math.inf, "1", True)
+DURATION = (-1, 1.5, MAX_NS + 1, "1", True, None)
+WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
+    "calibration": {
+        "device": ("", "other", None),
+        "version": ("", " ", "v" * 257, None, 1),
+        "measured_s": (math.nan, math.inf, -1.0, "now", None),
+        "qubits": ((), (QUBIT,), (QUBIT,) * 3, None, (QUBIT, 1)),
+        "gates": (None, (1,), (CZ, CZ), (CZ, GateCalibration("cz", (0, 1), 0.0, 1))),
+    },
+    "qubit": {
+        "t1_us": (*POSITIVE, None),
+        "t2_us": (*POSITIVE, None, 200.1),
+        "read1_given0": PROBABILITY,
+        "read0_given1": PROBABILITY,
+        "readout_ns": DURATION,
+        "reset_error": PROBABILITY,
+        "reset_ns": DURATION,
+        "frequency_ghz": POSITIVE,
+        "operational": (1, None, "yes"),
+    },
+    "gate": {
+        "name": ("warp", "x", "", None),
+        "qubits": ((), (0,), (0, 0), (0, 2), (-1, 0), (0, 1, 0), None, (0, 1.0), (False, True)),
+        "error": PROBABILITY,
+        "duration_ns": DURATION,
+        "operational": (1, None, "yes"),
+    },
+}  # fmt: skip
+CASES = [
+    (kind, field, value) for kind, of in WRONG.items() for field, values in of.items() for value in values
+]
+
+
+def test_the_table_has_every_field() -> None:
+    for kind, struct in (
+        ("calibration", Calibration),
+        ("qubit", QubitCalibration),
+        ("gate", GateCalibration),
+    ):
+        assert list(WRONG[kind]) == list(struct.__struct_fields__)
+    check_calibration(GOOD, PROFILE)
+
+
+@pytest.mark.parametrize(("kind", "field", "value"), CASES)
+def test_every_field_wrong_in_turn(kind: str, field: str, value: Any) -> None:
+    replace = msgspec.structs.replace
+    if kind == "qubit":
+        damaged = replace(GOOD, qubits=(QUBIT, replace(QUBIT, **{field: value})))
+        place = rf"qubits\[1\]\.{field}"
+    elif kind == "gate":
+        damaged = replace(GOOD, gates=(SX, replace(CZ, **{field: value})))
+        place = rf"gates\[1\]\.{field}"
+    else:
+        damaged, place = replace(GOOD, **{field: value}), field
+    with pytest.raises(CalibrationError, match=f"calibration of d: {place}"):
+        check_calibration(damaged, PROFILE)
+
+
+def test_a_gate_with_a_direction_needs_the_pair_in_that_direction() -> None:
+    forward, back = (GateCalibration("cx", pair, 0.01, 1) for pair in ((0, 1), (1, 0)))
+    check_calibration(msgspec.structs.replace(GOOD, gates=(forward,)), PROFILE)
+    with pytest.raises(CalibrationError, match="coupled pair"):
+        check_calibration(msgspec.structs.replace(GOOD, gates=(back,)), PROFILE)
+
+
+def test_t2_may_be_twice_t1() -> None:
+    qubit = msgspec.structs.replace(QUBIT, t2_us=200.0)
+    check_calibration(msgspec.structs.replace(GOOD, qubits=(qubit, qubit)), PROFILE)

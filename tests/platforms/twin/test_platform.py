@@ -1,0 +1,102 @@
+"""The platform `twin` as a daemon makes it: models, life and noise together."""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qfw.model.calibration import Calibration
+from qfw.model.device import DeviceKind
+from qfw.model.errors import ConfigError
+from qfw.model.outputs import Counts, CountsAnswer
+from qfw.model.program import Gate, Measure, Program
+from qfw.model.timing import device_ns
+from qfw.platforms.twin.options import DEFAULT_DEVICES
+from qfw.platforms.twin.platform import BuiltTwinDriver
+from qfw.qpm.bulletin import Bulletin
+from qfw.qpm.driver import Driver, Execution
+from qfw.qpm.platform import Platform, PlatformConfig
+
+
+def opened(**options: Any) -> Driver:
+    driver = BuiltTwinDriver(PlatformConfig("twin", options))
+    driver.open(Bulletin([profile.name for profile in driver.devices()], lambda *_: None))
+    return driver
+
+
+def flips(calibration: Calibration, gates: int) -> tuple[Program, str]:
+    """So many bit flips of qubit 0, in the device's own gates, and the name of the turn they are made of."""
+    names = {gate.name for gate in calibration.gates if gate.qubits == (0,)}
+    turn = [Gate("x", (0,))] if "x" in names else [Gate("rx", (0,), (np.pi,))]
+    return Program(1, 1, 0, (*turn * gates, Measure(0, 0))), turn[0].name
+
+
+def ones(driver: Driver, device: str, gates: int, shots: int = 2000) -> tuple[float, int]:
+    calibration = driver.calibration(device)
+    assert calibration is not None
+    program, _ = flips(calibration, gates)
+    done = driver.run(
+        Execution(device, program, (Counts(),), np.empty((1, 0)), shots, [1], calibration.version, 60.0)
+    )
+    profile = next(profile for profile in driver.devices() if profile.name == device)
+    assert profile.timing is not None
+    assert done.conditions.device_ns == device_ns(program, 1, shots, calibration, profile.timing)
+    answer = done.answers[0]
+    assert isinstance(answer, CountsAnswer)
+    found = dict(zip(answer.outcomes.numpy()[:, 0].tolist(), answer.counts.numpy().tolist(), strict=True))
+    return found.get(1, 0) / shots, done.conditions.device_ns
+
+
+def test_the_plugin_is_a_platform_with_the_four_devices() -> None:
+    plugin = import_module("qfw.platforms.twin").TwinPlatform
+    platform = plugin(PlatformConfig("twin"))
+    assert isinstance(platform, Platform)
+    profiles = platform.devices()
+    assert tuple(profile.name for profile in profiles) == DEFAULT_DEVICES
+    assert all(profile.kind is DeviceKind.TWIN and profile.platform == "twin" for profile in profiles)
+    assert all(not profile.reruns and "pulse.play" in profile.native for profile in profiles)
+
+
+@pytest.mark.parametrize("device", DEFAULT_DEVICES)
+def test_each_device_runs_a_program_in_its_own_gates(device: str) -> None:
+    driver = opened()
+    probability, _ = ones(driver, device, 1)
+    assert 0.9 < probability < 1
+
+
+def test_without_noise_nothing_errs_and_time_is_the_same() -> None:
+    noisy, ideal = opened(devices=["twin-20"]), opened(devices=["twin-20"], noise=False)
+    assert ones(ideal, "twin-20", 3)[0] == 1
+    assert ones(ideal, "twin-20", 4)[0] == 0
+    assert ones(ideal, "twin-20", 3)[1] == ones(noisy, "twin-20", 3)[1]
+    assert ones(noisy, "twin-20", 3)[0] < 1
+
+
+def test_an_incident_is_felt_in_the_answers() -> None:
+    life = {"noise": [{"begin_s": 0.001, "duration_s": 1e6, "factor": 20.0}]}
+    driver = opened(devices=["twin-20"], life=life)
+    before, _ = ones(driver, "twin-20", 1)
+    during, _ = ones(driver, "twin-20", 1)
+    # Readout errors of about 1 % become about 20 %.
+    assert before > 0.95 > during
+
+
+def test_an_unknown_model_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"devices\[0\].*'twin-21'.*did you mean"):
+        opened(devices=["twin-21"])
+
+
+def test_a_cancelled_run_ends() -> None:
+    driver, cancelled = opened(devices=["twin-20"]), threading.Event()
+    cancelled.set()
+    calibration = driver.calibration("twin-20")
+    assert calibration is not None
+    execution = Execution(
+        "twin-20", flips(calibration, 1)[0], (Counts(),), np.empty((1, 0)), 10, [1], "", 60.0, cancelled
+    )
+    with pytest.raises(Exception, match="cancelled"):
+        driver.run(execution)
