@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from qfw.config.runtime import lock_path, log_path, socket_path
-from qfw.model.errors import ErrorReport, VersionMismatch
+from qfw.model.errors import ErrorReport, UnknownDevice, VersionMismatch
 from qfw.model.events import DaemonStarted, DaemonStopped, SessionClosed, TaskAccepted, TaskCancelled
 from qfw.model.outputs import Statevector, encode_outputs
 from qfw.model.task import QuantumTask
@@ -454,16 +454,18 @@ def test_any_reason_not_to_start_is_said(folder: Path) -> None:
     assert report(said).code != "" and "journal" in report(said).message
 
 
-def test_a_plugin_that_breaks_is_said(folder: Path, tmp_path: Path) -> None:
-    """A platform that raises what nobody foresaw."""
+def test_a_plugin_that_breaks_stops_no_daemon(folder: Path, tmp_path: Path) -> None:
+    """A platform that raises what nobody foresaw: it is asked for, and the daemon serves on."""
     found = tmp_path / "stranger-1.dist-info"
     found.mkdir()
     (found / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
     (found / "entry_points.txt").write_text("[qfw.platforms]\nstranger = stranger:Platform\n")
     (tmp_path / "stranger.py").write_text("def Platform(settings):\n    raise ZeroDivisionError('strange')\n")
-    process, said = start(folder, before=f"PYTHONPATH={tmp_path}")
-    assert process.wait(LIMIT_S) == 1
-    assert "strange" in report(said).message
+    before = f"PYTHONPATH={tmp_path}:$PYTHONPATH"
+    with site(folder, before=before), Session(runtime_folder=folder) as session:
+        assert session.device("reference").status().state == "online"
+        with pytest.raises(UnknownDevice, match="stranger-1"):
+            session.device("stranger-1")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
