@@ -18,7 +18,7 @@ from qfw.model.task import task_name, task_session
 from qfw.qpi import Request, Session
 from qfw.qpm import journal
 from qfw.qpm.wire import Accepted, Done, Failed, StoreProgram, Submit
-from qfw.qpmd.listing import task_rows
+from qfw.qpmd.rows import task_rows
 from qfw.qpmd.state import DaemonState
 from tests.stack import (
     LIMIT_S,

@@ -34,8 +34,9 @@ from qfw.qpm.wire import (
     Query,
     StoreProgram,
 )
-from qfw.qpmd.listing import MAX_ROWS, Listing
+from qfw.qpmd.listing import Listing
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES
+from qfw.qpmd.rows import MAX_ROWS
 from qfw.scheduling.fair import FairScheduler
 from tests.qpmd.conftest import Bench, number
 from tests.stack import SHORT, quantum_task

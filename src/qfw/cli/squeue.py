@@ -18,7 +18,7 @@ from qfw.model.events import (
 from qfw.qpm import journal
 from qfw.qpm.remote import Observer
 from qfw.qpm.status import TaskRow
-from qfw.qpmd.listing import MAX_ROWS, task_rows
+from qfw.qpmd.rows import MAX_ROWS, task_rows
 from qfw.qpmd.state import DaemonState
 
 #: Fields of a TaskRow, in the order of the table; spans of time without their unit.

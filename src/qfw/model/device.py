@@ -6,7 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
-from qfw.model.outputs import MAX_SHOTS
+#: Shots of a set, on any device.
+MAX_SHOTS = 100_000_000
 
 
 class DeviceKind(StrEnum):

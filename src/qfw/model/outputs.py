@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qfw.model.decoding import decoder
+from qfw.model.device import MAX_SHOTS
 from qfw.model.errors import OptionError, ProgramError, TooLarge
 from qfw.model.observable import PauliSum
 from qfw.model.program import Program
-
-MAX_SHOTS = 100_000_000
 
 
 class Counts(msgspec.Struct, frozen=True, array_like=True, tag="counts"):

@@ -10,15 +10,13 @@ import msgspec
 from qfw import __version__
 from qfw.model.device import ACCEPTING, DeviceProfile, DeviceState, DeviceStatus
 from qfw.model.errors import WireError
-from qfw.model.task import TaskState, task_name, task_session
-from qfw.qpm.status import Counters, TaskRow
+from qfw.qpm.status import Counters
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.platforms import Platforms
+from qfw.qpmd.rows import task_rows
 from qfw.qpmd.state import DaemonState
 from qfw.scheduling.scheduler import Scheduler
 
-#: Rows of one answer: more would hold up the loop.
-MAX_ROWS = 10_000
 #: An answer is given again for this long: who asks often costs no more than who asks sometimes.
 FRESH_NS = 100_000_000
 #: In front of the name of a device.
@@ -140,31 +138,3 @@ class Listing:
         uptime_s = (self._clock_ns() - self._started_ns) / 1e9
         sessions, tasks = len(self._state.sessions), len(self._state.tasks)
         return Counters(counts, sessions, tasks, os.getpid(), __version__, uptime_s)
-
-
-def task_rows(state: DaemonState, now_ns: int, most: int = MAX_ROWS) -> list[TaskRow]:
-    """Rows of the live tasks of a state, oldest first, at most `most`."""
-    rows: list[TaskRow] = []
-    for number, entry in state.tasks.items():
-        if len(rows) == most:
-            break
-        session = state.sessions.get(task_session(number))
-        running = entry.state is TaskState.RUNNING
-        rows.append(
-            TaskRow(
-                task=task_name(number),
-                session=session.name if session else "",
-                client_pid=session.pid if session else 0,
-                device=entry.quantum.device,
-                state=entry.state.value,
-                sets=entry.quantum.sets,
-                shots=entry.quantum.shots,
-                priority=entry.quantum.options.priority,
-                cost_s=entry.cost_s,
-                age_s=max(0.0, (now_ns - entry.accepted_ns) / 1e9),
-                running_s=max(0.0, (now_ns - entry.started_ns) / 1e9) if running else 0.0,
-                worker=entry.worker,
-                worker_pid=entry.worker_pid,
-            )
-        )
-    return rows

@@ -10,6 +10,7 @@ from qiskit.primitives import StatevectorSampler
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
+from qfw.model.device import MAX_SHOTS
 from qfw.model.errors import (
     OptionError,
     ParameterError,
@@ -17,7 +18,6 @@ from qfw.model.errors import (
     UnsupportedFeature,
     UsageError,
 )
-from qfw.model.outputs import MAX_SHOTS
 from qfw.qiskit import Backend, Estimator, EstimatorOptions, Sampler, SamplerOptions
 
 A, B = Parameter("a"), Parameter("b")

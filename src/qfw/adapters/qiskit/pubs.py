@@ -21,8 +21,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qfw.adapters.qiskit.lowering import Lowered, lower
 from qfw.adapters.qiskit.observables import Observables, read_observables
+from qfw.model.device import MAX_SHOTS
 from qfw.model.errors import ErrorReport, OptionError, ParameterError, ProgramError, QFwError, UsageError
-from qfw.model.outputs import MAX_SHOTS, check_shots
+from qfw.model.outputs import check_shots
 
 Floats = npt.NDArray[np.float64]
 _T = TypeVar("_T")

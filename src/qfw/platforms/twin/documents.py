@@ -13,10 +13,10 @@ import msgspec
 
 from qfw.model.calibration import Calibration, GateCalibration, QubitCalibration
 from qfw.model.calibration_check import MAX_NS, check_calibration
+from qfw.model.device import MAX_SHOTS as MOST_SHOTS
 from qfw.model.device import Timing
 from qfw.model.errors import CalibrationError
 from qfw.model.gates import GATES
-from qfw.model.outputs import MAX_SHOTS as MOST_SHOTS
 from qfw.platforms.twin.models import MAX_SETS, MAX_SHOTS, TwinModel, twin_profile
 
 #: What `format` and `format_version` say.

@@ -1,0 +1,38 @@
+"""Rows of the tasks that are not answered: of a daemon, or of what its journal says."""
+
+from __future__ import annotations
+
+from qfw.model.task import TaskState, task_name, task_session
+from qfw.qpm.status import TaskRow
+from qfw.qpmd.state import DaemonState
+
+#: Rows of one answer: more would hold up the loop.
+MAX_ROWS = 10_000
+
+
+def task_rows(state: DaemonState, now_ns: int, most: int = MAX_ROWS) -> list[TaskRow]:
+    """Rows of the live tasks of a state, oldest first, at most `most`."""
+    rows: list[TaskRow] = []
+    for number, entry in state.tasks.items():
+        if len(rows) == most:
+            break
+        session = state.sessions.get(task_session(number))
+        running = entry.state is TaskState.RUNNING
+        rows.append(
+            TaskRow(
+                task=task_name(number),
+                session=session.name if session else "",
+                client_pid=session.pid if session else 0,
+                device=entry.quantum.device,
+                state=entry.state.value,
+                sets=entry.quantum.sets,
+                shots=entry.quantum.shots,
+                priority=entry.quantum.options.priority,
+                cost_s=entry.cost_s,
+                age_s=max(0.0, (now_ns - entry.accepted_ns) / 1e9),
+                running_s=max(0.0, (now_ns - entry.started_ns) / 1e9) if running else 0.0,
+                worker=entry.worker,
+                worker_pid=entry.worker_pid,
+            )
+        )
+    return rows
