@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from qfw.config.settings import PlatformSettings
 from qfw.hosts.platform import MAX_LATE, HostedPlatform
 from qfw.model.calibration import Calibration
-from qfw.model.device import DeviceState
+from qfw.model.device import DEVICE_TRANSITIONS, DeviceState
 from qfw.model.errors import SetupError
 from qfw.model.events import DeviceEvent
 from qfw.model.outputs import encode_outputs
@@ -184,6 +185,58 @@ def test_wrong_answers_fail_their_task(stand: Stand, do: str, code: str, message
     assert isinstance(failed, RunFailed)
     assert failed.error.code == code and message in failed.error.message
     assert platform.state("hostile") is DeviceState.ONLINE
+
+
+@pytest.mark.parametrize(
+    ("do", "written"), [("answer", "closed"), ("chatter", "all said"), ("stay", "closed")]
+)
+def test_a_platform_closes_by_itself_before_its_host_ends(
+    stand: Stand, tmp_path: Path, do: str, written: str
+) -> None:
+    said = tmp_path / "said"
+    platform = stand.host(do, options={"at_close": str(said)})
+    stand.up(platform)
+    pid = platform.host_pid
+    assert pid is not None
+    platform.close()
+    assert said.read_text() == written
+    # It is killed where it stays; the kernel takes its time to bury it.
+    stand.until(lambda: not is_alive(pid), "the host is gone")
+    events = len(stand.sink.events)
+    stand.reactor.turn(0.0)
+    assert not stand.sink.lost and len(stand.sink.events) == events
+
+
+def test_a_host_is_told_to_leave_without_waiting(stand: Stand, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    platform = stand.host(options={"at_close": str(said)})
+    stand.up(platform)
+    pid = platform.host_pid
+    assert pid is not None
+    platform.leave()
+    # The loop itself sees it go.
+    stand.until(lambda: not is_alive(pid), "the host is gone")
+    assert said.read_text() == "closed"
+    assert not stand.sink.lost and stand.states("hostile") == [DeviceState.ONLINE]
+
+
+@pytest.mark.parametrize("first", list(DeviceState))
+def test_a_device_comes_up_in_any_state_also_after_its_host_was_lost(
+    stand: Stand, first: DeviceState
+) -> None:
+    platform = stand.host("die", options={"states": [first.value]})
+    stand.up(platform)
+    assert platform.state("hostile") is first
+    stand.start(platform)
+    stand.until(lambda: stand.sink.lost, "slot lost")
+    assert platform.state("hostile") is DeviceState.OFFLINE
+    stand.until(lambda: stand.sink.ready.count(("hostile", "only")) == 2, "its slot is back")
+    assert platform.state("hostile") is first
+    told = stand.states("hostile")
+    for before, after in pairwise([DeviceState.STARTING, *told]):
+        assert after is before or after in DEVICE_TRANSITIONS[before]
+    numbers = [event.sequence for _, event in stand.sink.events]
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_a_second_answer_is_dropped_and_counted(stand: Stand) -> None:

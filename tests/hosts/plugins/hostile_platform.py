@@ -42,6 +42,8 @@ class HostilePlatform(Ideal, NoReservations):
         self.do: str = config.options.get("do", "answer")
         self.name: str = config.options.get("device", "hostile")
         self.gates: tuple[str, ...] = tuple(config.options.get("gates", ["ry", "h"]))
+        self.at_close = Path(config.options.get("at_close", os.devnull))
+        self.states = list(map(DeviceState, config.options.get("states", ["online"])))
         if self.do == "die at start":
             os._exit(3)
         if self.do == "hang at start":
@@ -64,7 +66,7 @@ class HostilePlatform(Ideal, NoReservations):
         self.sink.slot_ready(device, "only", os.getpid())
 
     def state(self, device: str) -> DeviceState:
-        return DeviceState.ONLINE
+        return self.states[0]
 
     def estimate(
         self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
@@ -79,7 +81,12 @@ class HostilePlatform(Ideal, NoReservations):
         pass
 
     def close(self) -> None:
-        pass
+        self.at_close.write_text("closed")
+        if self.do == "chatter":
+            os.write(1, b"y" * 10**6)
+            self.at_close.write_text("all said")
+        while self.do == "stay":
+            time.sleep(1000)
 
     def say(self, run: Run, values: Any, times: int = 1) -> None:
         array = Array.of(np.asarray(values))
