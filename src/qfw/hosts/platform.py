@@ -92,7 +92,7 @@ from qfw.qpm.wire import Parcel, encode, pack
 
 logger = logging.getLogger(__name__)
 
-#: Hosts that may end in a row, without a run answered, until the platform is broken.
+#: Hosts that may end in a row, with no run given or answered, until the platform is broken.
 MAX_FAILURES = 4
 #: A host that lived so long did not fail in a row.
 HEALTHY_S = 60.0
@@ -138,7 +138,8 @@ class HostedPlatform:
         self._broken: ErrorReport | None = None
         self._settled = False
         self._closed = False
-        self._failures = 0
+        #: Ends of hosts in a row, without a run answered; and those among them without a run begun.
+        self._failures = self._idle_failures = 0
         self._late = 0
         self._number = 0
         self._registers: OrderedDict[bytes, Program] = OrderedDict()
@@ -356,6 +357,9 @@ class HostedPlatform:
         logger.error("host lost: platform=%s pid=%d reason=%s", self.name, link.pid, reason)
         healthy = self._up and self._reactor.now() - self._began_s > HEALTHY_S
         self._failures = 1 if healthy else self._failures + 1
+        # One that is lost under a run may be so by the run's fault, which its owner is told after some attempts.
+        if not any(slot.runs for served in self._devices.values() for slot in served.slots.values()):
+            self._idle_failures = 1 if healthy else self._idle_failures + 1
         self._up = False
         self._questions.clear()
         self._asked.clear()
@@ -365,11 +369,11 @@ class HostedPlatform:
             self._offline(served, reason)
             for slot in list(served.slots.values()):
                 self._slot_lost(slot, link.pid, reason, slot.runs[0].run.task if slot.runs else None)
-        if error is not None or self._failures >= MAX_FAILURES:
+        if error is not None or self._idle_failures >= MAX_FAILURES:
             self._break(
                 error
                 or BrokenPlugin(
-                    f"platform {self.name}: its host was lost {self._failures} times "
+                    f"platform {self.name}: its host was lost {self._idle_failures} times "
                     f"in a row, at last because {reason}"
                 )
             )
@@ -621,7 +625,7 @@ class HostedPlatform:
             for _ in range(CHECK_STEPS):
                 next(steps)
         except StopIteration:
-            self._failures = 0
+            self._failures = self._idle_failures = 0
             self._answered(slot, held, done, memory)
         except WrongAnswer as error:
             self._answered(slot, held, RunFailed(done.task, done.epoch, ErrorReport.of(error)), None)
