@@ -243,6 +243,8 @@ class HostedPlatform:
         found = self._served(device).slots.get(slot)
         if found is None or not self._up:
             return  # Lost in this very turn: the loss was reported, and the runs with it.
+        if not runs:
+            return
         for run in runs:
             if run.program not in self._known:
                 self._say(Load(run.program, self._programs.encoded(run.program)))
