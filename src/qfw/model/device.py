@@ -38,7 +38,13 @@ class DeviceState(StrEnum):
 #: The one table of a device's life.
 DEVICE_TRANSITIONS: dict[DeviceState, frozenset[DeviceState]] = {
     DeviceState.STARTING: frozenset(
-        {DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.MAINTENANCE, DeviceState.OFFLINE}
+        {
+            DeviceState.ONLINE,
+            DeviceState.CALIBRATING,
+            DeviceState.DRAINING,
+            DeviceState.MAINTENANCE,
+            DeviceState.OFFLINE,
+        }
     ),
     DeviceState.ONLINE: frozenset(
         {DeviceState.CALIBRATING, DeviceState.DRAINING, DeviceState.MAINTENANCE, DeviceState.OFFLINE}
@@ -49,7 +55,13 @@ DEVICE_TRANSITIONS: dict[DeviceState, frozenset[DeviceState]] = {
     DeviceState.DRAINING: frozenset({DeviceState.ONLINE, DeviceState.MAINTENANCE, DeviceState.OFFLINE}),
     DeviceState.MAINTENANCE: frozenset({DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.OFFLINE}),
     DeviceState.OFFLINE: frozenset(
-        {DeviceState.STARTING, DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.MAINTENANCE}
+        {
+            DeviceState.STARTING,
+            DeviceState.ONLINE,
+            DeviceState.CALIBRATING,
+            DeviceState.DRAINING,
+            DeviceState.MAINTENANCE,
+        }
     ),
 }
 

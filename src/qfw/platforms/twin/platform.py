@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -94,4 +93,4 @@ class BuiltTwinDriver(TwinDriver):
 class TwinPlatform(DrivenPlatform):
     """Serves twins: docs/guides/twin.md."""
 
-    driver_class: ClassVar[Any] = BuiltTwinDriver
+    driver_class = BuiltTwinDriver
