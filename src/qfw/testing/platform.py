@@ -16,7 +16,20 @@ from qfw.model.device import DeviceProfile
 from qfw.model.errors import BrokenPlugin
 from qfw.qpm import registry
 from qfw.qpm.platform import API_VERSION, FACETS, NATIVE, RESOURCES, RUNTIME, Native, Platform, PlatformConfig
-from qfw.testing import life, results, running, values
+from qfw.testing import (
+    calibrations,
+    control,
+    estimates,
+    events,
+    natives,
+    profiles,
+    reservations,
+    results,
+    samples,
+    starts,
+    stops,
+    values,
+)
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Check, Checks, Stuck, expect
 from qfw.testing.report import Finding, Report, Verdict
@@ -94,14 +107,36 @@ def check_platform(
     return Report(name, "platform", tuple(findings), time.monotonic() - began_s)
 
 
+def sections() -> set[str]:
+    """Sections of docs/specs/platform.md that the checks of a platform name."""
+    groups: list[Checks[Any]] = [first, *_DEVICE, last]
+    return {check.section for checks in groups for check in checks.all}
+
+
 def platform_checks() -> list[str]:
     """Names of all checks of a platform and its devices."""
     groups: list[Checks[Any]] = [first, *_DEVICE, last]
     return [name for checks in groups for name in checks.names()]
 
 
-#: Errors last: they look at what the others left.
-_DEVICE: list[Checks[Any]] = [running.checks, results.checks, values.checks, life.checks]
+#: Events last: they look at what the others left.
+_DEVICE: list[Checks[Any]] = [
+    group.checks
+    for group in (
+        profiles,
+        starts,
+        stops,
+        estimates,
+        results,
+        samples,
+        values,
+        control,
+        calibrations,
+        reservations,
+        natives,
+        events,
+    )
+]
 
 
 def _device(stand: Stand, profile: DeviceProfile, only: frozenset[str]) -> list[Finding]:
@@ -231,9 +266,7 @@ def _unasked(opened: Opened) -> None:
     expect(told <= names, sorted(names), sorted(told - names))
 
 
-@last.check(
-    "calls.do_not_block", f"No call and no callback took longer than {CALL_LIMIT_S:g} s.", "Deadlines"
-)
+@last.check("calls.do_not_block", f"No call and no callback took longer than {CALL_LIMIT_S:g} s.", SECTION)
 def _block(opened: Opened) -> None:
     slow = opened.stand.slow
     expect(not slow, "nothing that waits", ", ".join(f"{what} {took:.2f} s" for what, took in slow[:5]))

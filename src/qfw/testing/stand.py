@@ -33,6 +33,10 @@ STUCK_S = 10.0
 ANSWER_LIMIT_S = 20.0
 #: Who says to ask again within a moment is asked again for so long: DeadlineExceeded is due after the first second.
 MOMENT_S, ASK_LIMIT_S = 0.2, 2.0
+#: What must not come is waited for so long.
+QUIET_S = 0.15
+#: A run that is past its limit, or cancelled, has ended so many seconds later.
+GRACE_S = 5.0
 #: Devices are known, and slots ready, within so long.
 START_LIMIT_S = 60.0
 #: A device that calibrates or is maintained is waited for so long.
