@@ -5,21 +5,15 @@ from __future__ import annotations
 import math
 
 from qfw.model.device import DeviceKind
-from qfw.model.errors import (
-    StaleCalibration,
-)
+from qfw.model.errors import StaleCalibration
 from qfw.model.gates import GATES
-from qfw.qpm.platform import (
-    RunDone,
-    RunFailed,
-)
+from qfw.qpm.platform import RunDone, RunFailed
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Checks, Failed, NotApplicable, expect
 from qfw.testing.natives import facet, native_call
 
 checks: Checks[Bench] = Checks()
 check = checks.check
-
 
 #: A version that no device has.
 OTHER = "no such calibration"

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 
-from qfw.model.errors import (
-    TooLarge,
-    UnsupportedFeature,
-)
+from qfw.model.errors import TooLarge, UnsupportedFeature
 from qfw.model.outputs import Counts, Memory, Output, Statevector
 from qfw.model.program import Program
 from qfw.testing.bench import Bench

@@ -7,13 +7,9 @@ import math
 
 from qfw.hosts.platform import HostedPlatform
 from qfw.model.device import ACCEPTING, DEVICE_TRANSITIONS, RUNNING, DeviceState
-from qfw.model.errors import (
-    ErrorReport,
-)
+from qfw.model.errors import ErrorReport
 from qfw.model.events import DeviceEvent, DeviceEventKind
-from qfw.qpm.platform import (
-    RunFailed,
-)
+from qfw.qpm.platform import RunFailed
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Checks, NotApplicable, expect
 

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from qfw.model.errors import (
-    InternalError,
-    QFwError,
-    UnknownDevice,
-)
-from qfw.qpm.platform import (
-    NATIVE,
-    Native,
-    NativeCall,
-    NativeDone,
-    NativeFailed,
-)
+from qfw.model.errors import InternalError, QFwError, UnknownDevice
+from qfw.qpm.platform import NATIVE, Native, NativeCall, NativeDone, NativeFailed
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Checks, Failed, NotApplicable, expect
-from qfw.testing.stand import GRACE_S, QUIET_S
+from qfw.testing.stand import QUIET_S
 
 checks: Checks[Bench] = Checks()
 check = checks.check
@@ -48,7 +38,9 @@ def _native_outcome(bench: Bench, call: NativeCall) -> NativeDone | NativeFailed
         return error
     found = bench.stand.sink.natives
     bench.stand.wait(
-        lambda: call.number in found, call.time_limit_s + GRACE_S, f"an answer of {call.operation}"
+        lambda: call.number in found,
+        call.time_limit_s + bench.stand.limits.grace_s,
+        f"an answer of {call.operation}",
     )
     return found[call.number][0]
 
@@ -134,7 +126,7 @@ def _native_device(bench: Bench) -> None:
     except QFwError as error:
         raise Failed("UnknownDevice", f"{type(error).__name__}: {error}") from error
     found = bench.stand.sink.natives
-    bench.stand.wait(lambda: call.number in found, GRACE_S, "a refusal")
+    bench.stand.wait(lambda: call.number in found, bench.stand.limits.grace_s, "a refusal")
     outcome = found[call.number][0]
     code = outcome.error.code if isinstance(outcome, NativeFailed) else "an answer"
     expect(code == "UnknownDevice", "UnknownDevice", code)

@@ -33,7 +33,7 @@ from qfw.testing import (
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Check, Checks, Stuck, expect
 from qfw.testing.report import Finding, Report, Verdict
-from qfw.testing.stand import CALL_LIMIT_S, Stand
+from qfw.testing.stand import CALL_LIMIT_S, PATIENT, Limits, Stand
 from qfw.testing.subject import Subject
 
 #: Checks of one device that may be stuck until the others are not begun.
@@ -61,6 +61,8 @@ class Opened:
 first: Checks[Opened] = Checks()
 last: Checks[Opened] = Checks()
 SECTION = "Platform"
+#: The check that comes before all others, and ends it where it fails.
+OPENS = ("platform.opens", "It can be made and opened, and has devices then.", SECTION)
 
 
 def check_platform(
@@ -71,6 +73,7 @@ def check_platform(
     settings: Settings | None = None,
     only: Iterable[str] = (),
     devices: Iterable[str] = (),
+    limits: Limits = PATIENT,
 ) -> Report:
     """Checks a platform and each of its devices.
 
@@ -82,6 +85,7 @@ def check_platform(
         settings: of a daemon; its table of the platform is used for what is not given here.
         only: groups or names of checks; empty: all.
         devices: names of devices; empty: all.
+        limits: how long the platform is waited for.
 
     Raises:
         UnknownDevice, SetupError: there is no such platform, or it does not load.
@@ -91,19 +95,31 @@ def check_platform(
     name = platform if isinstance(platform, str) else getattr(platform, "__name__", "platform")
     make = _maker(platform, name, dict(options or {}), python, chosen)
     before = _held()
-    stand = Stand(make)
-    opened = Opened(name, make, stand, before)
+    stands: list[Stand] = []
+
+    def open_it(limits: Limits) -> None:
+        stands.append(Stand(make, limits))
+        stands[0].open()
+
+    opens = Check(*OPENS, open_it)
+    opening = opens.judge(limits, "")
     wanted = frozenset(only)
     findings: list[Finding] = []
     try:
-        stand.open()
+        if opening.verdict is not Verdict.PASSED:
+            return Report(name, "platform", (opening,), time.monotonic() - began_s)
+        (stand,) = stands
+        opened = Opened(name, make, stand, before)
         for profile in stand.devices():
             if not frozenset(devices) or profile.name in frozenset(devices):
                 findings += _device(stand, profile, wanted)
         findings[:0] = [check.judge(opened, "") for check in first.chosen(wanted)]
         findings += [check.judge(opened, "") for check in last.chosen(wanted)]
+        if not wanted or {opens.name, opens.group} & wanted:
+            findings.insert(0, opening)
     finally:
-        stand.end()
+        for stand in stands:
+            stand.end()
     return Report(name, "platform", tuple(findings), time.monotonic() - began_s)
 
 
@@ -116,7 +132,7 @@ def sections() -> set[str]:
 def platform_checks() -> list[str]:
     """Names of all checks of a platform and its devices."""
     groups: list[Checks[Any]] = [first, *_DEVICE, last]
-    return [name for checks in groups for name in checks.names()]
+    return [OPENS[0], *(name for checks in groups for name in checks.names())]
 
 
 #: Events last: they look at what the others left.
@@ -328,7 +344,7 @@ def _again(opened: Opened) -> None:
     names = sorted(profile.name for profile in opened.stand.devices())
     if opened.stand.opened:
         opened.stand.close()
-    another = Stand(opened.make)
+    another = Stand(opened.make, opened.stand.limits)
     try:
         another.open()
         found = sorted(profile.name for profile in another.devices())

@@ -179,7 +179,6 @@ def _random_deep(subject: Subject) -> None:
 
 
 def flips(subject: Subject, pattern: str, **place: object) -> Placed:
-    """Qubits that are certain to be read as a pattern, the rightmost first."""
     """|pattern>, qubit 0 rightmost, every qubit measured into the classical bit of its number."""
     count = len(pattern)
     ops = [op for q in range(count) if pattern[count - 1 - q] == "1" for op in subject.circuits.flip(q)]

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from qfw.model.errors import (
-    InternalError,
-    QFwError,
-    UnknownDevice,
-    UnsupportedFeature,
-)
+from qfw.model.errors import InternalError, QFwError, UnknownDevice, UnsupportedFeature
 from qfw.model.gates import GATES
 from qfw.model.outputs import Counts, Memory, decode_answers
 from qfw.model.program import Gate, Program
@@ -19,7 +14,7 @@ from qfw.qpm.platform import RunDone, RunFailed
 from qfw.qpm.wire import pack
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Checks, Failed, NotApplicable, expect, refused
-from qfw.testing.stand import GRACE_S, QUIET_S
+from qfw.testing.stand import QUIET_S
 
 checks: Checks[Bench] = Checks()
 check = checks.check
@@ -63,7 +58,9 @@ def _independent(bench: Bench) -> None:
         expect((long.task, long.epoch) not in bench.stand.sink.outcomes, "the short one first", short)
     finally:
         bench.stand.cancel(bench.name, first, long)
-        bench.ended(long, first, GRACE_S, "the end of a run that was cancelled, or of its slot,")
+        bench.ended(
+            long, first, bench.stand.limits.grace_s, "the end of a run that was cancelled, or of its slot,"
+        )
         bench.stand.ready(bench.name, bench.profile.slots)
 
 

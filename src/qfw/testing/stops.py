@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from qfw.model.errors import (
-    StaleEpoch,
-    TooLarge,
-    UnsupportedFeature,
-)
+from qfw.model.errors import StaleEpoch, TooLarge, UnsupportedFeature
 from qfw.qpm.platform import RunDone, RunFailed
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Checks, NotApplicable, expect, refused
 from qfw.testing.estimates import estimate
-from qfw.testing.stand import CALL_LIMIT_S, GRACE_S, QUIET_S
+from qfw.testing.stand import CALL_LIMIT_S, QUIET_S
 
 checks: Checks[Bench] = Checks()
 check = checks.check
@@ -79,7 +75,7 @@ def _cancel_running(bench: Bench) -> None:
     bench.stand.start(bench.name, slot, [run])
     bench.stand.settle(QUIET_S)
     bench.stand.cancel(bench.name, slot, run)
-    bench.ended(run, slot, GRACE_S, "the end of a run that was cancelled, or of its slot,")
+    bench.ended(run, slot, bench.stand.limits.grace_s, "the end of a run that was cancelled, or of its slot,")
     bench.stand.ready(bench.name)
     bench.still_works()
 
@@ -106,7 +102,7 @@ def _cancel_queued_long(bench: Bench) -> None:
     slot = bench.stand.ready(bench.name)[0]
     bench.stand.start(bench.name, slot, [short, long])
     bench.stand.cancel(bench.name, slot, long)
-    bench.ended(long, slot, GRACE_S, "the end of a run that was cancelled while it waited")
+    bench.ended(long, slot, bench.stand.limits.grace_s, "the end of a run that was cancelled while it waited")
     bench.stand.ready(bench.name)
     bench.done(behind)
 
@@ -146,7 +142,7 @@ def _time_limit(bench: Bench) -> None:
     run = bench.long_run(time_limit_s=0.3)
     slot = bench.stand.ready(bench.name)[0]
     bench.stand.start(bench.name, slot, [run])
-    outcome = bench.stand.outcome(run, slot, 0.3 + GRACE_S)
+    outcome = bench.stand.outcome(run, slot, 0.3 + bench.stand.limits.grace_s)
     if isinstance(outcome, RunDone):
         took_s = (outcome.run_ended_ns - outcome.run_began_ns) / 1e9
         expect(
@@ -163,7 +159,7 @@ def _goes_on(bench: Bench) -> None:
     run = bench.long_run(time_limit_s=0.2)
     slot = bench.stand.ready(bench.name)[0]
     bench.stand.start(bench.name, slot, [run])
-    bench.stand.outcome(run, slot, 0.2 + GRACE_S)
+    bench.stand.outcome(run, slot, 0.2 + bench.stand.limits.grace_s)
     bench.stand.ready(bench.name)
     bench.still_works()
 
