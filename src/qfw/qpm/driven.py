@@ -182,7 +182,7 @@ class DrivenPlatform:
             raise
         except Exception as error:
             raise report_of(error, device).to_exception() from error
-        return own or admission.cost(profile, self.calibration(device), program, sets, shots)
+        return own or admission.cost(profile, self.calibration(device), program, outputs, sets, shots)
 
     def evaluate(self, device: str, request: ReservationRequest) -> Offer:
         """See ResourceManagement. This and the next three wait for the driver, at most a second."""
