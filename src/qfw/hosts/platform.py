@@ -8,6 +8,7 @@ one turn of the loop is bounded.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -670,16 +671,20 @@ class HostedPlatform:
     # Deadlines.
 
     def _watch_deadline(self, slot: Slot) -> None:
-        head = slot.runs[0]
-        at_s = slot.head_s + head.run.time_limit_s + self._settings.grace_s
-        if not head.watched:
-            head.watched = True
-            self._reactor.call_at(at_s, lambda: self._look_at_deadline(slot, head))
+        """Sees to it that the first run's deadline is looked at; one timer serves many runs."""
+        at_s = slot.head_s + slot.runs[0].run.time_limit_s + self._settings.grace_s
+        if at_s < slot.watched_s:
+            slot.watched_s = at_s
+            self._reactor.call_at(at_s, lambda: self._look_at_deadline(slot, at_s))
 
-    def _look_at_deadline(self, slot: Slot, head: Held) -> None:
-        if not slot.runs or slot.runs[0] is not head or head.checked:
+    def _look_at_deadline(self, slot: Slot, watched_s: float) -> None:
+        if slot.watched_s != watched_s:
             return
-        head.watched = False
+        slot.watched_s = math.inf
+        # An answer that is being looked at came in time; the next run is watched when it is the first.
+        if not slot.runs or slot.runs[0].checked:
+            return
+        head = slot.runs[0]
         limit_s = head.run.time_limit_s
         if self._devices[slot.device].state not in RUNNING:
             # It calibrates, or is under repair: the clock begins anew when it runs.

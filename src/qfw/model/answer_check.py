@@ -26,8 +26,10 @@ from qfw.model.outputs import (
 )
 from qfw.model.program import Program
 
-#: Elements of an array that are looked at in one step.
+#: Elements of arrays that are looked at in one step; small arrays share one.
 STEP = 2**18
+#: A row of an array costs as much as so many elements, however short it is.
+ROW = 256
 #: Probabilities sum to 1 up to this.
 TOLERANCE = 1e-6
 #: Outcomes of a set up to which it is looked whether one comes twice.
@@ -53,8 +55,13 @@ def checking(
         answers = decode_answers(encoded)
         if len(answers) != len(outputs):
             raise WrongAnswer(f"{len(outputs)} outputs were asked for; {len(answers)} were answered")
+        seen = 0
         for output, answer in zip(outputs, answers, strict=True):
-            yield from _checking(output, answer, program, sets, shots)
+            for elements in _checking(output, answer, program, sets, shots):
+                seen += elements
+                if seen >= STEP:
+                    seen = 0
+                    yield
     except (ProgramError, OptionError) as error:
         raise WrongAnswer(f"the answer cannot be read: {error}") from error
 
@@ -67,7 +74,8 @@ def check_answers(
         pass
 
 
-def _checking(output: Output, answer: Answer, program: Program, sets: int, shots: int) -> Iterator[None]:
+def _checking(output: Output, answer: Answer, program: Program, sets: int, shots: int) -> Iterator[int]:
+    """Checks one answer; yields how many elements, at most STEP or a row, it has looked at since the last time."""
     match output, answer:
         case Counts(), CountsAnswer():
             yield from _counts(answer, program, sets, shots)
@@ -96,7 +104,7 @@ def _checking(output: Output, answer: Answer, program: Program, sets: int, shots
             raise WrongAnswer(f"{asked} was asked for; {answer.__struct_config__.tag} was answered")
 
 
-def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> Iterator[None]:
+def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> Iterator[int]:
     _bits(answer.num_bits, program)
     words = (max(program.num_bits, 1) + 63) // 64
     offsets = _array("offsets", answer.offsets, "<i8", (sets + 1,))
@@ -106,7 +114,6 @@ def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> It
     outcomes = _array("outcomes", answer.outcomes, "<u8", (total, words))
     counts = _array("counts", answer.counts, "<i8", (total,)).view(np.int64)
     yield from _within(outcomes, program.num_bits)
-    done = 0
     for index in range(sets):
         begin, end = int(offsets[index]), int(offsets[index + 1])
         mine = counts[begin:end]
@@ -114,10 +121,8 @@ def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> It
             raise WrongAnswer(f"counts of set {index} sum to {int(mine.sum())}; {shots} shots were asked for")
         if end - begin <= DISTINCT and len(np.unique(outcomes[begin:end], axis=0)) < end - begin:
             raise WrongAnswer(f"counts of set {index} name an outcome twice")
-        done += end - begin + 256
-        if done > STEP // 4:
-            done = 0
-            yield
+        # Sums and sorting: several looks at each.
+        yield 4 * (end - begin + ROW)
 
 
 def _bits(num_bits: int, program: Program) -> None:
@@ -134,7 +139,7 @@ def _array(what: str, array: Array, dtype: str, shape: tuple[int, ...]) -> npt.N
     return array.numpy()
 
 
-def _within(outcomes: npt.NDArray[np.generic], num_bits: int) -> Iterator[None]:
+def _within(outcomes: npt.NDArray[np.generic], num_bits: int) -> Iterator[int]:
     """No bit beyond `num_bits`. Shape (outcomes, words)."""
     spare = num_bits % 64
     last = outcomes[:, -1].view(np.uint64)
@@ -142,18 +147,18 @@ def _within(outcomes: npt.NDArray[np.generic], num_bits: int) -> Iterator[None]:
         for begin in range(0, len(last), STEP):
             if (last[begin : begin + STEP] >> np.uint64(spare)).any():
                 raise WrongAnswer(f"an outcome has more than {num_bits} bits")
-            yield
+            yield len(last[begin : begin + STEP])
 
 
-def _finite(what: str, values: npt.NDArray[np.generic]) -> Iterator[None]:
+def _finite(what: str, values: npt.NDArray[np.generic]) -> Iterator[int]:
     flat = values.reshape(-1)
     for begin in range(0, flat.size, STEP):
         if not np.isfinite(flat[begin : begin + STEP]).all():
             raise WrongAnswer(f"{what}: a value is not finite")
-        yield
+        yield len(flat[begin : begin + STEP])
 
 
-def _sums_to_one(what: str, values: npt.NDArray[np.generic]) -> Iterator[None]:
+def _sums_to_one(what: str, values: npt.NDArray[np.generic]) -> Iterator[int]:
     """Probabilities, or squares of amplitudes, of each row. Shape (sets, states)."""
     for index, row in enumerate(values):
         total = 0.0
@@ -163,6 +168,6 @@ def _sums_to_one(what: str, values: npt.NDArray[np.generic]) -> Iterator[None]:
             if not np.isfinite(weights).all() or weights.min() < -TOLERANCE:
                 raise WrongAnswer(f"{what} of set {index}: a value is negative or not finite")
             total += float(weights.sum())
-            yield
+            yield piece.size + ROW
         if abs(total - 1) > TOLERANCE:
             raise WrongAnswer(f"{what} of set {index} sum to {total:.9g}")

@@ -42,6 +42,7 @@ class HostilePlatform(Ideal, NoReservations):
         self.do: str = config.options.get("do", "answer")
         self.name: str = config.options.get("device", "hostile")
         self.gates: tuple[str, ...] = tuple(config.options.get("gates", ["ry", "h"]))
+        self.children: int = config.options.get("children", 2)
         if self.do == "die at start":
             os._exit(3)
         if self.do == "hang at start":
@@ -154,6 +155,10 @@ class HostilePlatform(Ideal, NoReservations):
     def do_endless(self, run: Run) -> None:
         while True:
             os.write(1, b"y" * 65536)
+
+    def do_litter(self, run: Run) -> None:
+        for _ in range(self.children):
+            subprocess.Popen([sys.executable, "-S", "-c", "while True: pass", "qfw-litter"])
 
     def do_fork(self, run: Run) -> None:
         refused = False
