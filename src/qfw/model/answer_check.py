@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ from qfw.model.program import Program
 STEP = 2**18
 #: A row of an array costs as much as so many elements, however short it is.
 ROW = 256
+#: An element that Python itself looks at costs as much as so many others.
+PYTHON = 64
 #: Probabilities sum to 1 up to this.
 TOLERANCE = 1e-6
 #: Outcomes of a set up to which it is looked whether one comes twice.
@@ -107,22 +110,28 @@ def _checking(output: Output, answer: Answer, program: Program, sets: int, shots
 def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> Iterator[int]:
     _bits(answer.num_bits, program)
     words = (max(program.num_bits, 1) + 63) // 64
-    offsets = _array("offsets", answer.offsets, "<i8", (sets + 1,))
-    total = int(offsets[-1])
-    if offsets[0] != 0 or (np.diff(offsets) < 0).any() or total > sets * shots:
+    offsets = _array("offsets", answer.offsets, "<i8", (sets + 1,)).tolist()
+    total = offsets[-1]
+    if offsets[0] != 0 or any(end < begin for begin, end in pairwise(offsets)) or total > sets * shots:
         raise WrongAnswer(f"counts of {sets} sets of {shots} shots: the offsets do not rise from 0")
     outcomes = _array("outcomes", answer.outcomes, "<u8", (total, words))
-    counts = _array("counts", answer.counts, "<i8", (total,)).view(np.int64)
+    counts = _array("counts", answer.counts, "<i8", (total,))
     yield from _within(outcomes, program.num_bits)
-    for index in range(sets):
-        begin, end = int(offsets[index]), int(offsets[index + 1])
-        mine = counts[begin:end]
-        if (mine < 1).any() or (mine > shots).any() or int(mine.sum()) != shots:
-            raise WrongAnswer(f"counts of set {index} sum to {int(mine.sum())}; {shots} shots were asked for")
-        if end - begin <= DISTINCT and len(np.unique(outcomes[begin:end], axis=0)) < end - begin:
+    for index, (begin, end) in enumerate(pairwise(offsets)):
+        # Most sets have few outcomes, which Python's own numbers suit better; and they do not overflow.
+        mine = counts[begin:end].tolist()
+        if sum(mine) != shots or min(mine, default=1) < 1:
+            raise WrongAnswer(f"counts of set {index} sum to {sum(mine)}; {shots} shots were asked for")
+        if end - begin <= DISTINCT and len(_names(outcomes[begin:end])) < end - begin:
             raise WrongAnswer(f"counts of set {index} name an outcome twice")
-        # Sums and sorting: several looks at each.
-        yield 4 * (end - begin + ROW)
+        yield PYTHON * (end - begin) + ROW
+
+
+def _names(outcomes: npt.NDArray[np.generic]) -> set[object]:
+    """The outcomes that there are. Shape (outcomes, words)."""
+    if outcomes.shape[1] == 1:
+        return set(outcomes[:, 0].tolist())
+    return set(map(tuple, outcomes.tolist()))
 
 
 def _bits(num_bits: int, program: Program) -> None:
