@@ -248,9 +248,10 @@ class HostedPlatform:
         if not found.runs:
             found.head_s = self._reactor.now()
         for run in runs:
-            found.runs.append(Held(run, decode_outputs(run.outputs), self._register(run.program)))
+            held = Held(run, decode_outputs(run.outputs), self._register(run.program))
+            found.runs.append(held)
+            self._allow_frames(held.answer_bytes)
         self._watch_deadline(found)
-        self._bound_frames()
         self._say(Start(device, slot, list(runs)))
 
     def cancel(self, device: str, slot: str, task: int, epoch: int) -> None:
@@ -650,23 +651,25 @@ class HostedPlatform:
             self._watch_deadline(slot)
             if slot.runs[0].cancelled:
                 self._end_soon(slot, slot.runs[0])
-        self._bound_frames()
+        if not slot.runs:
+            self._bound_frames()
         pid = self._link.pid if self._link is not None else 0
         self._sink.run_ended(slot.device, slot.name, pid, outcome, memory)
 
+    def _allow_frames(self, answer_bytes: int) -> None:
+        """A frame may be as large as this answer, or as it may be already."""
+        if self._link is not None:
+            reader = self._link.reader
+            reader.max_bytes = max(reader.max_bytes, min(MESSAGE_BYTES + answer_bytes, MAX_FRAME_BYTES))
+
     def _bound_frames(self) -> None:
         """A frame may be as large as the largest answer that is awaited."""
-        largest = max(
-            (
-                held.answer_bytes
-                for served in self._devices.values()
-                for slot in served.slots.values()
-                for held in slot.runs
-            ),
-            default=0,
-        )
         if self._link is not None:
-            self._link.reader.max_bytes = min(MESSAGE_BYTES + largest, MAX_FRAME_BYTES)
+            self._link.reader.max_bytes = MESSAGE_BYTES
+        for served in self._devices.values():
+            for slot in served.slots.values():
+                for held in slot.runs:
+                    self._allow_frames(held.answer_bytes)
 
     # Deadlines.
 
