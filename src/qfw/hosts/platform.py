@@ -8,6 +8,7 @@ one turn of the loop is bounded.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -254,9 +255,10 @@ class HostedPlatform:
         if not found.runs:
             found.head_s = self._reactor.now()
         for run in runs:
-            found.runs.append(Held(run, decode_outputs(run.outputs), self._register(run.program)))
+            held = Held(run, decode_outputs(run.outputs), self._register(run.program))
+            found.runs.append(held)
+            self._allow_frames(held.answer_bytes)
         self._watch_deadline(found)
-        self._bound_frames()
         self._say(Start(device, slot, list(runs)))
 
     def cancel(self, device: str, slot: str, task: int, epoch: int) -> None:
@@ -671,37 +673,43 @@ class HostedPlatform:
             self._watch_deadline(slot)
             if slot.runs[0].cancelled:
                 self._end_soon(slot, slot.runs[0])
-        self._bound_frames()
+        if not slot.runs:
+            self._bound_frames()
         pid = self._link.pid if self._link is not None else 0
         self._sink.run_ended(slot.device, slot.name, pid, outcome, memory)
 
+    def _allow_frames(self, answer_bytes: int) -> None:
+        """A frame may be as large as this answer, or as it may be already."""
+        if self._link is not None:
+            reader = self._link.reader
+            reader.max_bytes = max(reader.max_bytes, min(MESSAGE_BYTES + answer_bytes, MAX_FRAME_BYTES))
+
     def _bound_frames(self) -> None:
         """A frame may be as large as the largest answer that is awaited."""
-        largest = max(
-            (
-                held.answer_bytes
-                for served in self._devices.values()
-                for slot in served.slots.values()
-                for held in slot.runs
-            ),
-            default=0,
-        )
         if self._link is not None:
-            self._link.reader.max_bytes = min(MESSAGE_BYTES + largest, MAX_FRAME_BYTES)
+            self._link.reader.max_bytes = MESSAGE_BYTES
+        for served in self._devices.values():
+            for slot in served.slots.values():
+                for held in slot.runs:
+                    self._allow_frames(held.answer_bytes)
 
     # Deadlines.
 
     def _watch_deadline(self, slot: Slot) -> None:
-        head = slot.runs[0]
-        at_s = slot.head_s + head.run.time_limit_s + self._settings.grace_s
-        if not head.watched:
-            head.watched = True
-            self._reactor.call_at(at_s, lambda: self._look_at_deadline(slot, head))
+        """Sees to it that the first run's deadline is looked at; one timer serves many runs."""
+        at_s = slot.head_s + slot.runs[0].run.time_limit_s + self._settings.grace_s
+        if at_s < slot.watched_s:
+            slot.watched_s = at_s
+            self._reactor.call_at(at_s, lambda: self._look_at_deadline(slot, at_s))
 
-    def _look_at_deadline(self, slot: Slot, head: Held) -> None:
-        if not slot.runs or slot.runs[0] is not head or head.checked:
+    def _look_at_deadline(self, slot: Slot, watched_s: float) -> None:
+        if slot.watched_s != watched_s:
             return
-        head.watched = False
+        slot.watched_s = math.inf
+        # An answer that is being looked at came in time; the next run is watched when it is the first.
+        if not slot.runs or slot.runs[0].checked:
+            return
+        head = slot.runs[0]
         limit_s = head.run.time_limit_s
         if self._devices[slot.device].state not in RUNNING:
             # It calibrates, or is under repair: the clock begins anew when it runs.
