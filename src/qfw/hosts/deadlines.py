@@ -67,18 +67,21 @@ class Deadlines:
         return slot.runs[0].run.time_limit_s + self._settings.grace_s - slot.ran_s(now_s)
 
     def _watch(self, slot: Slot) -> None:
-        head, now_s = slot.runs[0], self._reactor.now()
+        """Sees to it that the first run's deadline is looked at; one timer serves many runs."""
+        now_s = self._reactor.now()
         at_s = now_s + max(0.0, self._left_s(slot, now_s))
-        # An earlier timer looks, and sets the next one: there are never many.
-        if at_s < head.watched_s:
-            head.watched_s = at_s
-            self._reactor.call_at(at_s, lambda: self._look(slot, head))
+        if at_s < slot.watched_s:
+            slot.watched_s = at_s
+            self._reactor.call_at(at_s, lambda: self._look(slot, at_s))
 
-    def _look(self, slot: Slot, head: Held) -> None:
-        if self._reactor.now() >= head.watched_s:
-            head.watched_s = math.inf
-        if not slot.runs or slot.runs[0] is not head or head.checked or head.failure is not None:
+    def _look(self, slot: Slot, watched_s: float) -> None:
+        if slot.watched_s != watched_s:
             return
+        slot.watched_s = math.inf
+        # An answer that is being looked at came in time; the next run is watched when it is the first.
+        if not slot.runs or slot.runs[0].checked or slot.runs[0].failure is not None:
+            return
+        head = slot.runs[0]
         if self._left_s(slot, self._reactor.now()) > 0:
             self._watch(slot)
         elif slot.still:

@@ -77,10 +77,11 @@ class Life:
         """Of the present host."""
         return self._link.pid if self._link is not None else None
 
-    def bound_frames(self, max_bytes: int) -> None:
-        """What the host sends from now on has frames of this size at most."""
+    def allow_frames(self, max_bytes: int, *, afresh: bool = False) -> None:
+        """What the host sends from now on may have frames of this size; `afresh`: and of no larger one."""
         if self._link is not None:
-            self._link.reader.max_bytes = max_bytes
+            reader = self._link.reader
+            reader.max_bytes = max_bytes if afresh else max(reader.max_bytes, max_bytes)
 
     def launch(self) -> None:
         """Starts a host."""

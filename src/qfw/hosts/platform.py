@@ -216,6 +216,8 @@ class HostedPlatform:
         found = self._devices.served(device).slots.get(slot)
         if found is None or not self._up:
             return  # Lost in this very turn: the loss was reported, and the runs with it.
+        if not runs:
+            return
         for run in runs:
             if run.program not in self._known:
                 self._say(Load(run.program, self._programs.encoded(run.program)))
@@ -224,10 +226,11 @@ class HostedPlatform:
                     self._known.popitem(last=False)
         idle = not found.runs
         for run in runs:
-            found.runs.append(Held(run, decode_outputs(run.outputs), self._register(run.program)))
-        if idle and found.runs:
+            held = Held(run, decode_outputs(run.outputs), self._register(run.program))
+            found.runs.append(held)
+            self._allow_frames(held.answer_bytes)
+        if idle:
             self._deadlines.begin(found)
-        self._bound_frames()
         self._say(Start(device, slot, list(runs)))
 
     def cancel(self, device: str, slot: str, task: int, epoch: int) -> None:
@@ -368,7 +371,8 @@ class HostedPlatform:
         slot.runs.remove(held)
         if first and slot.runs:
             self._deadlines.begin(slot)
-        self._bound_frames()
+        if not slot.runs:
+            self._bound_frames()
         if self._life is not None and isinstance(outcome, RunDone):
             self._life.answered()
         self._sink.run_ended(slot.device, slot.name, self.host_pid or 0, outcome, memory)
@@ -390,11 +394,17 @@ class HostedPlatform:
         self._devices.served(device)
         return self._questions.ask(device, verb, request)
 
+    def _allow_frames(self, answer_bytes: int) -> None:
+        """A frame may be as large as this answer, or as it may be already."""
+        if self._life is not None:
+            self._life.allow_frames(min(MESSAGE_BYTES + answer_bytes, MAX_FRAME_BYTES))
+
     def _bound_frames(self) -> None:
         """A frame may be as large as the largest answer that is awaited."""
-        largest = max((held.answer_bytes for held in self._devices.held()), default=0)
         if self._life is not None:
-            self._life.bound_frames(min(MESSAGE_BYTES + largest, MAX_FRAME_BYTES))
+            self._life.allow_frames(MESSAGE_BYTES, afresh=True)
+        for held in self._devices.held():
+            self._allow_frames(held.answer_bytes)
 
     def _register(self, digest: bytes, program: Program | None = None) -> Program:
         """A program of the same width as the one of this digest: all that an answer's check needs of it."""

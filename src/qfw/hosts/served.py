@@ -27,8 +27,6 @@ class Held:
         self.cancelled = False
         #: Whether its answer came and is looked at.
         self.checked = False
-        #: When the next timer looks at its deadline.
-        self.watched_s = math.inf
         #: Why it fails, where it was cancelled here.
         self.failure: ErrorReport | None = None
 
@@ -47,6 +45,8 @@ class Slot:
         #: Since when it stands still, if it does; since when, in the same way, the first run is in it.
         self._still_s = self._since_s = now_s
         self._ran_s = self._stood_s = 0.0
+        #: When a timer will look at the first one's deadline.
+        self.watched_s = math.inf
 
     def begin(self, now_s: float) -> None:
         """Its first run begins. Where it stands still, it does so since before."""

@@ -47,10 +47,10 @@ def small(two: type = CXGate, t2: float = 1e-4, sx: InstructionProperties | None
     return target
 
 
-def test_ecr_stands_as_cx_and_that_is_said() -> None:
+def test_ecr_is_taken_as_it_is() -> None:
     model, notes = import_backend(small(ECRGate))
-    assert "cx" in model.profile.native_gates and model.profile.coupling == ((0, 1),)
-    assert any("ecr is imported as cx" in note for note in notes)
+    assert model.profile.native_gates == ("ecr", "rz", "sx") and model.profile.coupling == ((0, 1),)
+    assert not notes
 
 
 def test_t2_is_lowered_to_what_is_possible_and_that_is_said() -> None:
@@ -76,3 +76,13 @@ def test_what_is_missing_is_refused_or_said() -> None:
 def test_what_is_no_backend_is_refused() -> None:
     with pytest.raises(CalibrationError, match="no BackendV2"):
         import_backend("aer")
+
+
+def test_what_is_no_gate_is_left_out_and_said() -> None:
+    target = small()
+    second = Measure().to_mutable()
+    second.name = "measure_2"
+    target.add_instruction(second, {(0,): InstructionProperties(2e-6, 0.01)}, name="measure_2")
+    model, notes = import_backend(target)
+    assert model == import_backend(small()).model
+    assert notes == ("measure_2 is no gate and left out",)
