@@ -169,6 +169,38 @@ def test_a_cancelled_run_that_waits_is_let_be_until_its_turn(stand: Stand) -> No
     assert "past its deadline" in stand.sink.lost[0][2]
 
 
+# Devices that stand still.
+
+
+def test_runs_that_a_still_device_keeps_are_given_back_in_time(stand: Stand) -> None:
+    platform = served(stand, "pause", pause_limit_s=5.0, answer_limit_s=60.0)
+    stand.clock.hold(0.002)
+    began_s = stand.clock()
+    stand.start(platform, 1, limit_s=0.5)
+    stand.start(platform, 2, limit_s=0.5)
+    stand.until(lambda: len(stand.outcomes(NAME)) == 2, "both fail")
+    # The second one stood as long as the first; its host gives both up and stays.
+    assert 5.0 <= stand.clock() - began_s <= 5.0 + 2.0
+    for outcome in stand.outcomes(NAME):
+        assert isinstance(outcome, RunFailed) and outcome.error.code == "DeadlineExceeded"
+        assert "stood still" in outcome.error.message and "pause_limit_s" in outcome.error.message
+    assert platform.state(NAME) is DeviceState.MAINTENANCE and not stand.sink.lost
+
+
+def test_a_still_device_that_keeps_its_runs_all_the_same_is_ended(stand: Stand) -> None:
+    platform = served(stand, "pause for good", pause_limit_s=0.5)
+    stand.start(platform, 1, limit_s=0.5)
+    stand.until(lambda: stand.sink.lost, "slot lost")
+    assert failed(stand) == "DeadlineExceeded"
+
+
+def test_a_device_that_stops_and_goes_on_does_not_run_for_ever(stand: Stand) -> None:
+    platform = served(stand, "flicker", answer_limit_s=60.0, event_burst=10**6, events_per_s=1e6)
+    stand.start(platform, 1, limit_s=0.2)
+    assert failed(stand) == "DeadlineExceeded"
+    assert "past its deadline" in stand.sink.lost[0][2]
+
+
 # Answers.
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from qfw.hosts.platform import MAX_LATE
+from qfw.hosts.answers import MAX_LATE
 from qfw.model.device import DEVICE_TRANSITIONS, DeviceState
 from qfw.model.errors import SetupError
 from qfw.processes import cgroup

@@ -106,10 +106,20 @@ class ObligingPlatform:
             self.waiting.append(run)
             if self.do.startswith("calibration"):
                 self.calibrate(run)
-            elif self.do == "pause":
+            elif self.do.startswith("pause") and len(self.waiting) == 1:
                 self.report(state=DeviceState.MAINTENANCE)
+            elif self.do.startswith("pause"):
+                pass
+            elif self.do == "flicker":
+                self.flicker()
             elif self.do not in ("hold", "ignore"):
                 self.finish(run)
+
+    def flicker(self) -> None:
+        """Calibrates, goes on, calibrates, and never runs for long at a time."""
+        state = (DeviceState.CALIBRATING, DeviceState.ONLINE)[self.events % 2]
+        self.report(state=state)
+        self.reactor.call_at(self.reactor.now() + 0.02, self.flicker)
 
     def report(self, **fields: Any) -> None:
         self.events += 1
@@ -169,7 +179,7 @@ class ObligingPlatform:
 
     def cancel(self, device: str, slot: str, task: int, epoch: int) -> None:
         for run in self.waiting:
-            if (run.task, run.epoch) == (task, epoch) and self.do == "hold":
+            if (run.task, run.epoch) == (task, epoch) and self.do in ("hold", "pause"):
                 self.waiting.remove(run)
                 report = ErrorReport.of(TaskCancelled("nobody wants it"))
                 self.sink.run_ended(device, slot, os.getpid(), RunFailed(task, epoch, report))
