@@ -8,6 +8,7 @@ one turn of the loop is bounded.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from qfw import __version__
 from qfw.config.discover import cores, memory_bytes
 from qfw.config.settings import PlatformSettings
 from qfw.hosts import claims
+from qfw.hosts.claims import MAX_TEXT
 from qfw.hosts.link import Link
 from qfw.hosts.protocol import (
     HOST_VERSION,
@@ -68,6 +70,7 @@ from qfw.model.errors import (
 from qfw.model.events import DeviceEvent, DeviceEventKind
 from qfw.model.outputs import Output, decode_outputs
 from qfw.model.program import Measure, Program
+from qfw.processes import cgroup
 from qfw.processes.backoff import retry_s
 from qfw.qpm import admission, registry
 from qfw.qpm.large import in_memory
@@ -104,7 +107,7 @@ KNOWN_PROGRAMS, REGISTERS = 2048, 4096
 MAX_SEEN = 4 * claims.MAX_DEVICES
 #: Steps of an answer's check in one turn of the loop, and the time between the turns.
 CHECK_STEPS, CHECK_S = 2, 0.001
-MAX_TEXT, MAX_NOTES, MAX_FIGURES = 2000, 16, 64
+MAX_NOTES, MAX_FIGURES = 16, 64
 #: Seconds that a host may take to close its platform when the daemon ends, a little more than a driver has; and
 #: until it is gone when it was ended.
 LEAVE_S, COLLECT_S = 0.9, 0.1
@@ -187,6 +190,8 @@ class HostedPlatform:
     def open(self, reactor: Reactor, sink: Sink, programs: ProgramSource) -> None:
         """See Platform. The host's devices come later, by `devices_changed`."""
         self._reactor, self._sink, self._programs = reactor, sink, programs
+        # Of daemons that were killed.
+        cgroup.sweep()
         self._launch()
 
     def warm(self, device: str) -> None:
@@ -254,9 +259,10 @@ class HostedPlatform:
         if not found.runs:
             found.head_s = self._reactor.now()
         for run in runs:
-            found.runs.append(Held(run, decode_outputs(run.outputs), self._register(run.program)))
+            held = Held(run, decode_outputs(run.outputs), self._register(run.program))
+            found.runs.append(held)
+            self._allow_frames(held.answer_bytes)
         self._watch_deadline(found)
-        self._bound_frames()
         self._say(Start(device, slot, list(runs)))
 
     def cancel(self, device: str, slot: str, task: int, epoch: int) -> None:
@@ -460,6 +466,8 @@ class HostedPlatform:
             case Pong(number=number, loads=loads):
                 if number != self._ping or number == self._pinged or len(loads) != len(self._devices):
                     raise WireError("a pong came that nothing had asked for")
+                for load in loads:
+                    claims.check_load(load)
                 self._pinged = number
                 for served, load in zip(self._devices.values(), loads, strict=True):
                     served.load = load
@@ -482,6 +490,8 @@ class HostedPlatform:
                 key = self._questions.pop(message.number, None)
                 if key is None:
                     raise WireError("an answer came to what nobody had asked")
+                if message.error is None:
+                    claims.check_offer(message.offer, key[1], key[2])
                 self._asked[key] = message
 
     def _serve(self, message: Settled) -> None:
@@ -671,37 +681,43 @@ class HostedPlatform:
             self._watch_deadline(slot)
             if slot.runs[0].cancelled:
                 self._end_soon(slot, slot.runs[0])
-        self._bound_frames()
+        if not slot.runs:
+            self._bound_frames()
         pid = self._link.pid if self._link is not None else 0
         self._sink.run_ended(slot.device, slot.name, pid, outcome, memory)
 
+    def _allow_frames(self, answer_bytes: int) -> None:
+        """A frame may be as large as this answer, or as it may be already."""
+        if self._link is not None:
+            reader = self._link.reader
+            reader.max_bytes = max(reader.max_bytes, min(MESSAGE_BYTES + answer_bytes, MAX_FRAME_BYTES))
+
     def _bound_frames(self) -> None:
         """A frame may be as large as the largest answer that is awaited."""
-        largest = max(
-            (
-                held.answer_bytes
-                for served in self._devices.values()
-                for slot in served.slots.values()
-                for held in slot.runs
-            ),
-            default=0,
-        )
         if self._link is not None:
-            self._link.reader.max_bytes = min(MESSAGE_BYTES + largest, MAX_FRAME_BYTES)
+            self._link.reader.max_bytes = MESSAGE_BYTES
+        for served in self._devices.values():
+            for slot in served.slots.values():
+                for held in slot.runs:
+                    self._allow_frames(held.answer_bytes)
 
     # Deadlines.
 
     def _watch_deadline(self, slot: Slot) -> None:
-        head = slot.runs[0]
-        at_s = slot.head_s + head.run.time_limit_s + self._settings.grace_s
-        if not head.watched:
-            head.watched = True
-            self._reactor.call_at(at_s, lambda: self._look_at_deadline(slot, head))
+        """Sees to it that the first run's deadline is looked at; one timer serves many runs."""
+        at_s = slot.head_s + slot.runs[0].run.time_limit_s + self._settings.grace_s
+        if at_s < slot.watched_s:
+            slot.watched_s = at_s
+            self._reactor.call_at(at_s, lambda: self._look_at_deadline(slot, at_s))
 
-    def _look_at_deadline(self, slot: Slot, head: Held) -> None:
-        if not slot.runs or slot.runs[0] is not head or head.checked:
+    def _look_at_deadline(self, slot: Slot, watched_s: float) -> None:
+        if slot.watched_s != watched_s:
             return
-        head.watched = False
+        slot.watched_s = math.inf
+        # An answer that is being looked at came in time; the next run is watched when it is the first.
+        if not slot.runs or slot.runs[0].checked:
+            return
+        head = slot.runs[0]
         limit_s = head.run.time_limit_s
         if self._devices[slot.device].state not in RUNNING:
             # It calibrates, or is under repair: the clock begins anew when it runs.
@@ -791,4 +807,7 @@ class HostedPlatform:
 
 def _trimmed(error: ErrorReport) -> ErrorReport:
     """An error as a host may have made it up, at a bearable length."""
-    return ErrorReport(error.code[:64], error.message[:MAX_TEXT], error.retry_after_s)
+    again_s = error.retry_after_s
+    if again_s is not None and not 0 <= again_s < math.inf:
+        again_s = None
+    return ErrorReport(error.code[:64], error.message[:MAX_TEXT], again_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from qfw.model.calibration import Calibration
@@ -25,8 +26,6 @@ class Held:
         self.cancelled = False
         #: Whether its answer came and is looked at.
         self.checked = False
-        #: Whether a timer looks at its deadline.
-        self.watched = False
 
 
 class Slot:
@@ -39,6 +38,8 @@ class Slot:
         self.runs: deque[Held] = deque()
         #: When that began, as far as the daemon can tell.
         self.head_s = 0.0
+        #: When a timer will look at the first one's deadline.
+        self.watched_s = math.inf
 
     def find(self, task: int, epoch: int) -> Held | None:
         """The run of this execution."""

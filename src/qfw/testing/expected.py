@@ -37,9 +37,8 @@ def _reference() -> Any:
 
 def _ask(program: Program, output: Output, parameters: Floats) -> Answer:
     engine = _reference()
-    # What the reference does not have itself it has by the recipes, which the tests of formats compare with matrices.
-    program = lower(program, engine.native_gates)
-    answer: Answer = engine.run(engine.prepare(program), (output,), parameters, 0, [0] * len(parameters))[0]
+    prepared = engine.prepare(lower(program, engine.native_gates))
+    answer: Answer = engine.run(prepared, (output,), parameters, 0, [0] * len(parameters))[0]
     return answer
 
 
