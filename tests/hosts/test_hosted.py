@@ -16,7 +16,7 @@ from qfw.model.errors import SetupError
 from qfw.processes import cgroup
 from qfw.qpm.platform import RunDone, RunFailed
 from tests.hosts.stand import Stand, bombs
-from tests.stack import is_alive
+from tests.stack import LIMIT_S, is_alive
 
 
 def test_a_platform_in_a_host_serves(stand: Stand) -> None:
