@@ -46,6 +46,7 @@ def native_layers(w, v):
     qml.CNOT([0, 2])
     qml.CRot(v, w, 0.3, wires=[1, 2])
     qml.ISWAP([0, 1])
+    qml.ECR([1, 0])
 
 
 MEASUREMENTS = {

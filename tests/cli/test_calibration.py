@@ -76,7 +76,7 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_without_a_daemon_there_is_no_device(qfw, folder) -> None:
     done = qfw("calibration", "twin-20")
-    assert done.returncode == 3 and "no daemon answers" in done.stderr
+    assert done.returncode == 3 and "no daemon answers" in done.stderr and "--model" in done.stderr
     assert not folder.exists()
 
 
@@ -86,3 +86,13 @@ def test_a_running_daemon_is_asked(qfw, folder) -> None:
         assert done.returncode == 1 and "device reference has no calibration" in done.stderr
         done = qfw("calibration", "referenc")
         assert done.returncode == 1 and "reference" in done.stderr
+
+
+def test_a_twin_that_nobody_asked_for_yet_is_there_when_somebody_does(qfw, folder) -> None:
+    with Session(runtime_folder=folder):
+        done = qfw("calibration", "twin-127", "--json")
+        assert done.returncode == 0, done.stderr
+        found = msgspec.json.decode(done.stdout, type=Calibration)
+        assert found.device == "twin-127" and len(found.qubits) == 127
+        done = qfw("calibration", "twin-128")
+        assert done.returncode == 1 and "did you mean" in done.stderr

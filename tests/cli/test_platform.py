@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from qfw.cli.platform_new import FILES, write
 from qfw.model.errors import OptionError, SetupError
 from tests.cli.conftest import Qfw
+from tests.stack import runtime_folder
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 100
@@ -29,11 +31,20 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_the_guide_says_what_is_done_here() -> None:
+def blocks(kind: str) -> list[str]:
+    """The guide's blocks of a kind."""
     guide = (ROOT / "docs" / "guides" / "vendor.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```sh\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
-    said = [line for block in blocks for line in block.splitlines()]
-    assert said == ["qfw platform new acme", "pip install -e qfw-acme", "pytest qfw-acme"]
+    return re.findall(rf"^```{kind}\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+
+
+def test_the_guide_says_what_is_done_here() -> None:
+    said = [line for block in blocks("sh") for line in block.splitlines()]
+    assert said == [
+        "qfw platform new acme",
+        "pip install -e qfw-acme",
+        "pytest qfw-acme",
+        "qfw platform check acme",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +59,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "python"
 
 
-def test_what_it_writes_installs_into_a_fresh_environment_and_passes_its_tests(
-    qfw: Qfw, tmp_path: Path, environment: Path
-) -> None:
+def test_the_walk_of_the_guide_in_a_fresh_environment(qfw: Qfw, tmp_path: Path, environment: Path) -> None:
     done = qfw("platform", "new", "acme")
     assert done.returncode == 0, done.stderr
     package = tmp_path / "qfw-acme"
@@ -58,11 +67,39 @@ def test_what_it_writes_installs_into_a_fresh_environment_and_passes_its_tests(
     install = (sys.executable, "-m", "uv", "pip", "install", "--offline", "--no-build-isolation", "--no-deps")
     run(*install, "--python", environment, "-e", package, cwd=tmp_path)
     tests = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", package, cwd=tmp_path)
-    assert re.search(r"\b4 passed\b", tests.stdout) and "failed" not in tests.stdout
+    assert re.search(r"\b5 passed\b", tests.stdout) and "failed" not in tests.stdout
     shown = run(
         environment, "-c", "from qfw.qpm.registry import *; print(load(PLATFORMS, 'acme'))", cwd=tmp_path
     )
     assert "qfw_acme.AcmePlatform" in shown.stdout
+    checked = run(environment, "-m", "qfw.cli.main", "platform", "check", "acme", "--json", cwd=tmp_path)
+    report = json.loads(checked.stdout)
+    assert report["passed"] and len({finding["check"] for finding in report["findings"]}) >= 80
+    served_from_its_own_environment(qfw, tmp_path, environment)
+
+
+def served_from_its_own_environment(qfw: Qfw, folder: Path, environment: Path) -> None:
+    """The guide's settings and task, with a daemon whose own environment does not have the package."""
+    missing = qfw("platform", "check", "acme")
+    assert missing.returncode == 1 and "acme" in missing.stderr
+    (settings,) = blocks("toml")
+    config = folder / "settings.toml"
+    config.write_text(settings.replace("/opt/acme/bin/python", str(environment)))
+    short = ("--only", "platform", "--only", "bits")
+    found = qfw("platform", "check", "acme", *short, QFW_CONFIG=str(config))
+    assert found.returncode == 0, found.stderr
+    (task,) = blocks("py")
+    with runtime_folder() as place:
+        seen = os.environ | {"QFW_CONFIG": str(config), "QFW_RUNTIME_DIR": str(place)}
+        done = subprocess.run(
+            [sys.executable, "-c", task],
+            cwd=folder,
+            env=seen,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+        )
+        assert (done.returncode, done.stdout) == (0, "acme 1 1\n"), done.stderr
 
 
 def test_a_broken_driver_fails_the_tests_that_come_with_it(tmp_path: Path, environment: Path) -> None:
@@ -89,6 +126,14 @@ def test_what_it_writes_is_formatted_and_linted_as_qfw_is(tmp_path: Path) -> Non
     rules = ("--config", ROOT / "pyproject.toml")
     run(sys.executable, "-m", "ruff", "check", *rules, "--ignore", "D", "src", "tests", cwd=package)
     run(sys.executable, "-m", "ruff", "format", "--check", *rules, "src", "tests", cwd=package)
+
+
+def test_what_it_writes_has_types_that_are_right(tmp_path: Path) -> None:
+    package = write("acme", tmp_path / "acme")
+    lines = ["[mypy]", "strict = true", f"mypy_path = {ROOT / 'src'}", f"cache_dir = {tmp_path / 'cache'}"]
+    # Of QFw's own sources only the types are looked at.
+    (package / "mypy.ini").write_text("\n".join([*lines, "[mypy-qfw.*]", "follow_imports = silent"]))
+    run(sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "src", cwd=package)
 
 
 def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ CLASSES = {
     "sx": library.SXGate, "sxdg": library.SXdgGate, "rx": library.RXGate, "ry": library.RYGate,
     "rz": library.RZGate, "p": library.PhaseGate, "u": library.UGate, "cx": library.CXGate,
     "cy": library.CYGate, "cz": library.CZGate, "ch": library.CHGate, "csx": library.CSXGate,
-    "swap": library.SwapGate, "iswap": library.iSwapGate, "cp": library.CPhaseGate,
+    "swap": library.SwapGate, "iswap": library.iSwapGate, "ecr": library.ECRGate, "cp": library.CPhaseGate,
     "crx": library.CRXGate, "cry": library.CRYGate, "crz": library.CRZGate, "rxx": library.RXXGate,
     "ryy": library.RYYGate, "rzz": library.RZZGate, "cu": library.CUGate, "ccx": library.CCXGate,
     "ccz": library.CCZGate, "cswap": library.CSwapGate,

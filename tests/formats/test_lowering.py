@@ -22,6 +22,7 @@ TARGETS = {
     "qulacs with ccx": QULACS | {"ccx"},
     "superconducting": frozenset({"rz", "sx", "x", "cx"}),
     "superconducting cz": frozenset({"rz", "sx", "x", "cz"}),
+    "superconducting ecr": frozenset({"rz", "sx", "x", "ecr"}),
     "ions": frozenset({"rz", "ry", "rxx"}),
     "ions rzz": frozenset({"rz", "rx", "rzz"}),
     "u and cx": frozenset({"u", "cx"}),

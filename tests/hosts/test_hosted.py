@@ -4,118 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qfw.config.settings import PlatformSettings
-from qfw.hosts.platform import MAX_LATE, HostedPlatform
-from qfw.model.calibration import Calibration
-from qfw.model.device import DeviceState
+from qfw.hosts.platform import MAX_LATE
+from qfw.model.device import DEVICE_TRANSITIONS, DeviceState
 from qfw.model.errors import SetupError
-from qfw.model.events import DeviceEvent
-from qfw.model.outputs import encode_outputs
 from qfw.processes import cgroup
-from qfw.qpm.platform import NativeDone, NativeFailed, PlatformConfig, Run, RunDone, RunFailed
-from qfw.qpm.reactor import EpollReactor
-from qfw.qpm.shared import Memory
-from tests.stack import LIMIT_S, SHORT, Z0, is_alive
-
-PLUGINS = Path(__file__).parent / "plugins"
-Outcome = RunDone | RunFailed
-
-
-class Recorder:
-    """A sink that remembers."""
-
-    def __init__(self) -> None:
-        self.changed: list[str] = []
-        self.ready: list[tuple[str, str]] = []
-        self.lost: list[tuple[str, str, str, int | None]] = []
-        self.offline: list[tuple[str, str]] = []
-        self.events: list[tuple[str, DeviceEvent]] = []
-        self.ended: list[tuple[str, Outcome]] = []
-
-    def devices_changed(self, platform: str) -> None:
-        self.changed.append(platform)
-
-    def slot_ready(self, device: str, slot: str, pid: int) -> None:
-        self.ready.append((device, slot))
-
-    def slot_lost(self, device: str, slot: str, pid: int, reason: str, running: int | None) -> None:
-        self.lost.append((device, slot, reason, running))
-
-    def device_offline(self, device: str, reason: str) -> None:
-        self.offline.append((device, reason))
-
-    def device_reported(
-        self, device: str, event: DeviceEvent, calibration: Calibration | None = None
-    ) -> None:
-        self.events.append((device, event))
-
-    def run_ended(
-        self, device: str, slot: str, pid: int, outcome: Outcome, memory: Memory | None = None
-    ) -> None:
-        self.ended.append((device, outcome))
-
-    def native_ended(self, device: str, outcome: NativeDone | NativeFailed) -> None:
-        raise AssertionError("nothing native was asked for")
-
-    def encoded(self, digest: bytes) -> bytes:
-        assert digest == SHORT.digest
-        return SHORT.encoded
-
-
-class Stand:
-    """A loop, a sink, and platforms in hosts."""
-
-    def __init__(self) -> None:
-        self.reactor, self.sink = EpollReactor(), Recorder()
-        self.platforms: list[HostedPlatform] = []
-
-    def host(
-        self, do: str = "answer", name: str = "hostile", plugin: str = "hostile", **limits: Any
-    ) -> HostedPlatform:
-        options = {"do": do, "device": name, **limits.pop("options", {})}
-        settings = PlatformSettings(**{"answer_limit_s": 1.0, "grace_s": 0.2, **limits})
-        platform = HostedPlatform(PlatformConfig(name, options), plugin, settings)
-        self.platforms.append(platform)
-        platform.open(self.reactor, self.sink, self.sink)
-        return platform
-
-    def until(self, condition: Any, what: str) -> None:
-        end_s = time.monotonic() + LIMIT_S
-        while not condition():
-            assert time.monotonic() < end_s, f"waited in vain: {what}"
-            self.reactor.turn(0.05)
-
-    def up(self, platform: HostedPlatform) -> None:
-        self.until(lambda: platform.settled, "settled")
-        assert platform.broken is None, platform.broken
-        platform.warm(platform.name)
-        self.until(lambda: (platform.name, "only") in self.sink.ready, "slot ready")
-
-    def start(self, platform: HostedPlatform, task: int = 1, limit_s: float = 0.5) -> None:
-        run = Run(task, 1, SHORT.digest, encode_outputs(Z0), 1, bytes(8), 0, 1, limit_s)
-        platform.start(platform.name, "only", [run])
-
-    def outcomes(self, name: str) -> list[Outcome]:
-        return [outcome for device, outcome in self.sink.ended if device == name]
-
-    def states(self, name: str) -> list[DeviceState | None]:
-        return [event.state for device, event in self.sink.events if device == name and event.state]
-
-
-@pytest.fixture
-def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PLUGINS), str(Path(__file__).parents[2] / "src")]))
-    made = Stand()
-    yield made
-    for platform in made.platforms:
-        platform.close()
+from qfw.qpm.platform import RunDone, RunFailed
+from tests.hosts.stand import Stand, bombs
+from tests.stack import LIMIT_S, is_alive
 
 
 def test_a_platform_in_a_host_serves(stand: Stand) -> None:
@@ -200,6 +101,58 @@ def test_one_timer_serves_the_deadlines_of_many_runs(stand: Stand) -> None:
     assert all(isinstance(outcome, RunDone) for outcome in stand.outcomes("hostile"))
 
 
+@pytest.mark.parametrize(
+    ("do", "written"), [("answer", "closed"), ("chatter", "all said"), ("stay", "closed")]
+)
+def test_a_platform_closes_by_itself_before_its_host_ends(
+    stand: Stand, tmp_path: Path, do: str, written: str
+) -> None:
+    said = tmp_path / "said"
+    platform = stand.host(do, options={"at_close": str(said)})
+    stand.up(platform)
+    pid = platform.host_pid
+    assert pid is not None
+    platform.close()
+    assert said.read_text() == written
+    # It is killed where it stays; the kernel takes its time to bury it.
+    stand.until(lambda: not is_alive(pid), "the host is gone")
+    events = len(stand.sink.events)
+    stand.reactor.turn(0.0)
+    assert not stand.sink.lost and len(stand.sink.events) == events
+
+
+def test_a_host_is_told_to_leave_without_waiting(stand: Stand, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    platform = stand.host(options={"at_close": str(said)})
+    stand.up(platform)
+    pid = platform.host_pid
+    assert pid is not None
+    platform.leave()
+    # The loop itself sees it go.
+    stand.until(lambda: not is_alive(pid), "the host is gone")
+    assert said.read_text() == "closed"
+    assert not stand.sink.lost and stand.states("hostile") == [DeviceState.ONLINE]
+
+
+@pytest.mark.parametrize("first", list(DeviceState))
+def test_a_device_comes_up_in_any_state_also_after_its_host_was_lost(
+    stand: Stand, first: DeviceState
+) -> None:
+    platform = stand.host("die", options={"states": [first.value]})
+    stand.up(platform)
+    assert platform.state("hostile") is first
+    stand.start(platform)
+    stand.until(lambda: stand.sink.lost, "slot lost")
+    assert platform.state("hostile") is DeviceState.OFFLINE
+    stand.until(lambda: stand.sink.ready.count(("hostile", "only")) == 2, "its slot is back")
+    assert platform.state("hostile") is first
+    told = stand.states("hostile")
+    for before, after in pairwise([DeviceState.STARTING, *told]):
+        assert after is before or after in DEVICE_TRANSITIONS[before]
+    numbers = [event.sequence for _, event in stand.sink.events]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_a_second_answer_is_dropped_and_counted(stand: Stand) -> None:
     platform = stand.host("twice")
     stand.up(platform)
@@ -224,18 +177,6 @@ def test_a_fork_bomb_is_bounded_and_ended_with_all_its_children(stand: Stand) ->
         most = max(most, len(bombs() - before))
     assert 0 < most <= 40
     stand.until(lambda: not bombs() - before, "its children are gone")
-
-
-def bombs() -> set[int]:
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                if b"qfw-bomb" in (entry / "cmdline").read_bytes().split(b"\0"):
-                    found.add(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 @pytest.mark.parametrize(

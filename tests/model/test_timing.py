@@ -5,6 +5,8 @@ import pytest
 
 from qfw.model.device import Timing
 from qfw.model.errors import UnsupportedFeature
+from qfw.model.observable import PauliSum
+from qfw.model.outputs import Counts, Expectation
 from qfw.model.program import Barrier, Gate, IfElse, Measure, Operation, Program, Reset, While
 from qfw.model.timing import Clockwork, circuit_ns, device_ns, durations_of
 from tests.model.calibrations import TIMING, line_calibration
@@ -73,6 +75,17 @@ def test_a_task_takes_what_its_definition_says() -> None:
     program = Program(1, 1, 0, (Gate("x", (0,)), Measure(0, 0)))
     assert device_ns(program, 3, 7, CALIBRATION, TIMING) == 5_000 + 3 * (700 + 7 * (200 + 535 + 1_000))
     assert device_ns(program, 1, 1, CALIBRATION, Timing()) == 535
+
+
+def test_every_basis_of_observables_is_uploaded_and_measured_for_itself() -> None:
+    program = Program(3, 0, 0, (Gate("x", (0,)),))
+    one = device_ns(program, 2, 7, CALIBRATION, TIMING)
+    observables = (PauliSum.of({"Z0 Z1": 1.0, "X0": 1.0}), PauliSum.of("Y0"), PauliSum.of("X1"))
+    assert device_ns(program, 2, 7, CALIBRATION, TIMING, (Counts(),)) == one
+    asked = (Expectation(observables),)
+    assert device_ns(program, 2, 7, CALIBRATION, TIMING, asked) == 5_000 + 3 * (one - 5_000)
+    # Nobody measures without shots.
+    assert device_ns(program, 2, 0, CALIBRATION, TIMING, asked) == 5_000 + 2 * 700
 
 
 def test_what_the_calibration_does_not_have_is_named() -> None:

@@ -35,6 +35,9 @@ class AcmeHere(AcmePlatform):
 
         reactor.call_at(reactor.now() + 0.05, settle)
 
+    def leave(self) -> None:
+        """Nothing to end early."""
+
 
 if __name__ == "__main__":
     settings = Settings(

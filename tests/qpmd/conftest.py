@@ -86,7 +86,7 @@ class FakeHosted(FakePlatform):
         self.profiles: list[DeviceProfile] = []
         self.settled = False
         self.broken: ErrorReport | None = None
-        self.closed = False
+        self.left = self.closed = False
 
     def devices(self) -> Sequence[DeviceProfile]:
         return self.profiles
@@ -98,6 +98,9 @@ class FakeHosted(FakePlatform):
     def go(self, reason: str) -> None:
         self.settled, self.broken = True, ErrorReport("BrokenPlugin", reason)
         self.sink.devices_changed(self.name)
+
+    def leave(self) -> None:
+        self.left = True
 
     def close(self) -> None:
         self.closed = True

@@ -16,7 +16,7 @@ from qfw.model.device import ACCEPTING, DEVICE_TRANSITIONS, RUNNING, DeviceState
 from qfw.model.events import DeviceEvent, DeviceEventKind, DeviceReported, TaskStarted
 from qfw.qpm.journal import read
 from qfw.qpm.platform import DeviceLoad, RunDone
-from qfw.qpm.wire import Done, Failed, Query, Reply
+from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, Done, Failed, Query, Reply
 from qfw.qpmd.state import DaemonState
 from tests.qpmd.conftest import WALL_NS, Bench, number
 
@@ -183,6 +183,26 @@ def test_a_task_that_became_stale_while_it_waited_holds_no_slot(bench: Bench) ->
     bench.turn()
     assert bench.given("fake/1") == [number(1, 5)]
     assert bench.replayed() == bench.core.state
+
+
+def test_very_many_stale_tasks_do_not_hold_up_one_turn(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "journal", settings=Settings())
+    bench.open(1)
+    say = Said(bench)
+    say(calibration=calibration("v1"))
+    sequences = range(1, 2 * MAX_ITEMS_PER_MESSAGE + 11)
+    for first in sequences[::MAX_ITEMS_PER_MESSAGE]:
+        bench.submit(1, *sequences[first - 1 :][:MAX_ITEMS_PER_MESSAGE], calibration="v1")
+    bench.turn()
+    say(calibration=calibration("v2"))
+    bench.ready("fake/1")
+    ended = []
+    while True:
+        ended.append(len(errors(bench.turn().get(1, []))))
+        if not bench.core.behind:
+            break
+    assert ended == [MAX_ITEMS_PER_MESSAGE, MAX_ITEMS_PER_MESSAGE, 10]
+    bench.dispose()
 
 
 @pytest.mark.parametrize(

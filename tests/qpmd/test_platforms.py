@@ -155,9 +155,10 @@ def test_a_name_that_is_taken_breaks_the_later_platform(bench: Bench) -> None:
     row = rows(bench.turn()[1])["named"]
     assert row.state == "broken" and "its device fake has the name" in row.reason and not row.devices
     assert [status.profile.platform for status in bench.core.devices()] == [""]
-    assert not bench.hosted["named"].closed
+    assert not bench.hosted["named"].left
     bench.reactor.pass_s(0)
-    assert bench.hosted["named"].closed
+    # The loop waits for nobody: it is told to go, and closed with the daemon.
+    assert bench.hosted["named"].left and not bench.hosted["named"].closed
     # It is not listened to any more.
     bench.hosted["named"].come(profile("late", "named"))
     assert [status.profile.name for status in bench.core.devices()] == ["fake"]
@@ -203,4 +204,4 @@ def test_what_runs_within_the_daemon_has_no_table(tmp_path: Path) -> None:
 
 def test_all_are_closed_with_the_daemon(bench: Bench) -> None:
     bench.core.close_platforms()
-    assert bench.hosted["named"].closed
+    assert bench.hosted["named"].left and bench.hosted["named"].closed

@@ -24,6 +24,16 @@ def test_the_simulators_pass() -> None:
     assert report.score.split("/")[0] == report.score.split("/")[1]
 
 
+def test_the_twins_pass_in_their_host() -> None:
+    report = check_platform("twin")
+    assert report.passed, report.of(Verdict.FAILED, Verdict.STUCK)
+    passed = {(finding.check, finding.device) for finding in report.of(Verdict.PASSED)}
+    for device in ("twin-20", "twin-127", "twin-ion", "twin-atoms"):
+        # Each calibrates under load, and says so.
+        assert {("calibration.under_load", device), ("events.times", device)} <= passed
+        assert {("reservations.refused", device), ("native.bad_body", device)} <= passed
+
+
 def test_a_calibrated_device_of_native_gates_passes() -> None:
     report = check_platform(LinePlatform)
     assert report.passed, report.of(Verdict.FAILED, Verdict.STUCK)

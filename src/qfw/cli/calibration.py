@@ -12,7 +12,10 @@ from pathlib import Path
 from qfw.cli import output
 from qfw.model.calibration import Calibration, GateCalibration
 from qfw.model.device import DeviceProfile
-from qfw.model.errors import OptionError, UnknownDevice, UnsupportedFeature
+from qfw.model.errors import DaemonUnreachable, OptionError, UnknownDevice, UnsupportedFeature
+
+#: Seconds that platforms have to come up.
+PLATFORMS_LIMIT_S = 300.0
 
 Row = tuple[str, str, str, str, str]
 
@@ -59,8 +62,18 @@ def _of_device(name: str) -> tuple[DeviceProfile, Calibration]:
     from qfw.qpm import registry
     from qfw.qpm.remote import Observer
 
-    with Observer(runtime_dir()) as observer:
+    try:
+        observing = Observer(runtime_dir())
+    except DaemonUnreachable as error:
+        raise DaemonUnreachable(
+            f"{error}; devices are there while one runs. Built-in models need none: qfw calibration --model NAME"
+        ) from error
+    with observing as observer:
         profiles = {status.profile.name: status.profile for status in observer.devices()}
+        if name not in profiles:
+            # Platforms that wait for somebody to ask begin now.
+            observer.start_platforms(PLATFORMS_LIMIT_S)
+            profiles = {status.profile.name: status.profile for status in observer.devices()}
         if name not in profiles:
             raise UnknownDevice(registry.unknown("device", name, sorted(profiles)))
         calibration = observer.calibration(name)

@@ -71,6 +71,9 @@ RECIPES: dict[str, Recipe] = {
     "csx": Recipe((Call("CRX", (0, 1), (pi / 2,)), Call("PhaseShift", (0,), (pi / 4,)))),
     "swap": _plain("SWAP", 2),
     "iswap": Recipe((Call("IsingXY", (0, 1), (pi,)),)),
+    "ecr": Recipe(
+        (Call("CNOT", (0, 1)), Call("RX", (1,), (pi / 2,)), Call("S", (0,)), Call("PauliX", (0,))),
+    ),
     "cp": _turn("ControlledPhaseShift", 2),
     "crx": _turn("CRX", 2),
     "cry": _turn("CRY", 2),

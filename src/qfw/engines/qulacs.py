@@ -18,7 +18,6 @@ from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, re
 from qfw.engines.rotations import PRODUCTS
 from qfw.model.device import Estimate
 from qfw.model.errors import NotInstalled
-from qfw.model.gates import GATES
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Answer, Output
 from qfw.model.program import Affine, Gate, Program
@@ -44,7 +43,7 @@ class QulacsEngine:
     State: 16 · 2**qubits bytes.
     """
 
-    native_gates: ClassVar[frozenset[str]] = frozenset(GATES)
+    native_gates: ClassVar[frozenset[str]] = frozenset(gates.FORMS)
     outputs: ClassVar[frozenset[str]] = frozenset(
         {"counts", "memory", "expectation", "probabilities", "statevector"}
     )

@@ -15,10 +15,10 @@ from qfw.engines.prepared import PreparedProgram
 from qfw.engines.refusals import memory_errors, refuse_control, refuse_gates, refuse_outputs
 from qfw.engines.register import Register, basis_change
 from qfw.model.device import Estimate
-from qfw.model.gates import GATES
 from qfw.model.outputs import Answer, Output
 from qfw.model.program import Program
 from qfw.numerics.answers import Answers, Readings
+from qfw.numerics.gates import FORMS
 from qfw.numerics.question import Question
 from qfw.numerics.sampling import Stream
 
@@ -36,7 +36,7 @@ class ReferenceEngine:
     State: 16 · 2**qubits bytes for each set, twice for scratch; sets are run in chunks.
     """
 
-    native_gates: ClassVar[frozenset[str]] = frozenset(GATES)
+    native_gates: ClassVar[frozenset[str]] = frozenset(FORMS)
     outputs: ClassVar[frozenset[str]] = frozenset(
         {"counts", "memory", "expectation", "probabilities", "statevector"}
     )

@@ -108,7 +108,7 @@ def _one(name: str, num_qubits: int, *angles: Angle) -> Gate:
 
 
 _SELF_INVERSE: Final = frozenset(
-    {"id", "x", "y", "z", "h", "cx", "cy", "cz", "ch", "swap", "ccx", "ccz", "cswap"}
+    {"id", "x", "y", "z", "h", "cx", "cy", "cz", "ch", "swap", "ecr", "ccx", "ccz", "cswap"}
 )
 _PAIRS: Final = {"s": "sdg", "sdg": "s", "t": "tdg", "tdg": "t", "sx": "sxdg", "sxdg": "sx"}
 #: Gates e^{i angle G}: a power multiplies the angle; and the angle after which they repeat.

@@ -50,7 +50,6 @@ RULES: Final[dict[str, Recipe]] = {
     "csdg": (Gate("cp", (0, 1), (-pi / 2,)),),
     "dcx": (Gate("cx", (0, 1)), Gate("cx", (1, 0))),
     "rzx": _rzx(_A),
-    "ecr": (*_rzx(pi / 4), Gate("x", (0,)), *_rzx(-pi / 4)),
 }
 
 #: Qubits and arguments of each of them.

@@ -167,6 +167,7 @@ RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
             _on("ry", 0, at=[-pi / 2]),
             _phase(pi / 4),
         ),
+        (_on("ecr", 0, 1), _on("x", 0), _on("sdg", 0), _on("rx", 1, at=[-pi / 2])),
     ),
     "cy": ((_on("sdg", 1), _on("cx", 0, 1), _on("s", 1)),),
     "cz": (
@@ -191,6 +192,10 @@ RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
     "iswap": (
         (_on("s", 0), _on("s", 1), _on("h", 0), _on("cx", 0, 1), _on("cx", 1, 0), _on("h", 1)),
         (_on("rxx", 0, 1, at=[-pi / 2]), _on("ryy", 0, 1, at=[-pi / 2])),
+    ),
+    "ecr": (
+        (_on("cx", 0, 1), _on("rx", 1, at=[pi / 2]), _on("s", 0), _on("x", 0)),
+        (_on("h", 1), _on("rzz", 0, 1, at=[pi / 2]), _on("h", 1), _on("x", 0)),
     ),
     "cp": (
         (

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import select
 import time
 from collections import deque
 from collections.abc import Callable
@@ -82,6 +83,8 @@ class Link:
         self._outbox = Outbox(self._child.channel)
         self._waiting: deque[bytes] = deque()
         self._tail = b""
+        #: When a host that was told to leave is ended; 0 of one that was not.
+        self._leaves_s = 0.0
         self.alive = True
         self._watch()
         assert self._child.output is not None
@@ -113,6 +116,38 @@ class Link:
         self.reader.close()
         self._outbox.clear()
         self._reap()
+
+    def leave(self, frame: bytes, limit_s: float) -> None:
+        """Sends a last frame, after which the host shall leave; it is ended when it has, or after so long.
+
+        Nothing that it says is handed on any more. Does not wait.
+        """
+        if self.alive and not self._leaves_s:
+            self._leaves_s = time.monotonic() + limit_s
+            self._waiting.clear()
+            self.say(frame)
+            self._watch()
+            self._reactor.call_at(self._reactor.now() + limit_s, self.end)
+
+    def wait(self) -> None:
+        """Waits until a host that was told to leave is ended; for a loop that ends too."""
+        channel = self._child.channel
+        while self.alive and (left_s := self._leaves_s - time.monotonic()) > 0:
+            poll = select.poll()
+            poll.register(channel, select.POLLIN | (select.POLLOUT if self._outbox.size else 0))
+            if self._child.output is not None:
+                poll.register(self._child.output, select.POLLIN)
+            for fd, events in poll.poll(1000 * left_s):
+                if not self.alive:
+                    break
+                if fd != channel.fileno():
+                    # What it prints must not hold it up.
+                    self._drain()
+                elif events & ~select.POLLOUT:
+                    self._readable()
+                else:
+                    self._flush()
+        self.end()
 
     def collect(self, limit_s: float) -> None:
         """Waits until an ended host is gone, with its cgroup; for a loop that ends too."""
@@ -160,6 +195,11 @@ class Link:
             return
         if not chunk:
             self._lost("it ended")
+            return
+        if self._leaves_s:
+            for memory in memories:
+                if memory is not None:
+                    memory.close()
             return
         try:
             self._waiting.extend(self.reader.feed(chunk, memories))
@@ -209,5 +249,8 @@ class Link:
             with contextlib.suppress(BlockingIOError):
                 chunk = os.read(self._child.output, OUTPUT_BYTES)
                 self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+                if not chunk:
+                    self._reactor.unwatch(self._child.output)
+                    self._child.close_output()
                 return bool(chunk)
         return True

@@ -93,7 +93,7 @@ from qfw.qpm.wire import Parcel, encode, pack
 
 logger = logging.getLogger(__name__)
 
-#: Hosts that may end in a row, without a run answered, until the platform is broken.
+#: Hosts that may end in a row, with no run given or answered, until the platform is broken.
 MAX_FAILURES = 4
 #: A host that lived so long did not fail in a row.
 HEALTHY_S = 60.0
@@ -101,11 +101,14 @@ HEALTHY_S = 60.0
 MAX_LATE = 16
 #: Digests that a host is believed to know; it keeps more.
 KNOWN_PROGRAMS, REGISTERS = 2048, 4096
+#: Devices that its hosts may have had, by and by.
+MAX_SEEN = 4 * claims.MAX_DEVICES
 #: Steps of an answer's check in one turn of the loop, and the time between the turns.
 CHECK_STEPS, CHECK_S = 2, 0.001
 MAX_TEXT, MAX_NOTES, MAX_FIGURES = 2000, 16, 64
-#: Seconds that the end of a host is waited for when the daemon ends.
-CLOSE_S = 0.5
+#: Seconds that a host may take to close its platform when the daemon ends, a little more than a driver has; and
+#: until it is gone when it was ended.
+LEAVE_S, COLLECT_S = 0.9, 0.1
 #: Seconds after which the question for a reservation is worth repeating.
 ASK_AGAIN_S = 0.05
 
@@ -131,11 +134,13 @@ class HostedPlatform:
         )
         self._link: Link | None = None
         self._devices: dict[str, Served] = {}
+        self._seen: dict[str, Served] = {}
         self._claimed: frozenset[str] = frozenset()
         self._broken: ErrorReport | None = None
         self._settled = False
         self._closed = False
-        self._failures = 0
+        #: Ends of hosts in a row, without a run answered; and those among them without a run begun.
+        self._failures = self._idle_failures = 0
         self._late = 0
         self._number = 0
         self._registers: OrderedDict[bytes, Program] = OrderedDict()
@@ -239,6 +244,8 @@ class HostedPlatform:
         found = self._served(device).slots.get(slot)
         if found is None or not self._up:
             return  # Lost in this very turn: the loss was reported, and the runs with it.
+        if not runs:
+            return
         for run in runs:
             if run.program not in self._known:
                 self._say(Load(run.program, self._programs.encoded(run.program)))
@@ -289,14 +296,27 @@ class HostedPlatform:
 
         self._reactor.call_at(self._reactor.now() + call.time_limit_s + self._settings.grace_s, overdue)
 
-    def close(self) -> None:
-        """See Platform. The host is told, and ended."""
+    def leave(self) -> None:
+        """Begins to close, and waits for nothing: the host closes its platform, or is ended a little later.
+
+        Nothing is reported from here on.
+        """
+        if self._closed:
+            return
         self._closed = True
+        if self._link is not None and self._up:
+            self._link.leave(pack(Close()), LEAVE_S)
+        elif self._link is not None:
+            # What has not come up has nothing to close.
+            self._link.end()
+
+    def close(self) -> None:
+        """See Platform. Waits for the end of the host, within the second of the contract."""
+        self.leave()
         link, self._link = self._link, None
         if link is not None:
-            link.say(pack(Close()))
-            link.end()
-            link.collect(CLOSE_S)
+            link.wait()
+            link.collect(COLLECT_S)
 
     # The host's life.
 
@@ -326,21 +346,24 @@ class HostedPlatform:
 
     def _lose(self, reason: str) -> None:
         """Ends the host, and deals with its end."""
-        if self._link is not None:
+        if self._link is not None and not self._closed:
             self._link.end()
             self._gone(reason)
 
     def _gone(self, reason: str, error: QFwError | None = None) -> None:
         """The host is ended: its devices are offline, what ran is lost, and another one starts later."""
-        link, self._link = self._link, None
-        if link is None or self._closed:
+        if self._link is None or self._closed:
             return
+        link, self._link = self._link, None
         link.end()
         if printed := link.printed():
             reason = f"{reason} (it printed: {printed})"
         logger.error("host lost: platform=%s pid=%d reason=%s", self.name, link.pid, reason)
         healthy = self._up and self._reactor.now() - self._began_s > HEALTHY_S
         self._failures = 1 if healthy else self._failures + 1
+        # One that is lost under a run may be so by the run's fault, which its owner is told after some attempts.
+        if not any(slot.runs for served in self._devices.values() for slot in served.slots.values()):
+            self._idle_failures = 1 if healthy else self._idle_failures + 1
         self._up = False
         self._questions.clear()
         self._asked.clear()
@@ -350,11 +373,11 @@ class HostedPlatform:
             self._offline(served, reason)
             for slot in list(served.slots.values()):
                 self._slot_lost(slot, link.pid, reason, slot.runs[0].run.task if slot.runs else None)
-        if error is not None or self._failures >= MAX_FAILURES:
+        if error is not None or self._idle_failures >= MAX_FAILURES:
             self._break(
                 error
                 or BrokenPlugin(
-                    f"platform {self.name}: its host was lost {self._failures} times "
+                    f"platform {self.name}: its host was lost {self._idle_failures} times "
                     f"in a row, at last because {reason}"
                 )
             )
@@ -474,13 +497,15 @@ class HostedPlatform:
             if not len(profiles) == len(message.states) == len(message.calibrations):
                 raise BrokenPlugin("as many states and calibrations as devices are needed")
             claims.check_devices(profiles, message.calibrations, message.facets)
+            if len(self._seen.keys() | {profile.name for profile in profiles}) > MAX_SEEN:
+                raise BrokenPlugin(f"platform {self.name} had more than {MAX_SEEN} devices, by and by")
         except (BrokenPlugin, VersionMismatch) as error:
             self._gone(str(error), error)
             return
-        before = self._devices
         self._devices = {}
         for profile, state, calibration in zip(profiles, message.states, message.calibrations, strict=True):
-            served = before.get(profile.name) or Served(profile)
+            # One that was away goes on with its numbers.
+            served = self._seen.setdefault(profile.name, Served(profile))
             served.profile = profile
             served.next_sequence = 0
             self._devices[profile.name] = served
@@ -499,8 +524,6 @@ class HostedPlatform:
     def _come_back(self, served: Served) -> None:
         """Says in which state and calibration a device comes up."""
         to, version = served.coming, served.calibration.version if served.calibration else ""
-        if served.began and to not in DEVICE_TRANSITIONS[served.state] and to is not served.state:
-            self._tell(served, DeviceEventKind.STATE, "its host is up", DeviceState.ONLINE)
         kind = DeviceEventKind.CALIBRATION if version else DeviceEventKind.STATE
         self._tell(served, kind, "its host is up", to, version)
 
@@ -508,7 +531,6 @@ class HostedPlatform:
         self, served: Served, kind: DeviceEventKind, message: str, state: DeviceState, version: str = ""
     ) -> None:
         """An event that was found here."""
-        served.began = True
         served.state, served.reason = state, message
         served.sequence += 1
         event = DeviceEvent(served.sequence, kind, time.time_ns(), message, state, version)
@@ -607,7 +629,7 @@ class HostedPlatform:
             for _ in range(CHECK_STEPS):
                 next(steps)
         except StopIteration:
-            self._failures = 0
+            self._failures = self._idle_failures = 0
             self._answered(slot, held, done, memory)
         except WrongAnswer as error:
             self._answered(slot, held, RunFailed(done.task, done.epoch, ErrorReport.of(error)), None)

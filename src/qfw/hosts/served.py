@@ -63,8 +63,6 @@ class Served:
         self.sequence = self.next_sequence = 0
         self.slots: dict[str, Slot] = {}
         self.warm = False
-        #: Whether its state was ever told.
-        self.began = False
 
     def adopt(self, calibration: Calibration | None) -> None:
         """Takes a calibration for the newest."""

@@ -38,7 +38,13 @@ class DeviceState(StrEnum):
 #: The one table of a device's life.
 DEVICE_TRANSITIONS: dict[DeviceState, frozenset[DeviceState]] = {
     DeviceState.STARTING: frozenset(
-        {DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.MAINTENANCE, DeviceState.OFFLINE}
+        {
+            DeviceState.ONLINE,
+            DeviceState.CALIBRATING,
+            DeviceState.DRAINING,
+            DeviceState.MAINTENANCE,
+            DeviceState.OFFLINE,
+        }
     ),
     DeviceState.ONLINE: frozenset(
         {DeviceState.CALIBRATING, DeviceState.DRAINING, DeviceState.MAINTENANCE, DeviceState.OFFLINE}
@@ -49,7 +55,13 @@ DEVICE_TRANSITIONS: dict[DeviceState, frozenset[DeviceState]] = {
     DeviceState.DRAINING: frozenset({DeviceState.ONLINE, DeviceState.MAINTENANCE, DeviceState.OFFLINE}),
     DeviceState.MAINTENANCE: frozenset({DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.OFFLINE}),
     DeviceState.OFFLINE: frozenset(
-        {DeviceState.STARTING, DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.MAINTENANCE}
+        {
+            DeviceState.STARTING,
+            DeviceState.ONLINE,
+            DeviceState.CALIBRATING,
+            DeviceState.DRAINING,
+            DeviceState.MAINTENANCE,
+        }
     ),
 }
 
@@ -64,12 +76,14 @@ RUNNING = frozenset({DeviceState.ONLINE, DeviceState.DRAINING})
 class Timing(msgspec.Struct, frozen=True):
     """What a device takes besides the operations of a program, in nanoseconds.
 
-    A task takes task_ns + sets · (set_ns + shots · (reset_ns + circuit + repetition_delay_ns)).
+    A task takes task_ns + sets · bases · (set_ns + shots · (reset_ns + circuit + repetition_delay_ns)): every basis
+    in which observables are measured is uploaded and measured for itself. The pulse that turns a qubit before X or Y is
+    measured is not counted.
     """
 
     #: Programming of the controller.
     task_ns: int = 0
-    #: Upload of one parameter set.
+    #: Upload of one parameter set, for one basis.
     set_ns: int = 0
     #: Return of all qubits to |0> before each shot.
     reset_ns: int = 0

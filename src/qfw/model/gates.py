@@ -8,6 +8,7 @@ For a controlled gate the control comes first. Angles are in radians.
     rzz(θ)       exp(-i θ/2 Z⊗Z), likewise rxx, ryy
     cu(θ,φ,λ,γ)  controlled e^{iγ} u(θ, φ, λ)
     iswap        swap with a phase i on the exchanged states
+    ecr          exp(-i π/4 Z⊗X), then x on the first qubit: (X⊗I - Y⊗X) / √2, the echoed cross-resonance gate
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ GATES: dict[str, GateSpec] = {
     **{name: GateSpec(1, 0) for name in ("id", "x", "y", "z", "h", "s", "sdg", "t", "tdg", "sx", "sxdg")},
     **{name: GateSpec(1, 1) for name in ("rx", "ry", "rz", "p")},
     "u": GateSpec(1, 3),
-    **{name: GateSpec(2, 0) for name in ("cx", "cy", "cz", "ch", "csx", "swap", "iswap")},
+    **{name: GateSpec(2, 0) for name in ("cx", "cy", "cz", "ch", "csx", "swap", "iswap", "ecr")},
     **{name: GateSpec(2, 1) for name in ("cp", "crx", "cry", "crz", "rxx", "ryy", "rzz")},
     "cu": GateSpec(2, 4),
     **{name: GateSpec(3, 0) for name in ("ccx", "ccz", "cswap")},

@@ -6,12 +6,14 @@ after that measurement's end. All times are whole nanoseconds, so that sums are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from qfw.model.bases import measured_bases
 from qfw.model.calibration import Calibration
 from qfw.model.device import Timing
 from qfw.model.errors import UnsupportedFeature
 from qfw.model.native import SYMMETRIC
+from qfw.model.outputs import Output
 from qfw.model.program import (
     EXPECTED_TRIPS,
     Barrier,
@@ -162,10 +164,26 @@ def circuit_ns(program: Program, calibration: Calibration, timing: Timing) -> in
     return clockwork.now_ns
 
 
-def device_ns(program: Program, sets: int, shots: int, calibration: Calibration, timing: Timing) -> int:
-    """Nanoseconds that a device takes for a task: see `Timing`. Raises like `circuit_ns`."""
-    shot_ns = timing.reset_ns + circuit_ns(program, calibration, timing) + timing.repetition_delay_ns
-    return timing.task_ns + sets * (timing.set_ns + shots * shot_ns)
+def device_ns(
+    program: Program,
+    sets: int,
+    shots: int,
+    calibration: Calibration,
+    timing: Timing,
+    outputs: Sequence[Output] = (),
+) -> int:
+    """Nanoseconds that a device takes for a task: see `Timing`. Without outputs: in one basis.
+
+    Exact of a program without control; of others an estimate, by `circuit_ns`. Raises like `circuit_ns`.
+    """
+    circuits_ns = sets * shots * circuit_ns(program, calibration, timing)
+    bases = measured_bases(outputs) if shots else 1
+    return surrounding_ns(sets * bases, shots, timing) + bases * circuits_ns
+
+
+def surrounding_ns(uploads: int, shots: int, timing: Timing) -> int:
+    """Nanoseconds of a task besides its circuits: programming, uploads, and what surrounds each one's shots."""
+    return timing.task_ns + uploads * (timing.set_ns + shots * (timing.reset_ns + timing.repetition_delay_ns))
 
 
 def durations_of(calibration: Calibration) -> Durations:

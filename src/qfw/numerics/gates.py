@@ -3,9 +3,11 @@
 Index of a gate's matrix: its first qubit is the most significant bit (so a control, which comes
 first, selects the lower right block). Index of a state: qubit 0 is the least significant bit.
 
-Every gate of `qfw.model.gates` is, behind its controls, of one form, which `Bands` holds:
+Every gate of `qfw.model.gates` but `ecr` is, behind its controls, of one form, which `Bands` holds:
 
     new[i] = diagonal[i] · old[i] + partner[i] · old[i ^ flip]
+
+A row of `ecr` has two partners, so it has a matrix only; engines that work by bands get it lowered.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def matrix(name: str, *angles: npt.ArrayLike) -> Complex:
 
 @cache
 def _constant(name: str) -> Complex:
-    found = _matrix(name)
+    found = np.array(_DENSE[name], dtype=np.complex128) if name in _DENSE else _matrix(name)
     found.flags.writeable = False
     return found
 
@@ -143,7 +145,17 @@ _R = 0.5**0.5
 _T = complex(_R, _R)
 _A, _B = (1 + 1j) / 2, (1 - 1j) / 2
 
-#: The form of every gate of `qfw.model.gates`.
+#: Rows of the gates that bands cannot hold.
+_DENSE = {
+    "ecr": (
+        (0, 0, _R, _R * 1j),
+        (0, 0, _R * 1j, _R),
+        (_R, _R * -1j, 0, 0),
+        (_R * -1j, _R, 0, 0),
+    )
+}
+
+#: The form of every gate of `qfw.model.gates` that has one.
 FORMS: dict[str, Form] = {
     "id": _fixed(0, 0, (1, 1), None),
     "x": _fixed(0, 1, None, (1, 1)),

@@ -66,6 +66,10 @@ class Child:
     def close(self) -> None:
         """Closes this process's ends."""
         self.channel.close()
+        self.close_output()
+
+    def close_output(self) -> None:
+        """Closes the end of what it prints."""
         output, self.output = self.output, None
         if output is not None:
             os.close(output)

@@ -60,13 +60,19 @@ def estimate(
         TooLarge, UnsupportedFeature: see `check_task`; or a gate that the calibration does not have any more.
     """
     check_task(profile, program, outputs, sets, shots)
-    return cost(profile, calibration, program, sets, shots)
+    return cost(profile, calibration, program, outputs, sets, shots)
 
 
 def cost(
-    profile: DeviceProfile, calibration: Calibration | None, program: Program, sets: int, shots: int
+    profile: DeviceProfile,
+    calibration: Calibration | None,
+    program: Program,
+    outputs: Sequence[Output],
+    sets: int,
+    shots: int,
 ) -> Estimate:
     """Device time of a task that was checked; see `estimate`."""
     if calibration is None:
         return Estimate(0.0, 0)
-    return Estimate(device_ns(program, sets, shots, calibration, profile.timing or Timing()) / 1e9, 0)
+    timing = profile.timing or Timing()
+    return Estimate(device_ns(program, sets, shots, calibration, timing, outputs) / 1e9, 0)

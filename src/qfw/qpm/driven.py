@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
@@ -63,6 +63,17 @@ _T = TypeVar("_T")
 ANSWER_S, CLOSE_S = 1.0, 0.8
 
 
+class MakesDriver(Protocol):
+    """A driver's class, or another callable that makes one.
+
+    Not a Callable: that would be taken for a method of the platform.
+    """
+
+    def __call__(self, config: PlatformConfig, /) -> Driver:
+        """The driver. Raises ConfigError where the options are wrong."""
+        ...
+
+
 class DrivenPlatform:
     """Serves what a driver drives; satisfies `qfw.qpm.platform.Platform`, with all facets.
 
@@ -75,7 +86,7 @@ class DrivenPlatform:
     api_version: ClassVar[tuple[int, int]] = API_VERSION
     facets: ClassVar[frozenset[str]] = FACETS
     #: Makes the driver, of the PlatformConfig.
-    driver_class: ClassVar[Callable[[PlatformConfig], Driver]]
+    driver_class: ClassVar[MakesDriver]
 
     def __init__(self, config: PlatformConfig) -> None:
         """Makes the driver and asks it for its devices; connects to nothing.
@@ -171,7 +182,7 @@ class DrivenPlatform:
             raise
         except Exception as error:
             raise report_of(error, device).to_exception() from error
-        return own or admission.cost(profile, self.calibration(device), program, sets, shots)
+        return own or admission.cost(profile, self.calibration(device), program, outputs, sets, shots)
 
     def evaluate(self, device: str, request: ReservationRequest) -> Offer:
         """See ResourceManagement. This and the next three wait for the driver, at most a second."""

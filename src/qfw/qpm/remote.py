@@ -238,6 +238,10 @@ class Observer:
         """Every platform that is installed or configured, as it is; starts none."""
         return self._ask("platforms now", list[PlatformStatus])
 
+    def start_platforms(self, timeout_s: float) -> list[PlatformStatus]:
+        """The same, once those that wait for somebody to ask have come up, or have failed to."""
+        return self._ask("platforms", list[PlatformStatus], timeout_s)
+
     def calibration(self, device: str) -> Calibration | None:
         """The newest calibration of a device; None of one that has none."""
         found: Calibration | None = self._ask(f"calibration {device}", Calibration | None)
@@ -259,10 +263,11 @@ class Observer:
     ) -> None:
         self.close()
 
-    def _ask(self, subject: str, kind: type[_T] | Any) -> _T:
+    def _ask(self, subject: str, kind: type[_T] | Any, timeout_s: float | None = None) -> _T:
+        timeout_s = timeout_s or self._timeout_s
         self._requests += 1
         self._link.send(pack(Query(self._requests, subject)))
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + timeout_s
         while (remaining := deadline - time.monotonic()) > 0:
             bodies = self._link.receive(remaining)
             self._link.taken()
@@ -271,7 +276,7 @@ class Observer:
                 if isinstance(message, Reply) and message.request == self._requests:
                     answer: _T = msgspec.msgpack.decode(message.body, type=kind)
                     return answer
-        raise ResultTimeout(f"the daemon did not say its {subject} within {self._timeout_s:g} s")
+        raise ResultTimeout(f"the daemon did not say its {subject} within {timeout_s:g} s")
 
 
 def _limit(sock: socket.socket, option: int, seconds: float) -> None:

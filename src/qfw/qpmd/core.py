@@ -102,6 +102,8 @@ class Core:
         self._warmed: set[str] = set()
         #: Sessions that ended, with those of their tasks that are not cancelled yet.
         self._leaving: deque[tuple[Peer, deque[int], str]] = deque()
+        #: Whether the scheduler has more to decide than fitted the last turn.
+        self._undecided = False
         #: Peers that were given something in this turn.
         self._touched: dict[Peer, None] = {}
         #: Questions that wait until all platforms have settled.
@@ -129,7 +131,7 @@ class Core:
     @property
     def behind(self) -> bool:
         """Whether the next turn has work without anything arriving."""
-        return bool(self._leaving)
+        return bool(self._leaving) or self._undecided
 
     def _let_leave(self) -> None:
         """Goes on with the sessions that ended; a hundred thousand tasks must not hold up the others."""
@@ -457,7 +459,10 @@ class Core:
         if self._journal.segment != self._segment:
             self._restate()
         for (device, slot), runs in starts.items():
-            self._platforms.of[device].start(device, slot, runs)
+            platform = self._platforms.of.get(device)
+            # Gone in this very turn: its slots were lost, and the runs with them.
+            if platform is not None:
+                platform.start(device, slot, runs)
         touched, self._touched = self._touched, {}
         return touched
 
@@ -480,9 +485,14 @@ class Core:
         decided: list[tuple[str, str, Run]] = []
         now_ns = self._clock_ns()
         tasks, workers = self.state.tasks, self.state.workers
-        again = True
+        again, budget = True, MAX_ITEMS_PER_MESSAGE
+        self._undecided = False
         while again:
             again = False
+            if budget <= 0:
+                # A new calibration may make a hundred thousand tasks stale: the others must not wait for all.
+                self._undecided = True
+                break
             for start in self._scheduler.decide(now_ns):
                 entry = tasks[start.task]
                 quantum = entry.quantum
@@ -491,6 +501,7 @@ class Core:
                     # Its slot is another's at once.
                     self._end_failed(entry, ErrorReport.of(stale))
                     again = True
+                    budget -= 1
                     continue
                 pid = workers[start.device][start.slot]
                 epoch = entry.epoch + 1

@@ -37,6 +37,10 @@ class Hosted(Platform, Protocol):
         """Why it serves nothing, for good."""
         ...
 
+    def leave(self) -> None:
+        """Begins to close, and waits for nothing; `close` may follow."""
+        ...
+
 
 #: Makes a platform in a host process of its own: from what it is told, its plugin and the host's limits.
 Host = Callable[[PlatformConfig, str, PlatformSettings], Hosted]
@@ -162,7 +166,9 @@ class Platforms:
         return sorted(rows, key=lambda row: row.name)
 
     def close(self) -> None:
-        """Ends what the platforms started."""
+        """Ends what the platforms started; all hosts in the same second."""
+        for hosted in self._hosted.values():
+            hosted.leave()
         for platform in (*self._within.values(), *self._hosted.values()):
             platform.close()
 
@@ -185,7 +191,7 @@ class Platforms:
         self._refused[name] = reason
         if name in self._hosted:
             # Not at once: it may be the one who calls.
-            self._reactor.call_at(self._reactor.now(), self._hosted[name].close)
+            self._reactor.call_at(self._reactor.now(), self._hosted[name].leave)
 
     def _has_settled(self, name: str) -> bool:
         return name in self._refused or self._hosted[name].settled

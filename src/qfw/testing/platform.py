@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from qfw.config.settings import PlatformSettings, Settings
+from qfw.hosts.platform import HostedPlatform
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import BrokenPlugin
 from qfw.qpm import registry
@@ -146,8 +146,7 @@ def _maker(
     table = msgspec.structs.replace(
         table, plugin=plugin, python=python or table.python, options=config.options
     )
-    hosted = import_module("qfw.hosts.platform").HostedPlatform
-    return lambda: _typed(hosted(config, plugin, table), plugin)
+    return lambda: _typed(HostedPlatform(config, plugin, table), plugin)
 
 
 def _typed(made: Any, plugin: str) -> Platform:

@@ -15,7 +15,7 @@ import msgspec
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import RUNNING, DeviceProfile, DeviceState
-from qfw.model.errors import RequestError
+from qfw.model.errors import NoCapacity, RequestError
 from qfw.model.events import DeviceEvent
 from qfw.model.program import Program
 from qfw.qpm.platform import NativeDone, NativeFailed, Platform, Run, RunDone, RunFailed
@@ -31,6 +31,8 @@ CALL_LIMIT_S = 1.0
 STUCK_S = 10.0
 #: An answer, a slot, an event that must come comes within so long.
 ANSWER_LIMIT_S = 20.0
+#: Who says to ask again within a moment is asked again for so long: DeadlineExceeded is due after the first second.
+MOMENT_S, ASK_LIMIT_S = 0.2, 2.0
 #: Devices are known, and slots ready, within so long.
 START_LIMIT_S = 60.0
 #: A device that calibrates or is maintained is waited for so long.
@@ -173,6 +175,22 @@ class Stand:
             took_s = time.monotonic() - began_s
             if took_s > limit_s:
                 self.slow.append((what, took_s))
+
+    def booked(self, what: str, function: Callable[..., T], *args: Any) -> T:
+        """Like `call`, of a reservation: one who has to ask elsewhere first says when to ask again.
+
+        Raises:
+            NoCapacity: it says when to try again, and that is no moment, or the same for ASK_LIMIT_S.
+        """
+        end_s = time.monotonic() + ASK_LIMIT_S
+        while True:
+            try:
+                return self.call(what, function, *args)
+            except NoCapacity as error:
+                later_s = error.retry_after_s
+                if later_s is None or later_s > MOMENT_S or time.monotonic() + later_s > end_s:
+                    raise
+                self.settle(later_s)
 
     def open(self) -> None:
         """Opens it, and waits until its devices are known."""

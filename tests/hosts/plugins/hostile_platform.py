@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 
 from qfw.model.device import DeviceKind, DeviceProfile, DeviceState, Estimate
@@ -43,6 +44,9 @@ class HostilePlatform(Ideal, NoReservations):
         self.name: str = config.options.get("device", "hostile")
         self.gates: tuple[str, ...] = tuple(config.options.get("gates", ["ry", "h"]))
         self.children: int = config.options.get("children", 2)
+        self.reruns: bool = config.options.get("reruns", True)
+        self.at_close = Path(config.options.get("at_close", os.devnull))
+        self.states = list(map(DeviceState, config.options.get("states", ["online"])))
         if self.do == "die at start":
             os._exit(3)
         if self.do == "hang at start":
@@ -54,7 +58,15 @@ class HostilePlatform(Ideal, NoReservations):
         native = ("pulse",) if self.do == "claim" else ()
         return [
             DeviceProfile(
-                self.name, DeviceKind.HARDWARE, "h", 4, self.gates, ("expectation",), 1, native=native
+                self.name,
+                DeviceKind.HARDWARE,
+                "h",
+                4,
+                self.gates,
+                ("expectation",),
+                1,
+                reruns=self.reruns,
+                native=native,
             )
         ]
 
@@ -65,7 +77,7 @@ class HostilePlatform(Ideal, NoReservations):
         self.sink.slot_ready(device, "only", os.getpid())
 
     def state(self, device: str) -> DeviceState:
-        return DeviceState.ONLINE
+        return self.states[0]
 
     def estimate(
         self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
@@ -80,7 +92,12 @@ class HostilePlatform(Ideal, NoReservations):
         pass
 
     def close(self) -> None:
-        pass
+        self.at_close.write_text("closed")
+        if self.do == "chatter":
+            os.write(1, b"y" * 10**6)
+            self.at_close.write_text("all said")
+        while self.do == "stay":
+            time.sleep(1000)
 
     def say(self, run: Run, values: Any, times: int = 1) -> None:
         array = Array.of(np.asarray(values))
@@ -105,6 +122,9 @@ class HostilePlatform(Ideal, NoReservations):
     def do_often(self, run: Run) -> None:
         self.say(run, np.full((run.sets, 1), 0.5), times=100)
 
+    def do_stale(self, run: Run) -> None:
+        self.say(msgspec.structs.replace(run, epoch=run.epoch - 1), np.full((run.sets, 1), 0.5))
+
     def do_silent(self, run: Run) -> None:
         pass
 
@@ -116,6 +136,12 @@ class HostilePlatform(Ideal, NoReservations):
 
     def do_die(self, run: Run) -> None:
         os._exit(4)
+
+    def do_die_once(self, run: Run) -> None:
+        if not self.at_close.exists():
+            self.at_close.touch()
+            os._exit(4)
+        self.do_answer(run)
 
     def do_kill(self, run: Run) -> None:
         os.kill(os.getpid(), signal.SIGKILL)

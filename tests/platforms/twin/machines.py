@@ -13,6 +13,7 @@ from qfw.model.device import DeviceKind, DeviceProfile, Estimate, Timing
 from qfw.model.errors import ConfigError
 from qfw.model.outputs import Answer, Array, MemoryAnswer, Output
 from qfw.model.program import Gate, Measure, Program
+from qfw.platforms.twin.simulation import Simulated
 
 TIMING = Timing(task_ns=1_000_000, set_ns=10_000, reset_ns=500, repetition_delay_ns=2_000, feedback_ns=300)
 #: 40 + 200 + 700 ns.
@@ -54,7 +55,7 @@ def models(model: str, name: str) -> tuple[DeviceProfile, Calibration]:
 class Echo:
     """Answers the error of the first gate under which it ran, as 64 bits; so a test sees the truth of a run."""
 
-    def run(
+    def simulate(
         self,
         truth: Calibration,
         program: Program,
@@ -63,10 +64,10 @@ class Echo:
         shots: int,
         seeds: Sequence[int],
         cancelled: threading.Event,
-    ) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
+    ) -> Simulated:
         word = np.array([truth.gates[0].error]).view(np.uint64)[0]
         outcomes = np.full((len(seeds), shots, 1), word, dtype=np.uint64)
-        return (MemoryAnswer(64, Array.of(outcomes)),), ()
+        return Simulated((MemoryAnswer(64, Array.of(outcomes)),), (), 0)
 
     def estimate(
         self, truth: Calibration, program: Program, outputs: Sequence[Output], sets: int, shots: int

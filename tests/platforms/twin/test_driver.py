@@ -26,6 +26,7 @@ from qfw.model.errors import (
 from qfw.model.events import DeviceEvent, DeviceEventKind
 from qfw.model.outputs import Memory, encode_answers
 from qfw.model.pulse import PlayAnswer, PlayTimes, PulseLimits
+from qfw.platforms.twin.calibrating import CalibrateAnswer
 from qfw.platforms.twin.driver import TwinDriver
 from qfw.platforms.twin.link import EntangleAnswer
 from qfw.qpm.bulletin import Bulletin
@@ -343,6 +344,67 @@ def test_a_native_operation_keeps_its_time_limit() -> None:
     with pytest.raises(TaskCancelled):
         stand.driver.native("small", "pulse.play", msgspec.msgpack.encode(PULSES), 0.05)
     stand.driver.close()
+
+
+def test_a_device_calibrates_itself_when_it_is_asked() -> None:
+    stand = Stand()
+    answer = stand.native("calibrate", CalibrateAnswer, {"duration_s": 30.0})
+    assert stand.now_ns() == 30 * S
+    newest = stand.driver.calibration("small")
+    assert answer.calibration == newest.version == "v0+1" and answer.measured_s == newest.measured_s
+    assert [(event.kind, event.state, event.calibration) for _, event in stand.events] == [
+        (DeviceEventKind.STATE, DeviceState.CALIBRATING, ""),
+        (DeviceEventKind.CALIBRATION, DeviceState.ONLINE, "v0+1"),
+    ]
+    with pytest.raises(StaleCalibration):
+        stand.run(calibration="v0")
+    done = stand.run(calibration="v0+1").conditions
+    assert done is not None and done.calibration == "v0+1"
+    # Nothing said is all by itself, and each has a version of its own.
+    assert stand.driver.native("small", "calibrate", msgspec.msgpack.encode(None), 60.0)
+    assert stand.driver.calibration("small").version == "v0+2"
+    for body in ({"duration_s": 0.0}, {"measurement_noise": 2.0}, {"duration": 1.0}):
+        with pytest.raises(OptionError, match="not a CalibrateRequest"):
+            stand.native("calibrate", CalibrateAnswer, body)
+
+
+def test_a_calibration_that_was_asked_for_goes_among_those_of_the_script() -> None:
+    script = {"recalibration": [{"begin_s": 10.0, "duration_s": 1.0}, {"begin_s": 100.0, "duration_s": 1.0}]}
+
+    def life() -> list[DeviceEvent]:
+        stand = Stand(life=script)
+        stand.native("calibrate", CalibrateAnswer, {"duration_s": 5.0})
+        stand.native("calibrate", CalibrateAnswer, {"duration_s": 50.0})
+        stand.native("calibrate", CalibrateAnswer, {"duration_s": 60.0})
+        return [event for _, event in stand.events]
+
+    events = life()
+    versions = [event.calibration for event in events if event.calibration]
+    assert versions == [f"v0+{number}" for number in range(1, 6)]
+    times = [event.wall_ns for event in events]
+    assert times == sorted(times) and life() == events
+
+
+def test_a_calibration_during_which_somebody_works_on_the_device_is_given_up() -> None:
+    stand = Stand(life={"maintenance": [{"begin_s": 1.0, "duration_s": 10.0}]})
+    with pytest.raises(PlatformFailed, match="given up"):
+        stand.native("calibrate", CalibrateAnswer, {"duration_s": 5.0})
+    assert stand.driver.calibration("small").version == "v0"
+    assert stand.driver.state("small") is DeviceState.ONLINE
+    # It takes longer than it was given: nothing has begun.
+    stand = Stand(clock="wall")
+    body = msgspec.msgpack.encode({"duration_s": 60.0})
+    with pytest.raises(DeadlineExceeded):
+        stand.driver.native("small", "calibrate", body, 1.0)
+    assert not stand.events
+    stand.driver.close()
+
+
+def test_what_an_operation_is_told_beyond_its_form_is_refused() -> None:
+    stand = Stand()
+    for body in (b"\xc1\xff", msgspec.msgpack.encode({"shots": 1})):
+        with pytest.raises(OptionError, match=r"pulse\.limits"):
+            stand.driver.native("small", "pulse.limits", body, 1.0)
 
 
 def test_a_link_keeps_both_devices_busy() -> None:

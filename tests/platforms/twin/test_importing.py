@@ -47,10 +47,10 @@ def small(two: type = CXGate, t2: float = 1e-4, sx: InstructionProperties | None
     return target
 
 
-def test_ecr_stands_as_cx_and_that_is_said() -> None:
+def test_ecr_is_taken_as_it_is() -> None:
     model, notes = import_backend(small(ECRGate))
-    assert "cx" in model.profile.native_gates and model.profile.coupling == ((0, 1),)
-    assert any("ecr is imported as cx" in note for note in notes)
+    assert model.profile.native_gates == ("ecr", "rz", "sx") and model.profile.coupling == ((0, 1),)
+    assert not notes
 
 
 def test_t2_is_lowered_to_what_is_possible_and_that_is_said() -> None:

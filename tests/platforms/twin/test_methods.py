@@ -17,7 +17,7 @@ from qfw.model.errors import TaskCancelled, TooLarge, UnsupportedFeature
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Counts, Expectation, Memory, Probabilities, Statevector
 from qfw.model.program import Barrier, Gate, IfElse, Measure, Operation, Program, Reset, While, slot
-from qfw.model.timing import Clockwork, durations_of
+from qfw.model.timing import Clockwork, circuit_ns, durations_of
 from qfw.numerics.gates import matrix
 from qfw.platforms.twin.noise import NoiseModel
 from qfw.platforms.twin.simulation import NoisySimulation
@@ -172,6 +172,13 @@ def test_times_of_shots_are_clockworks() -> None:
     assert conditions.device_ns == 10 * clock.now_ns
 
 
+def test_a_barrier_of_qubits_that_rest_lets_no_others_meet() -> None:
+    operations = (Gate("x", (0,)), Barrier((2,)), Gate("x", (1,)), Reset(1), Measure(1, 0))
+    program = Program(3, 1, 0, operations)
+    conditions = simulate(IDEAL, program, Counts(), shots=1).conditions
+    assert conditions is not None and conditions.device_ns == circuit_ns(program, IDEAL, TIMING)
+
+
 @pytest.mark.parametrize("method", ["densities", "trajectories"])
 def test_equal_seeds_give_equal_answers(method: Any) -> None:
     program = Program(4, 0, 1, random_program(5).operations)
@@ -237,7 +244,7 @@ def test_a_cancelled_run_ends(program: Program) -> None:
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(TaskCancelled):
-        NoisySimulation(TIMING).run(NOISY, program, (Counts(),), np.zeros((1, 1)), 10, [0], cancelled)
+        NoisySimulation(TIMING).simulate(NOISY, program, (Counts(),), np.zeros((1, 1)), 10, [0], cancelled)
 
 
 def test_what_does_not_fit_is_refused_with_the_figure() -> None:

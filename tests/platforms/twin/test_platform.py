@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 from qfw.model.calibration import Calibration
-from qfw.model.device import DeviceKind
-from qfw.model.errors import ConfigError
-from qfw.model.outputs import Counts, CountsAnswer
-from qfw.model.program import Gate, Measure, Program
-from qfw.model.timing import device_ns
+from qfw.model.device import DeviceKind, DeviceState
+from qfw.model.errors import ConfigError, TaskInterrupted
+from qfw.model.observable import PauliSum
+from qfw.model.outputs import Counts, CountsAnswer, Expectation, Output
+from qfw.model.program import Gate, IfElse, Measure, Program
+from qfw.model.timing import Clockwork, device_ns, durations_of, surrounding_ns
 from qfw.platforms.twin.options import DEFAULT_DEVICES
 from qfw.platforms.twin.platform import BuiltTwinDriver
+from qfw.qpm.admission import estimate
 from qfw.qpm.bulletin import Bulletin
-from qfw.qpm.driver import Driver, Execution
+from qfw.qpm.driver import Answered, Driver, Execution
 from qfw.qpm.platform import Platform, PlatformConfig
 
 
@@ -100,3 +102,66 @@ def test_a_cancelled_run_ends() -> None:
     )
     with pytest.raises(Exception, match="cancelled"):
         driver.run(execution)
+
+
+def run(driver: Driver, program: Program, shots: int, *outputs: Output) -> Answered:
+    return driver.run(
+        Execution("twin-20", program, outputs or (Counts(),), np.empty((1, 0)), shots, [1], "", 60.0)
+    )
+
+
+def branching(flipped: bool) -> Program:
+    """Measures 1 or 0, then takes a long branch after 1 and none after 0; nothing errs."""
+    first = (Gate("x", (0,)),) if flipped else ()
+    long = IfElse((0,), 1, (Gate("x", (1,)),) * 100)
+    return Program(2, 2, 0, (*first, Measure(0, 0), long, Measure(1, 1)))
+
+
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_a_program_with_control_takes_the_time_of_the_path_that_it_took(clock: str) -> None:
+    driver = opened(devices=["twin-20"], noise=False, clock=clock)
+    calibration, timing = driver.calibration("twin-20"), driver.devices()[0].timing
+    assert calibration is not None and timing is not None
+    living = driver._twins["twin-20"].living
+    for flipped in (True, False):
+        program, shots = branching(flipped), 7
+        clockwork = Clockwork(durations_of(calibration), timing, 2, 2)
+        clockwork.pass_through(program.operations, taken=lambda _, flipped=flipped: flipped)
+        began_ns = living.clock.now_ns()
+        taken_ns = run(driver, program, shots).conditions.device_ns
+        assert taken_ns == surrounding_ns(1, shots, timing) + shots * clockwork.now_ns
+        passed_ns = living.clock.now_ns() - began_ns
+        assert passed_ns == taken_ns if clock == "virtual" else passed_ns >= taken_ns
+        estimate_ns = device_ns(program, 1, shots, calibration, timing)
+        assert (taken_ns == estimate_ns) is flipped and taken_ns <= estimate_ns
+    driver.close()
+
+
+def test_a_fault_behind_the_path_that_was_taken_does_not_interrupt() -> None:
+    fault = {"begin_s": 0.0, "duration_s": 1.0}
+    calibration = opened(devices=["twin-20"]).calibration("twin-20")
+    timing = opened(devices=["twin-20"]).devices()[0].timing
+    assert calibration is not None and timing is not None
+    longest_ns = device_ns(branching(False), 1, 1000, calibration, timing)
+    # Just before the end of an estimate that goes through the long branch.
+    fault["begin_s"] = (longest_ns - 1000) / 1e9
+    life = {"fault": [fault]}
+    driver = opened(devices=["twin-20"], noise=False, life=life)
+    assert run(driver, branching(False), 1000).conditions.device_ns < longest_ns - 1000
+    driver = opened(devices=["twin-20"], noise=False, life=life)
+    with pytest.raises(TaskInterrupted):
+        run(driver, branching(True), 1000)
+    assert driver.state("twin-20") is DeviceState.ONLINE
+
+
+def test_further_bases_take_further_time() -> None:
+    driver = opened(devices=["twin-20"])
+    calibration, profile = driver.calibration("twin-20"), driver.devices()[0]
+    assert calibration is not None and profile.timing is not None
+    program = Program(2, 0, 0, (Gate("x", (0,)),))
+    asked = Expectation((PauliSum.of({"Z0": 1.0, "X0": 1.0}), PauliSum.of("Y1")))
+    task_ns = profile.timing.task_ns
+    one_ns = run(driver, program, 100).conditions.device_ns - task_ns
+    assert run(driver, program, 100, asked).conditions.device_ns - task_ns == 2 * one_ns
+    admitted = estimate(profile, calibration, program, (asked,), 1, 100)
+    assert admitted.cost_s == (task_ns + 2 * one_ns) / 1e9

@@ -91,6 +91,7 @@ RULES: dict[Hashable, Rule] = {
     qml.Rot: Rule(_rot),
     qml.SWAP: Rule(_gate("swap")),
     qml.ISWAP: Rule(_gate("iswap")),
+    qml.ECR: Rule(_gate("ecr")),
     qml.IsingXX: Rule(_gate("rxx")),
     qml.IsingYY: Rule(_gate("ryy")),
     qml.IsingZZ: Rule(_gate("rzz")),

@@ -52,6 +52,7 @@ class Controller:
         calibration: str,
         cancelled: threading.Event,
         time_limit_s: float,
+        taken_ns: Callable[[T], int] | None = None,
     ) -> Performed[T]:
         """Does some work in the time that the device needs for it; what computing has not used is waited for.
 
@@ -61,6 +62,7 @@ class Controller:
             calibration: version that it was lowered for; empty: any.
             cancelled: ends it when it is set.
             time_limit_s: real time that it may wait for the device.
+            taken_ns: how long the device took, by the result, where `needed_ns` can only estimate it.
 
         Raises:
             StaleCalibration: the device has another calibration.
@@ -80,14 +82,22 @@ class Controller:
                     "Lower the program again and send it again"
                 )
             device_ns = needed_ns(current)
-            end_ns = began_ns + device_ns
-            fault = living.ask(lambda life: life.fault_between(began_ns, end_ns))
-            until_ns = end_ns if fault is None else fault[0]
+            until_ns = began_ns + device_ns
             living.ask(lambda life: life.occupy(until_ns))
+            truth = living.ask(lambda life: life.truth(began_ns))
+            # Computed before anything else where it tells how long the device takes.
+            ahead: list[T] = []
             try:
+                if taken_ns is not None:
+                    ahead.append(work(truth))
+                    device_ns = taken_ns(ahead[0])
+                end_ns = began_ns + device_ns
+                fault = living.ask(lambda life: life.fault_between(began_ns, end_ns))
+                until_ns = end_ns if fault is None else fault[0]
+                living.ask(lambda life: life.occupy(until_ns))
                 if fault is not None:
                     self._meet(fault[0], fault[1], cancelled)
-                result = work(living.ask(lambda life: life.truth(began_ns)))
+                result = ahead[0] if ahead else work(truth)
                 late_ns = clock.now_ns() - end_ns
                 if not clock.wait_until(end_ns, cancelled):
                     raise cancellation(living.device)

@@ -14,14 +14,15 @@ from qfw.model.calibration import Calibration
 from qfw.model.conditions import Conditions
 from qfw.model.device import DeviceProfile, Estimate, Timing
 from qfw.model.errors import DeadlineExceeded, TooLarge
-from qfw.model.outputs import Answer, Output
+from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.model.pulse import PlayAnswer, PlayRequest, PlayTimes, PulseLimits, check_schedule, play_times
-from qfw.model.timing import device_ns
+from qfw.model.timing import device_ns, surrounding_ns
 from qfw.platforms.twin import pulses
 from qfw.platforms.twin.controller import Controller, Performed
 from qfw.platforms.twin.living import Living
 from qfw.platforms.twin.options import TwinOptions
+from qfw.platforms.twin.simulation import Simulated
 from qfw.qpm.driver import Answered, Execution
 from qfw.qpm.platform import DeviceLoad
 
@@ -34,7 +35,7 @@ _DT_NS, _GRANULARITY, _SHORTEST, _LONGEST, _RABI_MHZ = 2 / 9, 16, 64, 2**17, 50.
 class Simulation(Protocol):
     """Answers what noisy hardware would."""
 
-    def run(
+    def simulate(
         self,
         truth: Calibration,
         program: Program,
@@ -43,14 +44,14 @@ class Simulation(Protocol):
         shots: int,
         seeds: Sequence[int],
         cancelled: threading.Event,
-    ) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
-        """Answers in the order of the outputs, and notes for the owner."""
+    ) -> Simulated:
+        """Answers in the order of the outputs, notes for the owner, and how long the circuits took."""
         ...
 
     def estimate(
         self, truth: Calibration, program: Program, outputs: Sequence[Output], sets: int, shots: int
     ) -> Estimate:
-        """Seconds and bytes that `run` takes."""
+        """Seconds and bytes that `simulate` takes."""
         ...
 
 
@@ -79,10 +80,13 @@ class Twin:
         program, sets = execution.program, len(execution.seeds)
 
         def needed_ns(calibration: Calibration) -> int:
-            return device_ns(program, sets, execution.shots, calibration, self.timing)
+            return device_ns(program, sets, execution.shots, calibration, self.timing, execution.outputs)
 
-        def work(truth: Calibration) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
-            return self.simulation.run(
+        def taken_ns(done: Simulated) -> int:
+            return surrounding_ns(sets, execution.shots, self.timing) + done.circuits_ns
+
+        def work(truth: Calibration) -> Simulated:
+            return self.simulation.simulate(
                 truth,
                 program,
                 execution.outputs,
@@ -98,9 +102,11 @@ class Twin:
             calibration=execution.calibration,
             cancelled=execution.cancelled,
             time_limit_s=execution.time_limit_s,
+            # How long branches and loops take depends on what was measured.
+            taken_ns=taken_ns if program.has_control else None,
         )
-        answers, notes = done.result
-        return Answered(answers, Conditions(done.calibration, done.device_ns, notes + done.notes))
+        notes = done.result.notes + done.notes
+        return Answered(done.result.answers, Conditions(done.calibration, done.device_ns, notes))
 
     def estimate(self, program: Program, outputs: Sequence[Output], sets: int, shots: int) -> Estimate:
         """Real seconds and bytes of a task.
@@ -109,7 +115,7 @@ class Twin:
             TooLarge: beyond what the options allow: gives the figure and what to do instead.
         """
         calibration, options = self.calibration, self.options
-        on_device_s = device_ns(program, sets, shots, calibration, self.timing) / 1e9
+        on_device_s = device_ns(program, sets, shots, calibration, self.timing, outputs) / 1e9
         computing = self.simulation.estimate(calibration, program, outputs, sets, shots)
         task = f"{sets} sets of {shots} shots" if sets > 1 else f"{shots} shots"
         if on_device_s > options.max_device_s:

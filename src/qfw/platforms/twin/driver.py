@@ -15,6 +15,7 @@ from qfw.model.errors import ConfigError, OptionError, UnknownDevice, Unsupporte
 from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.model.pulse import PlayRequest
+from qfw.platforms.twin.calibrating import CalibrateRequest, calibrate
 from qfw.platforms.twin.controller import Controller
 from qfw.platforms.twin.device import Simulation, Twin
 from qfw.platforms.twin.life import Life
@@ -31,8 +32,15 @@ T = TypeVar("T", bound=msgspec.Struct)
 Models = Callable[[str, str], tuple[DeviceProfile, Calibration]]
 Simulations = Callable[[DeviceProfile, bool], Simulation]
 
-LIMITS, CHECK, PLAY, ENTANGLE = "pulse.limits", "pulse.check", "pulse.play", "link.entangle"
+LIMITS, CHECK, PLAY = "pulse.limits", "pulse.check", "pulse.play"
+CALIBRATE, ENTANGLE = "calibrate", "link.entangle"
 
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of an operation that is told nothing: an empty map."""
+
+
+_NIL, _EMPTY = b"\xc0", b"\x80"
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -72,7 +80,7 @@ class TwinDriver(BaseDriver):
         linked = {name for pair in self._links for name in pair}
         found = []
         for name, twin in self._twins.items():
-            native = (LIMITS, CHECK, PLAY) + ((ENTANGLE,) if name in linked else ())
+            native = (LIMITS, CHECK, PLAY, CALIBRATE) + ((ENTANGLE,) if name in linked else ())
             found.append(msgspec.structs.replace(twin.profile, native=native))
         return found
 
@@ -105,7 +113,7 @@ class TwinDriver(BaseDriver):
         return self._twins[execution.device].run(execution)
 
     def native(self, device: str, operation: str, body: bytes, time_limit_s: float) -> bytes:
-        """See Driver; the bodies are the structs of `qfw.model.pulse` and `qfw.platforms.twin.link`.
+        """See Driver; the bodies are the structs of `qfw.model.pulse`, `calibrating` and `link`.
 
         Raises:
             OptionError: a body that is not of the operation's form.
@@ -114,11 +122,14 @@ class TwinDriver(BaseDriver):
         answer: msgspec.Struct
         match operation:
             case _ if operation == LIMITS:
+                _decoded(body, Nothing, operation)
                 answer = twin.pulse_limits
             case _ if operation == CHECK:
                 answer = twin.check_pulses(_decoded(body, PlayRequest, operation))
             case _ if operation == PLAY:
                 answer = twin.play(_decoded(body, PlayRequest, operation), time_limit_s)
+            case _ if operation == CALIBRATE:
+                answer = calibrate(twin, _decoded(body, CalibrateRequest, operation), time_limit_s)
             case _ if operation == ENTANGLE:
                 answer = self._entangle(device, _decoded(body, EntangleRequest, operation), time_limit_s)
             case _:
@@ -191,6 +202,7 @@ class TwinDriver(BaseDriver):
 
 def _decoded(body: bytes, kind: type[T], operation: str) -> T:
     try:
-        return msgspec.msgpack.decode(body, type=kind)
+        # Nothing said is what an operation does by itself: nil is an empty map.
+        return msgspec.msgpack.decode(_EMPTY if body == _NIL else body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise OptionError(f"the body of {operation} is not a {kind.__name__}: {error}") from error

@@ -18,8 +18,6 @@ _IGNORED = frozenset(
     {"measure", "reset", "delay", "barrier", "if_else", "while_loop", "for_loop", "switch_case", "break_loop",
      "continue_loop", "box", "store"}
 )  # fmt: skip
-#: Gates that stand in for one that the normal form lacks: equal to it but for gates of single qubits.
-_STAND_INS = {"ecr": "cx"}
 
 
 class Defaults(NamedTuple):
@@ -52,9 +50,9 @@ def import_backend(
 ) -> Imported:
     """The model of a Qiskit backend, or of a Target.
 
-    Seconds become whole nanoseconds and microseconds. A measurement's one error stands for both wrong readings; an
-    `ecr` becomes a `cx` on the same ordered pair. T2 above 2 T1 is lowered to it: both are measured with an error. A
-    gate's missing properties are those of a gate without error and duration only for `rz`, `p` and `id`.
+    Seconds become whole nanoseconds and microseconds. A measurement's one error stands for both wrong readings. T2
+    above 2 T1 is lowered to it: both are measured with an error. A gate's missing properties are those of a gate
+    without error and duration only for `rz`, `p` and `id`.
 
     Args:
         backend: a BackendV2 or a Target.
@@ -126,25 +124,22 @@ class _Reader:
         for name in sorted(self._target.operation_names):
             if name in _IGNORED:
                 continue
-            ours = _STAND_INS.get(name, name)
-            if ours != name and ours not in self._target.operation_names:
-                self.notes.append(f"{name} is imported as {ours} on the same ordered pairs")
-            elif ours not in GATES or ours != name:
+            if name not in GATES:
                 raise CalibrationError(
                     f"{self._name}: gate {name} is not of the normal form, which has {', '.join(GATES)}"
                 )
             places = self._target[name]
             if None in places:
                 raise CalibrationError(f"{self._name}: gate {name} is on all qubits, so nobody measured it")
-            found += self._on_all(name, ours, places)
+            found += self._on_all(name, places)
         return tuple(found)
 
-    def _on_all(self, name: str, ours: str, places: Any) -> list[GateCalibration]:
+    def _on_all(self, name: str, places: Any) -> list[GateCalibration]:
         found = []
         done: set[tuple[int, ...]] = set()
         for qubits, known in sorted(places.items()):
             # Both orders of a symmetric gate are one gate: the first that is there counts.
-            key = tuple(sorted(qubits)) if ours in SYMMETRIC else qubits
+            key = tuple(sorted(qubits)) if name in SYMMETRIC else qubits
             if key in done:
                 continue
             done.add(key)
@@ -155,7 +150,7 @@ class _Reader:
             error = self._given(error, "gate_error", f"error of {where}")
             duration_ns = self._given(duration_ns, "gate_ns", f"duration of {where}")
             # Simulated backends write 1 where a gate is broken.
-            found.append(GateCalibration(ours, tuple(qubits), error, round(duration_ns), error < 1))
+            found.append(GateCalibration(name, tuple(qubits), error, round(duration_ns), error < 1))
         return found
 
     def _properties(self, name: str, qubits: tuple[int, ...]) -> Any:

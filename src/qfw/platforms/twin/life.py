@@ -5,6 +5,7 @@ The same script, seed, calibration and runs give the same life, bit by bit.
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -56,9 +57,11 @@ class Life:
         self._base_version = base.version
         self._recalibrated = 0
         self._origin_ns = origin_ns
-        self._entries = entries_of(script)
+        self._entries: tuple[Window | OtherUsers, ...] = entries_of(script)
         self._plan = plan(script, seed)
         self._next = next(self._plan, None)
+        #: What was asked of the device, beside the script: a heap.
+        self._asked: list[Happening] = []
         #: Open windows by place in the script, with their ends.
         self._open: dict[int, int] = {}
         #: Others' tasks that are not over: (end, duration). When the device is done with them, and with ours.
@@ -70,7 +73,8 @@ class Life:
     @property
     def next_ns(self) -> int | None:
         """When something happens next; None: never."""
-        return None if self._next is None else self._next.at_ns
+        times = [happening.at_ns for happening in (self._next, *self._asked[:1]) if happening is not None]
+        return min(times, default=None)
 
     @property
     def back_ns(self) -> int | None:
@@ -81,9 +85,26 @@ class Life:
 
     def advance(self, to_ns: int) -> Iterator[Change]:
         """What happens up to and including a time, in order; it has happened when it is yielded."""
-        while self._next is not None and self._next.at_ns <= to_ns:
-            happening, self._next = self._next, next(self._plan, None)
-            yield self._happen(happening)
+        while (next_ns := self.next_ns) is not None and next_ns <= to_ns:
+            yield self._happen(self._take())
+
+    def recalibrate(self, at_ns: int, duration_ns: int, noise: float) -> int:
+        """Recalibration that somebody asked for, as one of the script would be.
+
+        Args:
+            at_ns: when it begins; life has advanced no further.
+            duration_ns: how long it takes.
+            noise: see `Recalibration.measurement_noise`.
+
+        Returns:
+            When it is over.
+        """
+        place = len(self._entries)
+        asked = Recalibration(begin_s=at_ns / 1e9, duration_s=duration_ns / 1e9, measurement_noise=noise)
+        self._entries = (*self._entries, asked)
+        heapq.heappush(self._asked, Happening(at_ns, 1, place, 0))
+        heapq.heappush(self._asked, Happening(at_ns + asked.duration_ns, 0, place, 0))
+        return at_ns + asked.duration_ns
 
     def truth(self, at_ns: int) -> Calibration:
         """What is true of the device at a time up to which life has advanced."""
@@ -107,6 +128,13 @@ class Life:
             at_ns = min(at_ns, self._halted_ns)
         left = [min(lasts, end - at_ns) for end, lasts in self._others if end > at_ns]
         return len(left), sum(left)
+
+    def _take(self) -> Happening:
+        """What happens next. Raises IndexError where nothing does."""
+        if self._next is None or (self._asked and self._asked[0] < self._next):
+            return heapq.heappop(self._asked)
+        happening, self._next = self._next, next(self._plan, None)
+        return happening
 
     def _happen(self, happening: Happening) -> Change:
         entry = self._entries[happening.place]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceState
 from qfw.model.errors import PlatformFailed, TaskCancelled
 from qfw.platforms.twin.clock import Clock
@@ -99,6 +100,36 @@ class Living:
                     raise error
             if not self.clock.wait_until(back_ns, cancelled):
                 raise cancellation(self.device)
+
+    def recalibrate(self, duration_ns: int, noise: float, cancelled: threading.Event) -> Calibration:
+        """The device measures itself, which begins now; waits until that is over.
+
+        Args:
+            duration_ns: how long it takes, on the device's clock.
+            noise: standard deviation of what is measured, relative to the truth.
+
+        Returns:
+            The new calibration.
+
+        Raises:
+            PlatformFailed: it was given up, since the device failed or was worked on meanwhile.
+            TaskCancelled: `cancelled` was set; the device goes on with it.
+        """
+        with self._lock:
+            self._advance()
+            before = self._life.calibration.version
+            end_ns = self._life.recalibrate(self.clock.now_ns(), duration_ns, noise)
+            self._advance()
+        if not self.clock.wait_until(end_ns, cancelled):
+            raise cancellation(self.device)
+        self.pass_time(cancelled)
+        found = self.ask(lambda life: life.calibration)
+        if found.version == before:
+            raise PlatformFailed(
+                f"the calibration of {self.device} was given up, and the last is {before}: the device did not run "
+                "meanwhile. Ask again when it does"
+            )
+        return found
 
     def ask(self, question: Callable[[Life], T]) -> T:
         """What `question` says of the life, which does not go on meanwhile."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -12,12 +11,12 @@ import numpy.typing as npt
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile, Estimate, Timing
-from qfw.model.outputs import Answer, Output
+from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.platforms.twin.device import Simulation
 from qfw.platforms.twin.driver import TwinDriver
 from qfw.platforms.twin.models import load_model
-from qfw.platforms.twin.simulation import NoisySimulation
+from qfw.platforms.twin.simulation import NoisySimulation, Simulated
 from qfw.qpm.driven import DrivenPlatform
 from qfw.qpm.platform import PlatformConfig
 
@@ -35,7 +34,7 @@ class NoiselessSimulation:
         #: What was true last, and the same without its errors.
         self._kept: tuple[Calibration, Calibration] | None = None
 
-    def run(
+    def simulate(
         self,
         truth: Calibration,
         program: Program,
@@ -44,9 +43,11 @@ class NoiselessSimulation:
         shots: int,
         seeds: Sequence[int],
         cancelled: threading.Event,
-    ) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
+    ) -> Simulated:
         """See Simulation."""
-        return self._simulation.run(self._ideal(truth), program, outputs, parameters, shots, seeds, cancelled)
+        return self._simulation.simulate(
+            self._ideal(truth), program, outputs, parameters, shots, seeds, cancelled
+        )
 
     def estimate(
         self, truth: Calibration, program: Program, outputs: Sequence[Output], sets: int, shots: int
@@ -92,4 +93,4 @@ class BuiltTwinDriver(TwinDriver):
 class TwinPlatform(DrivenPlatform):
     """Serves twins: docs/guides/twin.md."""
 
-    driver_class: ClassVar[Any] = BuiltTwinDriver
+    driver_class = BuiltTwinDriver

@@ -56,27 +56,13 @@ class NoisySimulation:
     def estimate(
         self, truth: Calibration, program: Program, outputs: Sequence[Output], sets: int, shots: int
     ) -> Estimate:
-        """Seconds and bytes of this process that `run` takes.
+        """Seconds and bytes of this process that `simulate` takes.
 
         Raises:
             TooLarge: no method holds so many active qubits.
             UnsupportedFeature: an output or gate that the device does not have.
         """
         return self._prepare(truth, program, tuple(outputs), shots > 0).estimate(sets, shots)
-
-    def run(
-        self,
-        truth: Calibration,
-        program: Program,
-        outputs: tuple[Output, ...],
-        parameters: Floats,
-        shots: int,
-        seeds: Sequence[int],
-        cancelled: threading.Event,
-    ) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
-        """Answers in the order of the outputs, and notes for the owner. Raises like `simulate`."""
-        found = self.simulate(truth, program, outputs, parameters, shots, seeds, cancelled)
-        return found.answers, found.notes
 
     def simulate(
         self,

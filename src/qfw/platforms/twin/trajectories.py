@@ -157,7 +157,7 @@ class Trajectories:
                 case Reset():
                     self._reset(shots, op.qubit)
                 case Barrier():
-                    self._meet(shots, [q for q in op.qubits if q in self._place] or self.active)
+                    self._meet(shots, [q for q in op.qubits or self.active if q in self._place])
                 case IfElse():
                     assert isinstance(column, tuple)
                     self._wait_for(shots, op)
