@@ -88,19 +88,6 @@ def test_wrong_answers_fail_their_task(stand: Stand, do: str, code: str, message
     assert platform.state("hostile") is DeviceState.ONLINE
 
 
-def test_one_timer_serves_the_deadlines_of_many_runs(stand: Stand) -> None:
-    platform = stand.host()
-    stand.up(platform)
-    for task in range(1, 51):
-        stand.start(platform, task, limit_s=3600.0)
-        stand.until(lambda task=task: len(stand.outcomes("hostile")) == task, "answered")
-    # One more looks for life; the one that waits for the start is over, or still there.
-    assert len(stand.reactor._timers) <= 3
-    stand.start(platform, 51, limit_s=0.1)
-    stand.until(lambda: len(stand.outcomes("hostile")) == 51, "answered")
-    assert all(isinstance(outcome, RunDone) for outcome in stand.outcomes("hostile"))
-
-
 @pytest.mark.parametrize(
     ("do", "written"), [("answer", "closed"), ("chatter", "all said"), ("stay", "closed")]
 )
@@ -151,6 +138,19 @@ def test_a_device_comes_up_in_any_state_also_after_its_host_was_lost(
         assert after is before or after in DEVICE_TRANSITIONS[before]
     numbers = [event.sequence for _, event in stand.sink.events]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_one_timer_serves_the_deadlines_of_many_runs(stand: Stand) -> None:
+    platform = stand.host()
+    stand.up(platform)
+    for task in range(1, 51):
+        stand.start(platform, task, limit_s=3600.0)
+        stand.until(lambda task=task: len(stand.outcomes("hostile")) == task, "answered")
+    # One more looks for life; the one that waits for the start is over, or still there.
+    assert len(stand.reactor._timers) <= 3
+    stand.start(platform, 51, limit_s=0.1)
+    stand.until(lambda: len(stand.outcomes("hostile")) == 51, "answered")
+    assert all(isinstance(outcome, RunDone) for outcome in stand.outcomes("hostile"))
 
 
 def test_a_second_answer_is_dropped_and_counted(stand: Stand) -> None:

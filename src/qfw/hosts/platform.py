@@ -20,6 +20,7 @@ from qfw import __version__
 from qfw.config.discover import cores, memory_bytes
 from qfw.config.settings import PlatformSettings
 from qfw.hosts import claims
+from qfw.hosts.claims import MAX_TEXT
 from qfw.hosts.link import Link
 from qfw.hosts.protocol import (
     HOST_VERSION,
@@ -69,6 +70,7 @@ from qfw.model.errors import (
 from qfw.model.events import DeviceEvent, DeviceEventKind
 from qfw.model.outputs import Output, decode_outputs
 from qfw.model.program import Measure, Program
+from qfw.processes import cgroup
 from qfw.processes.backoff import retry_s
 from qfw.qpm import admission, registry
 from qfw.qpm.large import in_memory
@@ -105,7 +107,7 @@ KNOWN_PROGRAMS, REGISTERS = 2048, 4096
 MAX_SEEN = 4 * claims.MAX_DEVICES
 #: Steps of an answer's check in one turn of the loop, and the time between the turns.
 CHECK_STEPS, CHECK_S = 2, 0.001
-MAX_TEXT, MAX_NOTES, MAX_FIGURES = 2000, 16, 64
+MAX_NOTES, MAX_FIGURES = 16, 64
 #: Seconds that a host may take to close its platform when the daemon ends, a little more than a driver has; and
 #: until it is gone when it was ended.
 LEAVE_S, COLLECT_S = 0.9, 0.1
@@ -188,6 +190,8 @@ class HostedPlatform:
     def open(self, reactor: Reactor, sink: Sink, programs: ProgramSource) -> None:
         """See Platform. The host's devices come later, by `devices_changed`."""
         self._reactor, self._sink, self._programs = reactor, sink, programs
+        # Of daemons that were killed.
+        cgroup.sweep()
         self._launch()
 
     def warm(self, device: str) -> None:
@@ -462,6 +466,8 @@ class HostedPlatform:
             case Pong(number=number, loads=loads):
                 if number != self._ping or number == self._pinged or len(loads) != len(self._devices):
                     raise WireError("a pong came that nothing had asked for")
+                for load in loads:
+                    claims.check_load(load)
                 self._pinged = number
                 for served, load in zip(self._devices.values(), loads, strict=True):
                     served.load = load
@@ -484,6 +490,8 @@ class HostedPlatform:
                 key = self._questions.pop(message.number, None)
                 if key is None:
                     raise WireError("an answer came to what nobody had asked")
+                if message.error is None:
+                    claims.check_offer(message.offer, key[1], key[2])
                 self._asked[key] = message
 
     def _serve(self, message: Settled) -> None:
@@ -799,4 +807,7 @@ class HostedPlatform:
 
 def _trimmed(error: ErrorReport) -> ErrorReport:
     """An error as a host may have made it up, at a bearable length."""
-    return ErrorReport(error.code[:64], error.message[:MAX_TEXT], error.retry_after_s)
+    again_s = error.retry_after_s
+    if again_s is not None and not 0 <= again_s < math.inf:
+        again_s = None
+    return ErrorReport(error.code[:64], error.message[:MAX_TEXT], again_s)

@@ -43,10 +43,10 @@ class HostilePlatform(Ideal, NoReservations):
         self.do: str = config.options.get("do", "answer")
         self.name: str = config.options.get("device", "hostile")
         self.gates: tuple[str, ...] = tuple(config.options.get("gates", ["ry", "h"]))
-        self.children: int = config.options.get("children", 2)
         self.reruns: bool = config.options.get("reruns", True)
         self.at_close = Path(config.options.get("at_close", os.devnull))
         self.states = list(map(DeviceState, config.options.get("states", ["online"])))
+        self.children: int = config.options.get("children", 2)
         if self.do == "die at start":
             os._exit(3)
         if self.do == "hang at start":
