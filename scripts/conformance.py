@@ -1,6 +1,6 @@
 """Writes docs/conformance.md: what the kit finds of every engine and platform here, the vendors' template among them.
 
-    python scripts/conformance.py [FILE]
+python scripts/conformance.py [FILE]
 """
 
 from __future__ import annotations
