@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from qfw.hosts.platform import HostedPlatform
 from qfw.model.calibration import Calibration
 from qfw.model.device import RUNNING, DeviceProfile, DeviceState
-from qfw.model.errors import NoCapacity, RequestError
+from qfw.model.errors import BrokenPlugin, ErrorReport, NoCapacity, RequestError
 from qfw.model.events import DeviceEvent
 from qfw.model.program import Program
 from qfw.qpm.platform import NativeDone, NativeFailed, Platform, Run, RunDone, RunFailed
@@ -193,10 +194,26 @@ class Stand:
                 self.settle(later_s)
 
     def open(self) -> None:
-        """Opens it, and waits until its devices are known."""
-        self.call("open", self.platform.open, self.reactor, self.sink, self.programs)
-        self.opened = True
-        self.wait(self.devices, START_LIMIT_S, "devices")
+        """Opens it, and waits until its devices are known.
+
+        Raises:
+            QFwError: it serves nothing, for the reason that its host gives; BrokenPlugin: it shows no device in time.
+        """
+        try:
+            self.call("open", self.platform.open, self.reactor, self.sink, self.programs)
+            self.opened = True
+            self.wait(lambda: self._broken() is not None or self.devices(), START_LIMIT_S, "devices")
+        except Stuck as error:
+            raise BrokenPlugin(
+                f"the platform was opened, and {error.expected} were expected: {error.found}. "
+                "See docs/specs/platform.md, Platform"
+            ) from error
+        if (reason := self._broken()) is not None:
+            raise reason.to_exception()
+
+    def _broken(self) -> ErrorReport | None:
+        """Why a hosted platform serves nothing, for good; what runs in this process raises instead."""
+        return self.platform.broken if isinstance(self.platform, HostedPlatform) else None
 
     def devices(self) -> list[DeviceProfile]:
         """Its devices."""
