@@ -57,12 +57,11 @@ def test_an_engine_has_no_devices(capsys: pytest.CaptureFixture[str]) -> None:
         ('[platforms.twin.options]\ndevises = ["twin-20"]\n', "did you mean `devices`?"),
     ],
 )
-def test_a_broken_platform_is_one_line_with_its_reason(
+def test_a_platform_that_does_not_open_is_told_with_its_reason(
     table: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = tmp_path / "site.toml"
     settings.write_text(table)
     name = "acme" if "acme" in table else "twin"
     assert main(["platform", "check", name, "--settings", str(settings)]) == 1
-    shown = capsys.readouterr()
-    assert reason in shown.err.splitlines()[-1] and not shown.out
+    assert reason in capsys.readouterr().err

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from qfw.model.answer_check import check_answers
+from qfw.model.answer_check import STEP, check_answers, checking
 from qfw.model.errors import WrongAnswer
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import (
@@ -95,3 +95,15 @@ def test_bytes_that_are_no_answers_and_a_wrong_number_of_them() -> None:
     lie = msgspec.structs.replace(VALUES, values=Array("<f8", (2, 1), b"", memoryview(bytes(8))))
     with pytest.raises(WrongAnswer, match="cannot be read"):
         check(Z0, lie)
+
+
+def test_small_answers_share_a_step_and_large_ones_take_several() -> None:
+    many = 1000
+    odds = ProbabilitiesAnswer(Array.of(np.full((many, 4), 0.25)))
+    small = encode_answers((VALUES, VALUES, ODDS))
+    assert list(checking(small, (Z0, Z0, Probabilities()), PROGRAM, SETS, 10)) == []
+    assert len(list(checking(encode_answers((odds,)), (Probabilities(),), PROGRAM, many, 10))) < 3
+    wide = Program(2, 0, 0, ()), 2 * STEP
+    values = Array.of(np.zeros((wide[1], 1)))
+    large = encode_answers((ExpectationAnswer(values, values),))
+    assert len(list(checking(large, (Z0,), *wide, 10))) == 4
