@@ -111,7 +111,11 @@ def load(path: Path) -> Settings:
         raise ConfigError(f"{path}: {error.strerror}; give a readable TOML file or none") from error
     try:
         settings = msgspec.toml.decode(text, type=Settings)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is no text in UTF-8 (byte {error.start}); give a TOML file or none"
+        ) from error
+    except msgspec.DecodeError as error:
         raise ConfigError(f"{path}: {_explain(str(error))}") from error
     _check(settings, path)
     return settings

@@ -13,7 +13,7 @@ from typing import Any
 from qfw.config.settings import PlatformSettings, Settings
 from qfw.hosts.platform import HostedPlatform
 from qfw.model.device import DeviceProfile
-from qfw.model.errors import BrokenPlugin
+from qfw.model.errors import BrokenPlugin, UnknownDevice
 from qfw.qpm import registry
 from qfw.qpm.platform import API_VERSION, FACETS, NATIVE, RESOURCES, RUNTIME, Native, Platform, PlatformConfig
 from qfw.testing import (
@@ -88,7 +88,7 @@ def check_platform(
         limits: how long the platform is waited for.
 
     Raises:
-        UnknownDevice, SetupError: there is no such platform, or it does not load.
+        UnknownDevice, SetupError: there is no such platform or device, or it does not load.
     """
     began_s = time.monotonic()
     chosen = settings or Settings()
@@ -103,15 +103,20 @@ def check_platform(
 
     opens = Check(*OPENS, open_it)
     opening = opens.judge(limits, "")
-    wanted = frozenset(only)
+    wanted, picked = frozenset(only), tuple(devices)
     findings: list[Finding] = []
     try:
         if opening.verdict is not Verdict.PASSED:
             return Report(name, "platform", (opening,), time.monotonic() - began_s)
         (stand,) = stands
         opened = Opened(name, make, stand, before)
-        for profile in stand.devices():
-            if not frozenset(devices) or profile.name in frozenset(devices):
+        profiles = stand.devices()
+        names = [profile.name for profile in profiles]
+        for device in picked:
+            if device not in names:
+                raise UnknownDevice(registry.unknown("device", device, names))
+        for profile in profiles:
+            if not picked or profile.name in picked:
                 findings += _device(stand, profile, wanted)
         findings[:0] = [check.judge(opened, "") for check in first.chosen(wanted)]
         findings += [check.judge(opened, "") for check in last.chosen(wanted)]
