@@ -39,6 +39,7 @@ def test_a_platform_in_a_host_serves(stand: Stand) -> None:
         ("events", "events at once"),
         ("gap", "event 3 of hostile came; 2 was next"),
         ("state", "cannot become starting"),
+        ("undated", "no Unix time"),
         ("garbage", "broken message"),
         ("giant", "were announced|was announced"),
         ("endless", "did not answer|past its deadline"),
@@ -188,3 +189,22 @@ def test_a_platform_that_cannot_serve_is_broken_with_the_reason(
     assert platform.broken is not None
     assert platform.broken.code == code and message in platform.broken.message
     assert platform.devices() == []
+
+
+def test_options_that_cannot_be_sent_break_their_platform_alone(stand: Stand) -> None:
+    platform, other = stand.host(options={"seed": 10**30}), stand.host(name="other")
+    stand.until(lambda: platform.settled, "settled")
+    assert platform.broken is not None and "options of platform hostile" in platform.broken.message
+    stand.up(other)
+
+
+def test_a_device_that_its_platform_gives_up_is_tried_again(stand: Stand) -> None:
+    platform = stand.host("offline")
+    stand.up(platform)
+    stand.start(platform)
+    stand.until(lambda: stand.sink.offline, "given up")
+    assert stand.sink.offline == [("hostile", "its threads are stuck")]
+    assert platform.state("hostile") is DeviceState.OFFLINE
+    platform.warm("hostile")
+    stand.until(lambda: stand.sink.ready.count(("hostile", "only")) == 2, "its slot is back")
+    assert platform.state("hostile") is DeviceState.ONLINE

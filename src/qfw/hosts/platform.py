@@ -105,6 +105,8 @@ MAX_SEEN = 4 * claims.MAX_DEVICES
 #: Steps of an answer's check in one turn of the loop, and the time between the turns.
 CHECK_STEPS, CHECK_S = 2, 0.001
 MAX_TEXT, MAX_NOTES, MAX_FIGURES = 2000, 16, 64
+#: Unix time in nanoseconds, in the year 2116: sums with it stay within the integers of the journal.
+MAX_WALL_NS = 2**62
 #: Seconds that a host may take to close its platform when the daemon ends, a little more than a driver has; and
 #: until it is gone when it was ended.
 LEAVE_S, COLLECT_S = 0.9, 0.1
@@ -433,8 +435,15 @@ class HostedPlatform:
             )
             self._gone(str(error), error)
             return
+        try:
+            options = msgspec.Raw(encode(self._config.options))
+        except (TypeError, OverflowError) as unsuited:
+            wrong = BrokenPlugin(
+                f"the options of platform {self.name} cannot be sent to its host: {unsuited}"
+            )
+            self._gone(str(wrong), wrong)
+            return
         self._greeted = True
-        options = msgspec.Raw(encode(self._config.options))
         self._say(Open(self._plugin, self.name, options, self._config.settings))
 
     def _handle(self, message: Any, body: bytes) -> None:
@@ -473,7 +482,7 @@ class HostedPlatform:
                 assert self._link is not None
                 self._slot_lost(slot, self._link.pid, message.reason[:MAX_TEXT], running)
             case Offline():
-                self._offline(self._said(message.device), message.reason[:MAX_TEXT])
+                self._give_up(self._said(message.device), message.reason[:MAX_TEXT])
             case Ended():
                 self._ended(message, body)
             case NativeEnded():
@@ -506,6 +515,7 @@ class HostedPlatform:
             served = self._seen.setdefault(profile.name, Served(profile))
             served.profile = profile
             served.next_sequence = 0
+            served.given_up = False
             self._devices[profile.name] = served
             served.adopt(calibration)
             served.coming = state
@@ -538,6 +548,13 @@ class HostedPlatform:
         if served.state is not DeviceState.OFFLINE:
             self._tell(served, DeviceEventKind.FAULT, reason, DeviceState.OFFLINE)
 
+    def _give_up(self, served: Served, reason: str) -> None:
+        """The platform can have no slot of a device: what waits for it fails, and `warm` tries again."""
+        self._offline(served, reason)
+        served.warm = False
+        served.given_up = True
+        self._sink.device_offline(served.profile.name, reason)
+
     def _reported(self, message: Reported) -> None:
         served, event = self._said(message.device), message.event
         # The first number of a host is taken as it is: what was before, it had said by settling.
@@ -551,6 +568,10 @@ class HostedPlatform:
         version = message.calibration.version if message.calibration is not None else ""
         if version != event.calibration:
             raise WireError(f"an event of calibration {event.calibration!r} came with {version!r}")
+        if not (0 <= event.wall_ns < MAX_WALL_NS and 0 <= event.until_ns < MAX_WALL_NS):
+            raise WireError(
+                f"an event is dated {event.wall_ns}, until {event.until_ns}: that is no Unix time"
+            )
         if message.calibration is not None:
             claims.check_calibration(message.calibration, served.profile)
             served.adopt(message.calibration)
@@ -575,6 +596,9 @@ class HostedPlatform:
         if len(served.slots) >= served.profile.slots:
             raise WireError(f"device {message.device} has {served.profile.slots} slots, and says one more")
         served.slots[message.slot] = Slot(message.device, message.slot)
+        if served.given_up and served.state is DeviceState.OFFLINE:
+            served.state, served.reason = DeviceState.ONLINE, ""
+        served.given_up = False
         assert self._link is not None
         self._sink.slot_ready(message.device, message.slot, self._link.pid)
 

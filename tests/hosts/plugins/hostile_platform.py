@@ -161,6 +161,14 @@ class HostilePlatform(Ideal, NoReservations):
         event = DeviceEvent(1, DeviceEventKind.STATE, 1, "again", state=DeviceState.STARTING)
         self.sink.device_reported(self.name, event)
 
+    def do_undated(self, run: Run) -> None:
+        event = DeviceEvent(1, DeviceEventKind.NOISE, -(2**63), "noise", until_ns=2**64 - 1)
+        self.sink.device_reported(self.name, event)
+
+    def do_offline(self, run: Run) -> None:
+        self.sink.slot_lost(self.name, "only", os.getpid(), "its threads are stuck", run.task)
+        self.sink.device_offline(self.name, "its threads are stuck")
+
     def raw(self, data: bytes) -> None:
         for entry in Path("/proc/self/fd").iterdir():
             try:
