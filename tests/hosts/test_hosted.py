@@ -14,7 +14,7 @@ from qfw.hosts.platform import MAX_LATE
 from qfw.model.device import DEVICE_TRANSITIONS, DeviceState
 from qfw.model.errors import SetupError
 from qfw.processes import cgroup
-from qfw.qpm.platform import RunDone, RunFailed
+from qfw.qpm.platform import NativeCall, NativeFailed, RunDone, RunFailed
 from tests.hosts.stand import Stand, bombs
 from tests.stack import is_alive
 
@@ -175,6 +175,7 @@ def test_a_fork_bomb_is_bounded_and_ended_with_all_its_children(stand: Stand) ->
         ("lacking", "answer", {}, "BrokenPlugin", "lacks call"),
         ("hostile", "claim", {}, "BrokenPlugin", "without the facet native"),
         ("hostile", "answer", {"options": {"gates": ["warp"]}}, "BrokenPlugin", "'warp'"),
+        ("hostile", "hasty", {}, "BrokenPlugin", "its set_ns is -1"),
         ("hostile", "eat", {"memory_bytes": 2**30}, "BrokenPlugin", "allocate"),
         ("hostile", "die at start", {}, "BrokenPlugin", "lost 4 times in a row"),
         ("hostile", "answer", {"python": "/nowhere/python"}, "BrokenPlugin", "cannot start"),
@@ -208,3 +209,13 @@ def test_a_device_that_its_platform_gives_up_is_tried_again(stand: Stand) -> Non
     platform.warm("hostile")
     stand.until(lambda: stand.sink.ready.count(("hostile", "only")) == 2, "its slot is back")
     assert platform.state("hostile") is DeviceState.ONLINE
+
+
+def test_a_native_answer_that_is_too_large_fails_alone(stand: Stand) -> None:
+    platform = stand.host("verbose", plugin="verbose")
+    stand.up(platform)
+    platform.call("hostile", NativeCall(1, "pulse", b"", 5.0))
+    stand.until(lambda: stand.sink.natives, "answer")
+    (failed,) = stand.sink.natives
+    assert isinstance(failed, NativeFailed) and failed.error.code == "TooLarge"
+    assert platform.state("hostile") is DeviceState.ONLINE and not stand.sink.lost

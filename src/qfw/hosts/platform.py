@@ -105,8 +105,8 @@ MAX_SEEN = 4 * claims.MAX_DEVICES
 #: Steps of an answer's check in one turn of the loop, and the time between the turns.
 CHECK_STEPS, CHECK_S = 2, 0.001
 MAX_TEXT, MAX_NOTES, MAX_FIGURES = 2000, 16, 64
-#: Unix time in nanoseconds, in the year 2116: sums with it stay within the integers of the journal.
-MAX_WALL_NS = 2**62
+#: Unix time in nanoseconds, in the year 2262: sums of two such times stay within the integers of the journal.
+MAX_WALL_NS = 2**63
 #: Seconds that a host may take to close its platform when the daemon ends, a little more than a driver has; and
 #: until it is gone when it was ended.
 LEAVE_S, COLLECT_S = 0.9, 0.1

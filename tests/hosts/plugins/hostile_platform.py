@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from qfw.model.device import DeviceKind, DeviceProfile, DeviceState, Estimate
+from qfw.model.device import DeviceKind, DeviceProfile, DeviceState, Estimate, Timing
 from qfw.model.events import DeviceEvent, DeviceEventKind
 from qfw.model.outputs import Array, ExpectationAnswer, Output, encode_answers
 from qfw.model.program import Program
@@ -24,6 +24,8 @@ from qfw.qpm.platform import (
     NATIVE,
     RESOURCES,
     RUNTIME,
+    NativeCall,
+    NativeDone,
     PlatformConfig,
     ProgramSource,
     Reactor,
@@ -54,7 +56,7 @@ class HostilePlatform(Ideal, NoReservations):
             self.eaten = np.ones(2**29)
 
     def devices(self) -> Sequence[DeviceProfile]:
-        native = ("pulse",) if self.do == "claim" else ()
+        native = ("pulse",) if self.do in ("claim", "verbose") else ()
         return [
             DeviceProfile(
                 self.name,
@@ -66,6 +68,7 @@ class HostilePlatform(Ideal, NoReservations):
                 1,
                 reruns=self.reruns,
                 native=native,
+                timing=Timing(set_ns=-1) if self.do == "hasty" else None,
             )
         ]
 
@@ -199,6 +202,15 @@ class HostilePlatform(Ideal, NoReservations):
                 )
             except OSError:
                 refused = True
+
+
+class VerbosePlatform(HostilePlatform):
+    """Answers more than fits a message."""
+
+    facets: ClassVar[frozenset[str]] = frozenset({RESOURCES, RUNTIME, NATIVE})
+
+    def call(self, device: str, call: NativeCall) -> None:
+        self.sink.native_ended(device, NativeDone(call.number, bytes(9 * 2**20)))
 
 
 class LaterPlatform(HostilePlatform):
