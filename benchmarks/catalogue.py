@@ -170,9 +170,7 @@ BENCHMARKS = (
         ("noop",),
         "time of runs on a twin over what its calibration adds up to (at most 5 % off)",
     ),
-    Benchmark(
-        ("twin_rate",), "twin:rate", ("noop",), "tasks per second on a virtual clock"
-    ),
+    Benchmark(("twin_rate",), "twin:rate", ("noop",), "tasks per second on a virtual clock"),
 )
 
 

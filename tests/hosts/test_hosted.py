@@ -14,7 +14,7 @@ from qfw.hosts.answers import MAX_LATE
 from qfw.model.device import DEVICE_TRANSITIONS, DeviceState
 from qfw.model.errors import SetupError
 from qfw.processes import cgroup
-from qfw.qpm.platform import RunDone, RunFailed
+from qfw.qpm.platform import NativeCall, NativeFailed, RunDone, RunFailed
 from tests.hosts.stand import Stand, bombs
 from tests.stack import LIMIT_S, is_alive
 
@@ -39,6 +39,7 @@ def test_a_platform_in_a_host_serves(stand: Stand) -> None:
         ("events", "events at once"),
         ("gap", "event 3 of hostile came; 2 was next"),
         ("state", "cannot become starting"),
+        ("undated", "no Unix time"),
         ("garbage", "broken message"),
         ("giant", "were announced|was announced"),
         ("endless", "did not answer|past its deadline"),
@@ -188,6 +189,7 @@ def test_a_fork_bomb_is_bounded_and_ended_with_all_its_children(stand: Stand) ->
         ("lacking", "answer", {}, "BrokenPlugin", "lacks call"),
         ("hostile", "claim", {}, "BrokenPlugin", "without the facet native"),
         ("hostile", "answer", {"options": {"gates": ["warp"]}}, "BrokenPlugin", "'warp'"),
+        ("hostile", "hasty", {}, "BrokenPlugin", "its set_ns is -1"),
         ("hostile", "eat", {"memory_bytes": 2**30}, "BrokenPlugin", "allocate"),
         ("hostile", "die at start", {}, "BrokenPlugin", "lost 4 times in a row"),
         ("hostile", "answer", {"python": "/nowhere/python"}, "BrokenPlugin", "cannot start"),
@@ -202,3 +204,32 @@ def test_a_platform_that_cannot_serve_is_broken_with_the_reason(
     assert platform.broken is not None
     assert platform.broken.code == code and message in platform.broken.message
     assert platform.devices() == []
+
+
+def test_options_that_cannot_be_sent_break_their_platform_alone(stand: Stand) -> None:
+    platform, other = stand.host(options={"seed": 10**30}), stand.host(name="other")
+    stand.until(lambda: platform.settled, "settled")
+    assert platform.broken is not None and "options of platform hostile" in platform.broken.message
+    stand.up(other)
+
+
+def test_a_device_that_its_platform_gives_up_is_tried_again(stand: Stand) -> None:
+    platform = stand.host("offline")
+    stand.up(platform)
+    stand.start(platform)
+    stand.until(lambda: stand.sink.offline, "given up")
+    assert stand.sink.offline == [("hostile", "its threads are stuck")]
+    assert platform.state("hostile") is DeviceState.OFFLINE
+    platform.warm("hostile")
+    stand.until(lambda: stand.sink.ready.count(("hostile", "only")) == 2, "its slot is back")
+    assert platform.state("hostile") is DeviceState.ONLINE
+
+
+def test_a_native_answer_that_is_too_large_fails_alone(stand: Stand) -> None:
+    platform = stand.host("verbose", plugin="verbose")
+    stand.up(platform)
+    platform.call("hostile", NativeCall(1, "pulse", b"", 5.0))
+    stand.until(lambda: stand.sink.natives, "answer")
+    (failed,) = stand.sink.natives
+    assert isinstance(failed, NativeFailed) and failed.error.code == "TooLarge"
+    assert platform.state("hostile") is DeviceState.ONLINE and not stand.sink.lost

@@ -107,3 +107,16 @@ def test_small_answers_share_a_step_and_large_ones_take_several() -> None:
     values = Array.of(np.zeros((wide[1], 1)))
     large = encode_answers((ExpectationAnswer(values, values),))
     assert len(list(checking(large, (Z0,), *wide, 10))) == 4
+
+
+def test_many_small_sets_are_looked_at_in_few_steps() -> None:
+    sets = 20_000
+    odds = np.full((sets, 4), 0.25)
+    encoded = encode_answers((ProbabilitiesAnswer(of(odds, "f8")),))
+    assert len(list(checking(encoded, (Probabilities(),), PROGRAM, sets, 10))) < 10
+    for row, value, message in ((19_999, 0.5, "set 19999 sum"), (7, -0.25, "set 7: a value is negative")):
+        wrong = odds.copy()
+        wrong[row, 1] = value
+        encoded = encode_answers((ProbabilitiesAnswer(of(wrong, "f8")),))
+        with pytest.raises(WrongAnswer, match=message):
+            check_answers(encoded, (Probabilities(),), PROGRAM, sets, 10)

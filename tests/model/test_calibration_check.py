@@ -23,7 +23,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "calibration": {
         "device": ("", "other", None),
         "version": ("", " ", "v" * 257, None, 1),
-        "measured_s": (math.nan, math.inf, -1.0, "now", None),
+        "measured_s": (math.nan, math.inf, -1.0, 1e300, "now", None),
         "qubits": ((), (QUBIT,), (QUBIT,) * 3, None, (QUBIT, 1)),
         "gates": (None, (1,), (CZ, CZ), (CZ, GateCalibration("cz", (0, 1), 0.0, 1))),
     },

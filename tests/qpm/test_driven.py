@@ -138,6 +138,7 @@ def test_a_device_whose_threads_are_all_stuck_is_offline_until_one_comes_back() 
         assert len(b.sink.offline) == 1 and "4 threads" in b.sink.offline[0]
         assert len(b.sink.ready) == 4
         b.platform.warm("acme")
+        b.until(lambda: len(b.sink.offline) == 2)
         b.driver.gate.set()
         b.until(lambda: len(b.sink.ready) == 5)
         b.start(run(9), slot="acme/5")

@@ -205,6 +205,24 @@ def test_very_many_stale_tasks_do_not_hold_up_one_turn(tmp_path: Path) -> None:
     bench.dispose()
 
 
+def test_very_many_tasks_of_a_device_that_goes_offline_do_not_hold_up_one_turn(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "journal", settings=Settings())
+    bench.open(1)
+    sequences = range(1, 2 * MAX_ITEMS_PER_MESSAGE + 11)
+    for first in sequences[::MAX_ITEMS_PER_MESSAGE]:
+        bench.submit(1, *sequences[first - 1 :][:MAX_ITEMS_PER_MESSAGE])
+    bench.turn()
+    bench.core.device_offline("fake", "it does not start")
+    ended = []
+    while True:
+        ended.append(len(errors(bench.turn().get(1, []))))
+        if not bench.core.behind:
+            break
+    assert ended == [MAX_ITEMS_PER_MESSAGE, MAX_ITEMS_PER_MESSAGE, 10]
+    assert bench.core.state.tasks == {}
+    bench.dispose()
+
+
 @pytest.mark.parametrize(
     ("conditions", "right"),
     [(None, False), (Conditions("v2"), False), (Conditions(), False), (Conditions("v1", 5), True)],

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from qfw.model import calibration_check
 from qfw.model.calibration import Calibration
-from qfw.model.device import DeviceProfile
+from qfw.model.calibration_check import MAX_NS
+from qfw.model.device import DeviceProfile, Timing
 from qfw.model.errors import BrokenPlugin, CalibrationError, VersionMismatch, WireError
 from qfw.model.gates import GATES
 from qfw.qpm.platform import (
@@ -128,6 +129,11 @@ def _wrong(profile: DeviceProfile, facets: frozenset[str]) -> str:
         for a, b in profile.coupling
     ):
         return "its coupling names a qubit that it does not have, or one twice"
+    if profile.timing is not None:
+        for field in Timing.__struct_fields__:
+            value = getattr(profile.timing, field)
+            if not 0 <= value <= MAX_NS:
+                return f"its {field} is {value}; it must be nanoseconds from 0 to {MAX_NS}"
     if profile.native and NATIVE not in facets:
         return f"it claims native operations {profile.native} without the facet {NATIVE}"
     return ""

@@ -20,6 +20,8 @@ from qfw.qpm.platform import Sink
 #: Devices that a platform's hosts may have had, by and by.
 MAX_SEEN = 4 * claims.MAX_DEVICES
 MAX_FIGURES = 64
+#: Unix time in nanoseconds, in the year 2262: sums of two such times stay within the integers of the journal.
+MAX_WALL_NS = 2**63
 
 
 class Devices:
@@ -71,6 +73,7 @@ class Devices:
             served = self._seen.setdefault(profile.name, Served(profile))
             served.profile = profile
             served.next_sequence = 0
+            served.given_up = False
             self._devices[profile.name] = served
             served.adopt(calibration)
             served.coming = state
@@ -116,6 +119,13 @@ class Devices:
         if served.state is not DeviceState.OFFLINE:
             self._tell(served, DeviceEventKind.FAULT, reason, DeviceState.OFFLINE)
 
+    def give_up(self, served: Served, reason: str) -> None:
+        """The platform can have no slot of a device: what waits for it fails, and `warm` tries again."""
+        self.offline(served, reason)
+        served.warm = False
+        served.given_up = True
+        self._sink.device_offline(served.profile.name, reason)
+
     def reported(self, message: Reported) -> None:
         """The host reports an event. Raises WireError, BrokenPlugin: it cannot be."""
         served, event = self.said(message.device), message.event
@@ -130,6 +140,10 @@ class Devices:
         version = message.calibration.version if message.calibration is not None else ""
         if version != event.calibration:
             raise WireError(f"an event of calibration {event.calibration!r} came with {version!r}")
+        if not (0 <= event.wall_ns < MAX_WALL_NS and 0 <= event.until_ns < MAX_WALL_NS):
+            raise WireError(
+                f"an event is dated {event.wall_ns}, until {event.until_ns}: that is no Unix time"
+            )
         if message.calibration is not None:
             claims.check_calibration(message.calibration, served.profile)
             served.adopt(message.calibration)
@@ -156,6 +170,10 @@ class Devices:
             raise WireError(f"slot {message.slot[:64]!r} of {message.device} is ready already")
         if len(served.slots) >= served.profile.slots:
             raise WireError(f"device {message.device} has {served.profile.slots} slots, and says one more")
+        if served.given_up and served.state is DeviceState.OFFLINE:
+            # The daemon says so itself when it hears of the slot.
+            self._enter(served, DeviceState.ONLINE, "")
+        served.given_up = False
         served.slots[message.slot] = Slot(
             message.device, message.slot, served.state not in RUNNING, self._now()
         )

@@ -21,6 +21,7 @@ from qfw.hosts import claims
 from qfw.hosts.protocol import (
     HOST_VERSION,
     MAX_FRAME_BYTES,
+    MESSAGE_BYTES,
     Answered,
     Broken,
     CallHost,
@@ -45,7 +46,7 @@ from qfw.hosts.protocol import (
     decode_to_host,
 )
 from qfw.model.calibration import Calibration
-from qfw.model.errors import BrokenPlugin, ErrorReport, PlatformFailed, QFwError
+from qfw.model.errors import BrokenPlugin, ErrorReport, PlatformFailed, QFwError, TooLarge
 from qfw.model.events import DeviceEvent
 from qfw.model.outputs import decode_outputs
 from qfw.processes import limits
@@ -61,6 +62,8 @@ from qfw.qpm.wire import FrameReader, Receiver, pack, pack_parcel
 PROGRAMS = 4096
 #: Files that a host may have open, and how far others come before it.
 DESCRIPTORS, NICENESS = 4096, 5
+#: Largest answer of a native operation: it must fit a message with its envelope.
+BODY_BYTES = MESSAGE_BYTES - 2**16
 #: While the system has too many descriptors on their way.
 CROWDED_S = 0.01
 
@@ -145,6 +148,12 @@ class Host:
 
     def native_ended(self, device: str, outcome: NativeDone | NativeFailed) -> None:
         """See Sink."""
+        if isinstance(outcome, NativeDone) and len(outcome.body) > BODY_BYTES:
+            error = TooLarge(
+                f"device {device} answered a native operation with {len(outcome.body)} bytes; at most {BODY_BYTES} "
+                f"travel. Ask for less at once"
+            )
+            outcome = NativeFailed(outcome.number, ErrorReport.of(error))
         self._say(NativeEnded(device, outcome))
 
     def _say(self, message: msgspec.Struct) -> None:

@@ -139,7 +139,14 @@ class HostedPlatform:
     def open(self, reactor: Reactor, sink: Sink, programs: ProgramSource) -> None:
         """See Platform. The host's devices come later, by `devices_changed`."""
         self._sink, self._programs = sink, programs
-        options = msgspec.Raw(encode(self._config.options))
+        unsuited: BrokenPlugin | None = None
+        options = msgspec.Raw(encode({}))
+        try:
+            options = msgspec.Raw(encode(self._config.options))
+        except (TypeError, OverflowError) as error:
+            unsuited = BrokenPlugin(
+                f"the options of platform {self.name} cannot be sent to its host: {error}"
+            )
         bytes_of_worker = self._config.settings.workers.memory_bytes or int(0.8 * memory_bytes() / cores())
         life = self._life = Life(
             self.name,
@@ -160,6 +167,9 @@ class HostedPlatform:
         self._devices.open(sink, reactor.now, self._deadlines.stand)
         # Of daemons that were killed.
         cgroup.sweep()
+        if unsuited is not None:
+            self._break(unsuited)
+            return
         life.launch()
 
     def warm(self, device: str) -> None:
@@ -302,7 +312,7 @@ class HostedPlatform:
                 running = message.running if any(h.run.task == message.running for h in slot.runs) else None
                 devices.slot_lost(slot, life.pid, message.reason[:MAX_TEXT], running)
             case Offline():
-                devices.offline(devices.said(message.device), message.reason[:MAX_TEXT])
+                devices.give_up(devices.said(message.device), message.reason[:MAX_TEXT])
             case Ended():
                 self._answers.ended(devices.said(message.device), message, body)
             case NativeEnded():

@@ -92,6 +92,8 @@ class Served:
         self.sequence = self.next_sequence = 0
         self.slots: dict[str, Slot] = {}
         self.warm = False
+        #: Whether its platform gave it up, until a slot is ready.
+        self.given_up = False
 
     def adopt(self, calibration: Calibration | None) -> None:
         """Takes a calibration for the newest."""

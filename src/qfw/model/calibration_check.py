@@ -15,6 +15,8 @@ from qfw.model.native import SYMMETRIC
 MAX_VERSION = 256
 #: Largest duration, in nanoseconds: an hour. Sums over any program stay exact.
 MAX_NS = 3_600_000_000_000
+#: Latest time of a measurement, in the year 2242: dates and nanoseconds of it can be written.
+MAX_MEASURED_S = 2**33
 #: T2 ≤ 2·T1, within what rounding to the digits of a document may cost.
 _ROUNDING = 1 + 1e-9
 
@@ -36,8 +38,8 @@ def check_calibration(calibration: Calibration, profile: DeviceProfile, where: s
     version = calibration.version
     if not isinstance(version, str) or not version.strip() or len(version) > MAX_VERSION:
         _wrong(prefix + "version", version, f"must be text of 1 to {MAX_VERSION} characters")
-    if not _number(calibration.measured_s) or calibration.measured_s < 0:
-        _wrong(prefix + "measured_s", calibration.measured_s, "must be Unix time: finite, at least 0")
+    if not _number(calibration.measured_s) or not 0 <= calibration.measured_s <= MAX_MEASURED_S:
+        _wrong(prefix + "measured_s", calibration.measured_s, f"must be Unix time: 0 to {MAX_MEASURED_S}")
     if not isinstance(calibration.qubits, tuple) or len(calibration.qubits) != profile.max_qubits:
         found = len(calibration.qubits) if isinstance(calibration.qubits, tuple) else calibration.qubits
         _wrong(prefix + "qubits", found, f"must be one entry for each of {profile.max_qubits} qubits")

@@ -74,9 +74,12 @@ class DeviceSlots:
         self._reactor, self._sink = reactor, sink
 
     def warm(self) -> None:
-        """Says that the slots are ready, the first time."""
+        """Says that the slots are ready, the first time; or that there are none, as all threads are stuck."""
         self._warm = True
         self._fill()
+        if not self._slots:
+            reason = f"{self._stuck} threads are stuck in the driver"
+            self._mailbox.post(partial(self._sink.device_offline, self._device, reason))
 
     def has(self, slot: str) -> bool:
         """Whether there is such a slot: one that was lost in this very turn is gone, and its runs with it."""

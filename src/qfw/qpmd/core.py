@@ -102,6 +102,8 @@ class Core:
         self._warmed: set[str] = set()
         #: Sessions that ended, with those of their tasks that are not cancelled yet.
         self._leaving: deque[tuple[Peer, deque[int], str]] = deque()
+        #: Tasks that waited for a device when it went offline, and why they fail.
+        self._failing: deque[tuple[deque[int], ErrorReport]] = deque()
         #: Whether the scheduler has more to decide than fitted the last turn.
         self._undecided = False
         #: Peers that were given something in this turn.
@@ -131,7 +133,7 @@ class Core:
     @property
     def behind(self) -> bool:
         """Whether the next turn has work without anything arriving."""
-        return bool(self._leaving) or self._undecided
+        return bool(self._leaving or self._failing) or self._undecided
 
     def _let_leave(self) -> None:
         """Goes on with the sessions that ended; a hundred thousand tasks must not hold up the others."""
@@ -315,9 +317,26 @@ class Core:
             self._answer_asking()
 
     def _fail_waiting(self, device: str, report: ErrorReport) -> None:
-        for entry in list(self.state.tasks.values()):
-            if entry.quantum.device == device and entry.state is TaskState.QUEUED:
-                self._end_failed(entry, report)
+        waiting = deque(
+            number
+            for number, entry in self.state.tasks.items()
+            if entry.quantum.device == device and entry.state is TaskState.QUEUED
+        )
+        if waiting:
+            self._failing.append((waiting, report))
+
+    def _let_fail(self) -> None:
+        """Goes on with the tasks of devices that went offline; a part of them in each turn."""
+        budget = MAX_ITEMS_PER_MESSAGE
+        while self._failing and budget:
+            waiting, report = self._failing[0]
+            while waiting and budget:
+                entry = self.state.tasks.get(waiting.popleft())
+                if entry is not None and entry.state is TaskState.QUEUED:
+                    self._end_failed(entry, report)
+                    budget -= 1
+            if not waiting:
+                self._failing.popleft()
 
     def _ask_platforms(self, peer: Peer, request: int) -> None:
         """Starts what was not started yet; the answer comes when all have settled, or are late."""
@@ -452,6 +471,8 @@ class Core:
         """
         if self._leaving:
             self._let_leave()
+        if self._failing:
+            self._let_fail()
         starts: dict[tuple[str, str], list[Run]] = {}
         for device, slot, run in self._decide():
             starts.setdefault((device, slot), []).append(run)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from qfw.model.device import DeviceKind, DeviceProfile, DeviceState, Estimate
+from qfw.model.device import DeviceKind, DeviceProfile, DeviceState, Estimate, Timing
 from qfw.model.events import DeviceEvent, DeviceEventKind
 from qfw.model.outputs import Array, ExpectationAnswer, Output, encode_answers
 from qfw.model.program import Program
@@ -24,6 +24,8 @@ from qfw.qpm.platform import (
     NATIVE,
     RESOURCES,
     RUNTIME,
+    NativeCall,
+    NativeDone,
     PlatformConfig,
     ProgramSource,
     Reactor,
@@ -55,7 +57,7 @@ class HostilePlatform(Ideal, NoReservations):
             self.eaten = np.ones(2**29)
 
     def devices(self) -> Sequence[DeviceProfile]:
-        native = ("pulse",) if self.do == "claim" else ()
+        native = ("pulse",) if self.do in ("claim", "verbose") else ()
         return [
             DeviceProfile(
                 self.name,
@@ -67,6 +69,7 @@ class HostilePlatform(Ideal, NoReservations):
                 1,
                 reruns=self.reruns,
                 native=native,
+                timing=Timing(set_ns=-1) if self.do == "hasty" else None,
             )
         ]
 
@@ -162,6 +165,14 @@ class HostilePlatform(Ideal, NoReservations):
         event = DeviceEvent(1, DeviceEventKind.STATE, 1, "again", state=DeviceState.STARTING)
         self.sink.device_reported(self.name, event)
 
+    def do_undated(self, run: Run) -> None:
+        event = DeviceEvent(1, DeviceEventKind.NOISE, -(2**63), "noise", until_ns=2**64 - 1)
+        self.sink.device_reported(self.name, event)
+
+    def do_offline(self, run: Run) -> None:
+        self.sink.slot_lost(self.name, "only", os.getpid(), "its threads are stuck", run.task)
+        self.sink.device_offline(self.name, "its threads are stuck")
+
     def raw(self, data: bytes) -> None:
         for entry in Path("/proc/self/fd").iterdir():
             try:
@@ -196,6 +207,15 @@ class HostilePlatform(Ideal, NoReservations):
                 )
             except OSError:
                 refused = True
+
+
+class VerbosePlatform(HostilePlatform):
+    """Answers more than fits a message."""
+
+    facets: ClassVar[frozenset[str]] = frozenset({RESOURCES, RUNTIME, NATIVE})
+
+    def call(self, device: str, call: NativeCall) -> None:
+        self.sink.native_ended(device, NativeDone(call.number, bytes(9 * 2**20)))
 
 
 class LaterPlatform(HostilePlatform):

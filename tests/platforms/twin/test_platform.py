@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceKind, DeviceState
-from qfw.model.errors import ConfigError, TaskInterrupted
+from qfw.model.errors import CalibrationError, ConfigError, TaskInterrupted
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Counts, CountsAnswer, Expectation, Output
 from qfw.model.program import Gate, IfElse, Measure, Program
@@ -85,6 +86,23 @@ def test_an_incident_is_felt_in_the_answers() -> None:
     during, _ = ones(driver, "twin-20", 1)
     # Readout errors of about 1 % become about 20 %.
     assert before > 0.95 > during
+
+
+@pytest.mark.parametrize("year", [1969, 2201])
+def test_a_clock_begins_at_a_time_that_can_be_told(year: int) -> None:
+    with pytest.raises(ConfigError, match=r"begin is .* 1970 to 2200"):
+        opened(devices=["twin-20"], begin=datetime(year, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "\0"])
+def test_a_script_is_a_file_of_bearable_size(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"more than \d+ bytes|null"):
+        opened(devices=["twin-20"], life=path)
+
+
+def test_a_model_is_a_file_that_can_be() -> None:
+    with pytest.raises(CalibrationError, match="null"):
+        opened(devices=["/\0.json"])
 
 
 def test_an_unknown_model_is_named_with_the_nearest() -> None:

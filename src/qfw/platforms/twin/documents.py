@@ -84,6 +84,9 @@ def read_model(path: Path) -> TwinModel:
             text = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise CalibrationError(f"{path}: {error.strerror}; give a readable JSON file of a model") from error
+    except ValueError as error:
+        # A path that no file can have.
+        raise CalibrationError(f"{str(path)!r}: {error}; give a readable JSON file of a model") from error
     return parse_model(text, str(path))
 
 

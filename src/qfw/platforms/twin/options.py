@@ -67,6 +67,8 @@ def read_options(options: dict[str, Any], platform: str) -> TwinOptions:
         raise ConfigError(f"{where}.devices is empty; name one device at least, or leave it out")
     _check_seed(where, found.seed)
     _check_factor(where, found.factor)
+    if found.begin is not None and not 1970 <= found.begin.year <= 2200:
+        raise ConfigError(f"{where}.begin is {found.begin}; it must be in the years 1970 to 2200")
     for index, device in enumerate(found.devices):
         if isinstance(device, DeviceOptions):
             at = f"{where}.devices[{index}]"

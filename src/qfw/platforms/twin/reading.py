@@ -14,14 +14,23 @@ from qfw.model.errors import ConfigError
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+#: Bytes of a file that is read.
+MAX_BYTES = 2**20
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises ConfigError where it cannot be read."""
     try:
-        found: dict[str, Any] = msgspec.toml.decode(path.read_bytes())
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_BYTES} bytes; give a shorter file")
+        found: dict[str, Any] = msgspec.toml.decode(text)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give a readable TOML file") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    except ValueError as error:
+        # Not TOML, not UTF-8, or a path that no file can have.
+        raise ConfigError(f"{str(path)!r}: {error}") from error
     return found
 
 
