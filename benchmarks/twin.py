@@ -271,7 +271,7 @@ def rate(effort: Effort) -> list[Outcome]:
                 ours=middle,
                 peer=None,
                 ratio=None,
-                goal=10_000.0,
+                goal=None,
                 ok=True,
                 control=None,
                 value=middle,
