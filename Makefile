@@ -21,7 +21,7 @@ IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv run test test-versions lint check docs wheel bench lock clean system-deps system-ready
+.PHONY: help venv run test test-versions lint check docs conformance wheel bench lock clean system-deps system-ready
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ bench: $(BENCH_STAMP) ## ratios against peers run beside QFw
 docs: venv ## the reference pages of the public interface, in build/docs
 	@rm -rf build/docs
 	$(BIN)/python scripts/reference.py build/docs
+
+conformance: venv ## docs/conformance.md: what the kit finds of every engine and platform
+	$(IN_VENV) $(BIN)/python scripts/conformance.py
 
 wheel: venv ## the package as users install it, in dist/
 	@# What an earlier build left behind would be packed too.

@@ -145,6 +145,34 @@ BENCHMARKS = (
         ("noop",),
         "100 000 tasks in flight: the rate over that of 10 000 (at least 0.7; over 20 000/s), and the memory",
     ),
+    Benchmark(
+        ("contained_hang", "contained_flood", "contained_children", "contained_garbage"),
+        "contained:contained",
+        ("qulacs",),
+        "99th percentile of another device's tasks while a platform misbehaves in its host, over the same load outside "
+        "QFw (at most 1.25)",
+    ),
+    Benchmark(
+        ("hosted_noop",),
+        "twin:host",
+        ("noop",),
+        "a task that does nothing on a platform in a host over one on the daemon's pool",
+    ),
+    Benchmark(
+        ("twin_ghz5", "twin_ghz5_active", "twin_ghz5_all"),
+        "twin:ghz",
+        ("noop",),
+        "GHZ of 5 qubits on twin-127 with its noise (at most 1 s), over Aer with noise of the same calibration",
+    ),
+    Benchmark(
+        ("twin_clock_wall", "twin_clock_scaled"),
+        "twin:clock",
+        ("noop",),
+        "time of runs on a twin over what its calibration adds up to (at most 5 % off)",
+    ),
+    Benchmark(
+        ("twin_rate",), "twin:rate", ("noop",), "tasks per second on a virtual clock"
+    ),
 )
 
 

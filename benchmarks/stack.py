@@ -27,6 +27,8 @@ engines = {{engines}}
 count = {WORKERS}
 threads = 1
 """
+#: Plugins that benchmarks serve: an engine of their own, and the tests' platform that misbehaves.
+PLUGINS = (ROOT / "benchmarks" / "plugins", ROOT / "tests" / "hosts" / "plugins")
 #: Seconds that processes have to end by themselves.
 PATIENCE_S = 10.0
 
@@ -46,9 +48,9 @@ def folder(engines: tuple[str, ...]) -> Iterator[tuple[Path, dict[str, str]]]:
         **worker_environment(1),
         # Parsl starts commands of its own by name.
         "PATH": os.pathsep.join(filter(None, (str(Path(sys.executable).parent), around.get("PATH")))),
-        # Peers' workers import the task by name; the daemon finds the benchmarks' own engine.
+        # Peers' workers import the task by name; the daemon finds the benchmarks' own plugins.
         "PYTHONPATH": os.pathsep.join(
-            filter(None, (str(ROOT), str(ROOT / "benchmarks" / "plugins"), around.get("PYTHONPATH")))
+            filter(None, (str(ROOT), *map(str, PLUGINS), around.get("PYTHONPATH")))
         ),
         RUNTIME_DIR: str(made / "run"),
         CONFIG: str(config),

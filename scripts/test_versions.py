@@ -90,6 +90,12 @@ ENVIRONMENTS = (
         ("pennylane", "pennylane-qiskit", "qiskit", "qiskit-aer"),
         ("tests/versions/test_figure14.py",),
     ),
+    Environment(
+        "fakes",
+        ("qiskit", "aer"),
+        ("qiskit-ibm-runtime", "qiskit", "qiskit-aer"),
+        ("tests/versions/test_fakes.py", "tests/platforms/twin/test_importing.py"),
+    ),
 )
 
 #: Run by the environment's interpreter: that QFw is the installed one, and what is shown of it.

@@ -76,7 +76,7 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_without_a_daemon_there_is_no_device(qfw, folder) -> None:
     done = qfw("calibration", "twin-20")
-    assert done.returncode == 3 and "no daemon answers" in done.stderr and "--model" in done.stderr
+    assert done.returncode == 3 and "no daemon answers" in done.stderr and "--model twin-20" in done.stderr
     assert not folder.exists()
 
 

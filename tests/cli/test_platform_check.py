@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,35 @@ def test_a_group_that_there_is_not_is_a_failure(capsys: pytest.CaptureFixture[st
 def test_a_platform_that_there_is_not_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["platform", "check", "simulatorz"]) == 1
     assert "did you mean 'simulators'?" in capsys.readouterr().err
+
+
+def test_an_engine_taken_for_a_platform_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "check", "reference"]) == 1
+    assert "add --engine" in capsys.readouterr().err
+
+
+def test_a_device_that_there_is_not_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "check", "simulators", "--only", "bits", "--device", "referenze"]) == 1
+    assert "no device is called 'referenze'; did you mean 'reference'?" in capsys.readouterr().err
+
+
+def test_an_engine_has_no_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "check", "reference", "--engine", "--device", "reference"]) == 1
+    assert "leave out --device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ('[platforms.acme]\npython = "/nowhere/python"\n', "/nowhere/python"),
+        ('[platforms.twin.options]\ndevises = ["twin-20"]\n', "did you mean `devices`?"),
+    ],
+)
+def test_a_platform_that_does_not_open_is_told_with_its_reason(
+    table: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "site.toml"
+    settings.write_text(table)
+    name = "acme" if "acme" in table else "twin"
+    assert main(["platform", "check", name, "--settings", str(settings)]) == 1
+    assert reason in capsys.readouterr().err

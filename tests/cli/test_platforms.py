@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,21 +14,43 @@ from qfw.cli.platforms import looked_at
 from qfw.config.settings import PlatformSettings, Settings
 from qfw.qpm.status import PlatformState, PlatformStatus
 
+ROOT = Path(__file__).parents[2]
 PLUGINS = """
 import os, time
 from qfw.qpm.platform import API_VERSION
 
-class Fine:
-    api_version = API_VERSION
+import msgspec
+from qfw.qpm.driven import DrivenPlatform
+from tests.testing.line import PROFILE, LineDriver, LinePlatform
 
-class Future:
+class Fine(LinePlatform):
+    pass
+
+class Future(LinePlatform):
     api_version = (API_VERSION[0], API_VERSION[1] + 1)
 
-class Other:
+class Other(LinePlatform):
     api_version = (API_VERSION[0] + 1, 0)
 
 class Silent:
     pass
+
+class Methods:
+    api_version = API_VERSION
+    facets = frozenset({"resources", "runtime"})
+
+class WarpDriver(LineDriver):
+    profile = msgspec.structs.replace(PROFILE, native_gates=("sx", "warp"))
+
+class Warp(DrivenPlatform):
+    driver_class = WarpDriver
+
+class TellsDriver(LineDriver):
+    profile = msgspec.structs.replace(PROFILE, native=("tell",))
+
+class Tells(DrivenPlatform):
+    driver_class = TellsDriver
+    facets = frozenset({"resources", "runtime"})
 """
 MODULES = {
     "stranger_plugins": PLUGINS,
@@ -42,6 +65,9 @@ ENTRIES = {
     "future": "stranger_plugins:Future",
     "other": "stranger_plugins:Other",
     "silent": "stranger_plugins:Silent",
+    "methods": "stranger_plugins:Methods",
+    "warp": "stranger_plugins:Warp",
+    "tells": "stranger_plugins:Tells",
     "nameless": "stranger_plugins:Nobody",
     "missing": "stranger_nowhere:Nobody",
     "dies": "stranger_dies:Nobody",
@@ -50,9 +76,12 @@ ENTRIES = {
 SAID = {
     "fine": "",
     "talks": "",
-    "future": "it is written for version (1, 1)",
-    "other": "it is written for version (2, 0)",
-    "silent": "it is written for version None",
+    "future": "written for API version 1.1",
+    "other": "written for API version 2.0",
+    "silent": "written for API version None",
+    "methods": "claims the facet resources and lacks devices, load",
+    "warp": "its native gates ['warp'] are not gates",
+    "tells": "claims native operations ('tell',) without the facet native",
     "nameless": "has no attribute 'Nobody'",
     "missing": "No module named 'stranger_nowhere'",
     "dies": "ended with code 7",
@@ -70,9 +99,64 @@ def install(folder: Path, entries: dict[str, str]) -> None:
     (made / "entry_points.txt").write_text("[qfw.platforms]\n" + "".join(lines))
 
 
+def _paths(folder: Path) -> str:
+    return os.pathsep.join(filter(None, [str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]))
+
+
+#: Named by the settings they start with the daemon, and what is wrong with them is found out there.
+TYPES = {
+    "future": "VersionMismatch",
+    "methods": "BrokenPlugin",
+    "warp": "BrokenPlugin",
+    "tells": "BrokenPlugin",
+}
+NOT_LOADED = ("nameless", "missing")
+
+
+def test_a_daemon_lists_broken_platforms_with_the_reason_and_serves_the_others(qfw, tmp_path, folder):
+    names = ["fine", *TYPES, *NOT_LOADED]
+    install(tmp_path, {name: ENTRIES[name] for name in names})
+    config = tmp_path / "settings.toml"
+    config.write_text("engines = ['reference']\n" + "".join(f"[platforms.{name}]\n" for name in names))
+    script = (
+        "import qfw, subprocess, sys\n"
+        "from qfw.model.errors import UnknownDevice\n"
+        "with qfw.Session() as session:\n"
+        "    assert session.device('line').profile.platform == 'fine'\n"
+        "    try:\n"
+        "        session.device('there is none')\n"
+        "    except UnknownDevice:\n"
+        "        pass\n"
+        "    subprocess.run([sys.executable, '-m', 'qfw.cli.main', 'sinfo', '--json'], check=True)\n"
+    )
+    seen = os.environ | {"PYTHONPATH": _paths(tmp_path), "QFW_CONFIG": str(config)}
+    seen["QFW_RUNTIME_DIR"] = str(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=seen, cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)["platforms"]}
+    assert rows["fine"]["state"] == "serving"
+    for name in (*TYPES, *NOT_LOADED):
+        assert rows[name]["state"] == "broken" and SAID[name] in rows[name]["reason"], rows[name]
+
+
+def test_the_kit_refuses_them_typed(qfw, tmp_path):
+    install(tmp_path, ENTRIES)
+    for name, kind in TYPES.items():
+        done = qfw("platform", "check", name, "--json", PYTHONPATH=_paths(tmp_path))
+        assert done.returncode == 1, done.stderr
+        (finding,) = json.loads(done.stdout)["findings"]
+        assert (finding["check"], finding["verdict"]) == ("platform.opens", "failed")
+        assert finding["found"].startswith(f"{kind}: ") and SAID[name] in finding["found"], finding
+    for name in NOT_LOADED:
+        done = qfw("platform", "check", name, PYTHONPATH=_paths(tmp_path))
+        assert done.returncode == 1 and SAID[name] in done.stderr and "Traceback" not in done.stderr
+
+
 def test_sinfo_lists_platforms_on_demand_and_broken_ones_with_the_reason(qfw, tmp_path):
     install(tmp_path, ENTRIES)
-    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    paths = _paths(tmp_path)
     done = qfw("sinfo", "--json", PYTHONPATH=paths)
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads(done.stdout)["platforms"]}

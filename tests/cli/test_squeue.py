@@ -146,6 +146,12 @@ def test_whatever_is_lost_an_answered_task_is_not_listed(data):
     assert {row.task for row in rows} == {task_name(number) for number in accepted - ended}
 
 
+def test_where_nothing_can_be_salvaged_it_is_said(qfw, tmp_path):
+    (tmp_path / "junk").write_bytes(b"something else entirely")
+    done = qfw("squeue", "--journal", str(tmp_path / "junk"), "--salvage")
+    assert done.returncode == 1 and "is no QFw journal" in done.stderr and not done.stdout
+
+
 def test_a_journal_that_is_not_there(qfw, tmp_path):
     done = qfw("squeue", "--journal", tmp_path / "nowhere")
     assert done.returncode == 1

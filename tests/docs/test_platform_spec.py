@@ -8,6 +8,8 @@ from pathlib import Path
 from qfw.config.settings import PlatformSettings
 from qfw.model.device import ACCEPTING, DEVICE_TRANSITIONS, RUNNING
 from qfw.qpm import platform
+from qfw.testing import engine, values
+from qfw.testing.platform import sections
 
 TEXT = (Path(__file__).parents[2] / "docs" / "specs" / "platform.md").read_text(encoding="utf-8")
 
@@ -63,3 +65,11 @@ def test_every_call_is_described_and_no_other() -> None:
 
 def test_the_version_is_that_of_the_code() -> None:
     assert f"here {platform.API_VERSION}" in section("Platform")
+
+
+def test_what_the_kit_cites_is_there() -> None:
+    headings = set(re.findall(r"^## (.*)$", TEXT, re.MULTILINE))
+    assert (
+        sections() | {check.section for group in (engine.checks, values.checks) for check in group.all}
+        <= headings
+    )

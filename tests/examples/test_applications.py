@@ -13,10 +13,10 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "ignore", str(EXAMPLES / name / f"{name}.py"), *arguments],
-        env=os.environ | {"QFW_RUNTIME_DIR": str(folder / "run")},
+        env=os.environ | {"QFW_RUNTIME_DIR": str(folder / "run")} | environment,
         capture_output=True,
         text=True,
         timeout=110,
@@ -100,3 +100,31 @@ def test_phase_estimation_refuses(tmp_path, arguments):
     done = run(tmp_path, "phase_estimation", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_twin_is_as_good_as_its_calibration_and_survives_another(tmp_path):
+    settings = str(EXAMPLES / "twin" / "settings.toml")
+    done = run(tmp_path, "twin", QFW_CONFIG=settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^lowered again after a recalibration: 1$", done.stdout, re.MULTILINE)
+    under = re.findall(r"^ +\d+ +[\d.]+ +[\d.]+ +(\S+)$", done.stdout, re.MULTILINE)
+    assert len(under) == 6 and set(under) == {"heavy-hex-127-0.0", "heavy-hex-127-0.0+1"}
+    assert under == sorted(under)
+
+
+def test_twin_without_a_life_is_not_lowered_again(tmp_path):
+    assert "recalibration: 0" in succeeded(tmp_path, "twin", "--widths", "2,3")
+
+
+def test_twin_that_errs_more_than_its_calibration_says_so(tmp_path):
+    settings = tmp_path / "noisy.toml"
+    noise = "{ begin_s = 0.0, duration_s = 1e6, factor = 10.0 }"
+    settings.write_text(f'[platforms.twin.options]\ndevices = ["twin-127"]\nlife = {{ noise = [{noise}] }}\n')
+    done = run(tmp_path, "twin", "--widths", "3", QFW_CONFIG=str(settings))
+    assert done.returncode == 1 and "not as the calibration has it" in done.stderr
+
+
+@pytest.mark.parametrize("widths", ["", "1", "13", "2,x"])
+def test_twin_refuses_what_are_no_widths(tmp_path, widths):
+    done = run(tmp_path, "twin", "--widths", widths)
+    assert done.returncode == 2 and "--widths" in done.stderr

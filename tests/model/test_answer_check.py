@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from qfw.model.answer_check import check_answers, checking
+from qfw.model.answer_check import STEP, check_answers, checking
 from qfw.model.errors import WrongAnswer
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import (
@@ -97,14 +97,13 @@ def test_bytes_that_are_no_answers_and_a_wrong_number_of_them() -> None:
         check(Z0, lie)
 
 
-def test_many_small_sets_are_looked_at_in_few_steps() -> None:
-    sets = 20_000
-    odds = np.full((sets, 4), 0.25)
-    encoded = encode_answers((ProbabilitiesAnswer(of(odds, "f8")),))
-    assert len(list(checking(encoded, (Probabilities(),), PROGRAM, sets, 10))) < 10
-    for row, value, message in ((19_999, 0.5, "set 19999 sum"), (7, -0.25, "set 7: a value is negative")):
-        wrong = odds.copy()
-        wrong[row, 1] = value
-        encoded = encode_answers((ProbabilitiesAnswer(of(wrong, "f8")),))
-        with pytest.raises(WrongAnswer, match=message):
-            check_answers(encoded, (Probabilities(),), PROGRAM, sets, 10)
+def test_small_answers_share_a_step_and_large_ones_take_several() -> None:
+    many = 1000
+    odds = ProbabilitiesAnswer(Array.of(np.full((many, 4), 0.25)))
+    small = encode_answers((VALUES, VALUES, ODDS))
+    assert list(checking(small, (Z0, Z0, Probabilities()), PROGRAM, SETS, 10)) == []
+    assert len(list(checking(encode_answers((odds,)), (Probabilities(),), PROGRAM, many, 10))) < 3
+    wide = Program(2, 0, 0, ()), 2 * STEP
+    values = Array.of(np.zeros((wide[1], 1)))
+    large = encode_answers((ExpectationAnswer(values, values),))
+    assert len(list(checking(large, (Z0,), *wide, 10))) == 4

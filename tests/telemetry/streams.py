@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qfw.model.conditions import Conditions
 from qfw.model.errors import ErrorReport
 from qfw.model.events import (
     DaemonStarted,
@@ -82,12 +83,29 @@ class Journal:
     def requeue(self, task: int, epoch: int = 1) -> None:
         self.events.append(TaskRequeued(self.tick(), task, epoch, "killed", True))
 
-    def done(self, task: int, epoch: int = 1, cached: bool = True, compile_us: int = 0) -> None:
+    def done(
+        self,
+        task: int,
+        epoch: int = 1,
+        cached: bool = True,
+        compile_us: int = 0,
+        conditions: Conditions | None = None,
+    ) -> None:
         began = self.tick(5)
         ended = self.tick(6 + compile_us)
         self.events.append(
             TaskDone(
-                self.tick(7), task, epoch, WORKER, began, ended, compile_us * 1000, cached, 8, b"answers!"
+                self.tick(7),
+                task,
+                epoch,
+                WORKER,
+                began,
+                ended,
+                compile_us * 1000,
+                cached,
+                8,
+                b"answers!",
+                conditions,
             )
         )
 

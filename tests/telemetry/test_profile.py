@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qfw.model.conditions import Conditions
 from qfw.model.events import DaemonStarted
 from qfw.model.task import TaskState
 from qfw.telemetry import history
@@ -28,6 +29,31 @@ def test_nothing_happened():
     assert found.tasks == found.circuits == found.sessions == found.daemon_pid == 0
     assert found.stages == ()
     assert found.findings == ()
+
+
+def test_time_and_calibrations_of_devices_that_say_so():
+    journal = Journal()
+    for device, conditions in (
+        ("reference", None),
+        ("twin", Conditions("v0", 2_000_000_000)),
+        ("twin", Conditions("v1", 500_000_000)),
+        ("twin", Conditions("v0", 500_000_000)),
+        ("cloud", Conditions("", 0)),
+    ):
+        task = journal.submit([[0.5]], device=device)
+        journal.start(task)
+        journal.done(task, conditions=conditions)
+        journal.receive(task)
+    found, records = both(journal)
+    assert found.device_times_s == {"twin": 3.0, "cloud": 0.0}
+    assert found.calibrations == {"twin": ("v0", "v1"), "cloud": ()}
+    assert [record.conditions and record.conditions.calibration for record in records] == [
+        None,
+        "v0",
+        "v1",
+        "v0",
+        "",
+    ]
 
 
 def test_stages_of_one_task():

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from qfw.config.settings import Settings, WorkerSettings
-from qfw.model.device import Timing
+from qfw.model.device import DeviceState, Estimate, Timing
+from qfw.model.errors import NoCapacity, OptionError, RequestError, StaleEpoch
 from qfw.qpm.driver import Answered, Execution
-from qfw.qpm.platform import Reactor, Run, Sink
-from qfw.testing import Verdict, check_platform, engine_checks, platform_checks
+from qfw.qpm.platform import Offer, Reactor, ReservationRequest, Run, Sink
+from qfw.testing import Limits, Verdict, check_platform, engine_checks, platform_checks
 from tests.testing.line import CALIBRATION, PROFILE, LineDriver, LinePlatform
 
 
@@ -179,6 +180,169 @@ class MuchNoisier(LineDriver):
         return super().run(wrong)
 
 
+#: So many sets take long where cancellation is ignored.
+MANY_SETS = 100
+#: A machine that is busy, and a platform that is not waited for long.
+SHORT = Limits(stuck_s=1.5, answer_s=2.0, start_s=1.5, state_s=2.0, grace_s=0.5)
+
+
+class Bookable(LinePlatform):
+    """Keeps reservations as the contract says; two of its kind err."""
+
+    #: Millionths that are granted in all.
+    whole = 1_000_000
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.held: dict[int, ReservationRequest] = {}
+        self.epochs: dict[int, int] = {}
+
+    def evaluate(self, device: str, request: ReservationRequest) -> Offer:
+        left = self.whole - sum(r.share_ppm for r in self.held.values() if r.number != request.number)
+        share = min(request.share_ppm, max(0, left))
+        return Offer(share, None, "" if share == request.share_ppm else "others have the rest")
+
+    def reserve(self, device: str, request: ReservationRequest) -> Offer:
+        self._fenced(request.number, request.epoch)
+        offer = self.evaluate(device, request)
+        if not offer.share_ppm:
+            raise NoCapacity(f"nothing of {device} is left to reserve; ask again later")
+        self.epochs[request.number] = request.epoch
+        self.held[request.number] = msgspec.structs.replace(request, share_ppm=offer.share_ppm)
+        return offer
+
+    def renew(self, device: str, number: int, epoch: int, lifetime_s: float) -> None:
+        self._fenced(number, epoch)
+        if number not in self.held:
+            raise RequestError(f"there is no reservation {number} of {device} to renew; reserve again")
+
+    def release(self, device: str, number: int, epoch: int) -> None:
+        self._fenced(number, epoch)
+        self.held.pop(number, None)
+
+    def _fenced(self, number: int, epoch: int) -> None:
+        if epoch < self.epochs.get(number, 0):
+            raise StaleEpoch(f"reservation {number} has a later owner: epoch {self.epochs[number]}")
+
+
+class Overbooked(Bookable):
+    whole = 100_000_000
+
+
+class Unfenced(Bookable):
+    def _fenced(self, number: int, epoch: int) -> None:
+        pass
+
+
+class Immortal(Bookable):
+    def renew(self, device: str, number: int, epoch: int, lifetime_s: float) -> None:
+        self._fenced(number, epoch)
+
+
+class Generous(Bookable):
+    def evaluate(self, device: str, request: ReservationRequest) -> Offer:
+        return Offer(2 * request.share_ppm, None)
+
+
+class Promises(LinePlatform):
+    """Evaluates what it never grants, without a word."""
+
+    def evaluate(self, device: str, request: ReservationRequest) -> Offer:
+        return Offer(0, None)
+
+
+class Tells(LineDriver):
+    """One native operation."""
+
+    profile = msgspec.structs.replace(PROFILE, native=("tell",))
+
+    def native(self, device: str, operation: str, body: bytes, time_limit_s: float) -> bytes:
+        try:
+            msgspec.msgpack.decode(body, type=dict)
+        except msgspec.DecodeError as error:
+            raise OptionError(f"the body of {operation} is no map: {error}") from error
+        return msgspec.msgpack.encode("told")
+
+
+class TellsAnything(Tells):
+    def native(self, device: str, operation: str, body: bytes, time_limit_s: float) -> bytes:
+        return msgspec.msgpack.encode("told")
+
+
+class TellsNoMessagePack(Tells):
+    def native(self, device: str, operation: str, body: bytes, time_limit_s: float) -> bytes:
+        super().native(device, operation, body, time_limit_s)
+        return b"\xc1"
+
+
+class TellsTwice(LinePlatform):
+    driver_class = Tells
+
+    def open(self, reactor: Reactor, sink: Sink, programs: Any) -> None:
+        class Doubled(_Between):
+            def native_ended(self, *told: Any) -> None:
+                self.sink.native_ended(*told)
+                self.sink.native_ended(*told)
+
+        super().open(reactor, Doubled(sink), programs)
+
+
+class TellsNoFacet(LinePlatform):
+    driver_class = Tells
+    facets = frozenset({"resources", "runtime"})
+
+
+class IllegalTransition(LinePlatform):
+    """From maintenance no device goes to draining."""
+
+    def open(self, reactor: Reactor, sink: Sink, programs: Any) -> None:
+        class Jumping(_Between):
+            def device_reported(self, device: str, event: Any, calibration: Any = None) -> None:
+                state = (DeviceState.MAINTENANCE, DeviceState.DRAINING)[event.sequence - 1]
+                self.sink.device_reported(device, msgspec.structs.replace(event, state=state), calibration)
+
+        super().open(reactor, Jumping(sink), programs)
+
+
+class IgnoresCancellation(LinePlatform):
+    """What runs goes on to its end."""
+
+    class Slow(LineDriver):
+        def run(self, execution: Execution) -> Answered:
+            if len(execution.seeds) >= MANY_SETS:
+                execution.cancelled.wait(10.0)
+            return super().run(execution)
+
+    driver_class = Slow
+
+    def estimate(self, device: str, program: Any, outputs: Any, sets: int, shots: int) -> Estimate:
+        found = super().estimate(device, program, outputs, sets, shots)
+        return Estimate(60.0, found.memory_bytes) if sets >= MANY_SETS else found
+
+    def cancel(self, device: str, slot: str, task: int, epoch: int) -> None:
+        pass
+
+
+class AnswersNothing(LinePlatform):
+    def open(self, reactor: Reactor, sink: Sink, programs: Any) -> None:
+        class Silent(_Between):
+            def run_ended(self, *told: Any) -> None:
+                pass
+
+        super().open(reactor, Silent(sink), programs)
+
+
+class BlockedConstructor(LinePlatform):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        threading.Event().wait(30.0)
+
+
+class NeverHasDevices(LinePlatform):
+    def devices(self) -> Any:
+        return []
+
+
 def _of(driver: type[LineDriver]) -> type[LinePlatform]:
     return type(driver.__name__, (LinePlatform,), {"driver_class": driver})
 
@@ -211,6 +375,41 @@ def test_a_wrong_platform_is_found_out(platform: type[LinePlatform], check: str)
     only = [check, "start.answered"] if check.startswith("answers.") else [check]
     findings = [finding for finding in check_platform(platform, only=only).findings if finding.check == check]
     assert [finding.verdict for finding in findings] == [Verdict.FAILED], findings
+
+
+@pytest.mark.parametrize(
+    ("platform", "check", "verdict"),
+    [
+        (Overbooked, "reservations.too_much", Verdict.FAILED),
+        (Unfenced, "reservations.fenced", Verdict.FAILED),
+        (Immortal, "reservations.renewed", Verdict.FAILED),
+        (Immortal, "reservations.unknown_renewal", Verdict.FAILED),
+        (Generous, "reservations.evaluate", Verdict.FAILED),
+        (Promises, "reservations.evaluate", Verdict.FAILED),
+        (_of(TellsAnything), "native.bad_body", Verdict.FAILED),
+        (_of(TellsNoMessagePack), "native.answered", Verdict.FAILED),
+        (TellsTwice, "native.answered", Verdict.FAILED),
+        (TellsNoFacet, "native.claimed", Verdict.FAILED),
+        (IllegalTransition, "events.transitions", Verdict.FAILED),
+        (IgnoresCancellation, "cancel.running", Verdict.STUCK),
+        (AnswersNothing, "start.answered", Verdict.STUCK),
+        (BlockedConstructor, "platform.opens", Verdict.STUCK),
+        (NeverHasDevices, "platform.opens", Verdict.STUCK),
+    ],
+)
+def test_what_a_vendor_may_forget_is_found_out(
+    platform: type[LinePlatform], check: str, verdict: Verdict
+) -> None:
+    findings = check_platform(platform, only=[check], limits=SHORT).findings
+    assert [(finding.check, finding.verdict) for finding in findings] == [(check, verdict)], findings
+
+
+@pytest.mark.parametrize(("platform", "group"), [(Bookable, "reservations"), (_of(Tells), "native")])
+def test_those_that_do_it_right_pass(platform: type[LinePlatform], group: str) -> None:
+    report = check_platform(platform, only=[group])
+    assert report.passed, report.of(Verdict.FAILED, Verdict.STUCK)
+    missing = report.of(Verdict.NOT_APPLICABLE)
+    assert {finding.check for finding in missing} <= {"reservations.refused"}, missing
 
 
 def test_a_platform_that_blocks_in_a_call_is_found_out() -> None:

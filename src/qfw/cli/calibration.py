@@ -65,8 +65,11 @@ def _of_device(name: str) -> tuple[DeviceProfile, Calibration]:
     try:
         observing = Observer(runtime_dir())
     except DaemonUnreachable as error:
+        from qfw.platforms.twin.models import MODELS
+
+        model = name if name in MODELS else "NAME"
         raise DaemonUnreachable(
-            f"{error}; devices are there while one runs. Built-in models need none: qfw calibration --model NAME"
+            f"{error}; devices are there while one runs. Built-in models need none: qfw calibration --model {model}"
         ) from error
     with observing as observer:
         profiles = {status.profile.name: status.profile for status in observer.devices()}

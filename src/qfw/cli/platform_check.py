@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from qfw.cli import output
 from qfw.config import discover
 from qfw.config import settings as config
+from qfw.model.errors import OptionError, UnknownDevice
 
 if TYPE_CHECKING:
     from qfw.testing import Report
@@ -38,13 +39,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Checks, and prints; 0 only where every check that applies passed."""
+    from qfw.qpm import registry
     from qfw.testing import check_engine, check_platform
 
     if options.engine:
+        if options.device:
+            raise OptionError("an engine has no devices; leave out --device, or --engine")
         report = check_engine(options.name, only=options.only)
     else:
         path = options.settings or discover.config_path()
         settings = config.load(path) if path else config.Settings()
+        known = {*registry.names(registry.PLATFORMS), *settings.platforms}
+        if options.name not in known:
+            hint = (
+                "It is an engine: add --engine"
+                if options.name in registry.names(registry.ENGINES)
+                else "Install its package into this environment, or name its Python in --settings"
+            )
+            raise UnknownDevice(f"{registry.unknown('platform', options.name, sorted(known))}. {hint}")
         report = check_platform(options.name, settings=settings, only=options.only, devices=options.device)
     if options.json:
         # The report, and what people would add up themselves.

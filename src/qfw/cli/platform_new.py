@@ -62,7 +62,7 @@ def _check(name: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) > MAX_NAME or keyword.iskeyword(name):
         raise OptionError(
             f"{name!r} cannot be a platform's name: take up to {MAX_NAME} lower-case letters, digits and "
-            "underscores, a letter first, for example acme_one"
+            "underscores, a letter first, no keyword of Python, for example acme_one"
         )
     if name in ("simulators", "twin"):
         raise OptionError(f"{name!r} is a platform of QFw's own; take another name")

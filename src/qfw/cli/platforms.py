@@ -1,4 +1,4 @@
-"""Platforms that a daemon would start: whether their plugins load, found out in processes of their own."""
+"""Platforms that a daemon would start: whether they have what they claim, found out in processes of their own."""
 
 from __future__ import annotations
 
@@ -16,22 +16,28 @@ from qfw.qpm.status import PlatformState, PlatformStatus
 WITHIN = "simulators"
 #: Seconds that plugins may take to load, all at the same time.
 LOAD_LIMIT_S = 10.0
-#: What the process of a plugin runs: a stranger's code, which may hang, print and die.
+#: What the process of a plugin runs: a stranger's code, which may hang, print and die. It is made, and not opened.
 _LOAD = """
 import os, sys
 out, sys.stdout = os.dup(1), sys.stderr
 os.dup2(2, 1)
+import msgspec
+from qfw.hosts import claims
 from qfw.qpm import registry
-from qfw.qpm.platform import API_VERSION
+from qfw.qpm.platform import PlatformConfig
+name, plugin, options = sys.argv[1:]
 try:
-    kind = registry.load(registry.PLATFORMS, sys.argv[1])
-    have = getattr(kind, "api_version", None)
+    kind = registry.load(registry.PLATFORMS, plugin)
+    claims.check_api(getattr(kind, "api_version", None))
+    claims.check_methods(kind, getattr(kind, "facets", None))
+    profiles = tuple(kind(PlatformConfig(name, msgspec.json.decode(options))).devices())
+    if profiles:
+        claims.check_devices(profiles, (None,) * len(profiles), frozenset(kind.facets))
     said = ""
-    if not (isinstance(have, tuple) and len(have) == 2 and have[0] == API_VERSION[0] and have[1] <= API_VERSION[1]):
-        said = f"it is written for version {have} of the platform interface; this QFw has {API_VERSION}"
 except BaseException as error:
     said = str(error) or type(error).__name__
 os.write(out, b"\\0" + said.encode(errors="replace"))
+os._exit(0)
 """
 
 
@@ -52,9 +58,9 @@ def configured(settings: Settings) -> list[PlatformStatus]:
 def looked_at(
     rows: list[PlatformStatus], settings: Settings, limit_s: float = LOAD_LIMIT_S
 ) -> list[PlatformStatus]:
-    """The rows, with those broken whose plugins do not load within `limit_s` in all."""
+    """The rows, with those broken whose plugins do not load, or lack what they claim, within `limit_s` in all."""
     looks = {
-        row.name: _begin(settings.platforms.get(row.name, PlatformSettings()), row.plugin)
+        row.name: _begin(row, settings.platforms.get(row.name, PlatformSettings()))
         for row in rows
         if row.state is PlatformState.ON_DEMAND
     }
@@ -68,10 +74,18 @@ def looked_at(
     return found
 
 
-def _begin(table: PlatformSettings, plugin: str) -> subprocess.Popen[bytes] | str:
+def _begin(row: PlatformStatus, table: PlatformSettings) -> subprocess.Popen[bytes] | str:
     try:
         return subprocess.Popen(
-            [table.python or sys.executable, "-c", _LOAD, plugin],
+            [
+                table.python or sys.executable,
+                "-c",
+                _LOAD,
+                row.name,
+                row.plugin,
+                # A date of TOML goes as its text.
+                msgspec.json.encode(table.options).decode(),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -7,6 +7,9 @@ import sys
 from qfw.cli import output
 from qfw.telemetry.profile import Profile
 
+#: Calibrations of a device that are named.
+_VERSIONS = 3
+
 
 def show(found: Profile) -> None:
     """Prints a profile on stdout."""
@@ -46,6 +49,12 @@ def show(found: Profile) -> None:
     for name, count, meaning in lines:
         if count or name not in rare:
             write(f"{name:<16}{count:>9}   {meaning}".rstrip() + "\n")
+    for name, seconds in found.device_times_s.items():
+        under = ", ".join(found.calibrations[name][:_VERSIONS])
+        more = len(found.calibrations[name]) - _VERSIONS
+        write(f"{'device time':<16}{seconds:>8.4g}s   of {name}'s own")
+        write(f", under calibration {under}" if under else "")
+        write(f" and {more} more\n" if more > 0 else "\n")
     if found.stages:
         write("\n")
         output.table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from qfw.cli import output
@@ -60,7 +60,7 @@ def main(options: argparse.Namespace) -> int:
     if options.journal is None:
         rows, ending = _ask(), ""
     else:
-        rows, ending = from_journal(journal.read(options.journal, options.salvage), time.time_ns())
+        rows, ending = from_journal(_events(options.journal, options.salvage), time.time_ns())
     if options.json:
         output.json(rows)
         return 0
@@ -70,6 +70,18 @@ def main(options: argparse.Namespace) -> int:
     if ending:
         output.note(ending)
     return 0
+
+
+def _events(path: Path, salvage: bool) -> Iterator[Event]:
+    """The journal's events; where nothing can be salvaged, the error that says why."""
+    events = journal.read(path, salvage)
+    first = next(events, None)
+    if first is None:
+        # Not one record: an empty journal gives none either way, a damaged one its reason.
+        events = journal.read(path)
+    else:
+        yield first
+    yield from events
 
 
 def from_journal(events: Iterable[Event], now_unix_ns: int) -> tuple[list[TaskRow], str]:

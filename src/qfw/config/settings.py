@@ -75,6 +75,8 @@ class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer_limit_s: float = 5.0
     #: Seconds that a run may go on beyond its own time limit, or a cancellation, until the host is ended.
     grace_s: float = 1.0
+    #: Seconds that a run may stand still in the host, because its device calibrates or is under maintenance.
+    pause_limit_s: float = 3600.0
     #: Events that the host may send at once, and per second; above, it is ended.
     event_burst: int = 1000
     events_per_s: float = 100.0
@@ -109,7 +111,11 @@ def load(path: Path) -> Settings:
         raise ConfigError(f"{path}: {error.strerror}; give a readable TOML file or none") from error
     try:
         settings = msgspec.toml.decode(text, type=Settings)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is no text in UTF-8 (byte {error.start}); give a TOML file or none"
+        ) from error
+    except msgspec.DecodeError as error:
         raise ConfigError(f"{path}: {_explain(str(error))}") from error
     _check(settings, path)
     return settings
@@ -153,6 +159,7 @@ def _bounds(name: str, table: PlatformSettings) -> list[tuple[str, float, float,
         (f"platforms.{name}.start_limit_s", table.start_limit_s, 0.1, _MOST),
         (f"platforms.{name}.answer_limit_s", table.answer_limit_s, 0.1, _MOST),
         (f"platforms.{name}.grace_s", table.grace_s, 0, _MOST),
+        (f"platforms.{name}.pause_limit_s", table.pause_limit_s, 0, _MOST),
         (f"platforms.{name}.event_burst", table.event_burst, 1, _MOST),
         (f"platforms.{name}.events_per_s", table.events_per_s, 0.001, _MOST),
     ]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from qfw.model import calibration_check
 from qfw.model.calibration import Calibration
 from qfw.model.calibration_check import MAX_NS
 from qfw.model.device import DeviceProfile, Timing
-from qfw.model.errors import BrokenPlugin, CalibrationError, VersionMismatch
+from qfw.model.errors import BrokenPlugin, CalibrationError, VersionMismatch, WireError
 from qfw.model.gates import GATES
-from qfw.qpm.platform import API_VERSION, FACETS, NATIVE, RESOURCES, RUNTIME
+from qfw.qpm.platform import (
+    API_VERSION,
+    FACETS,
+    NATIVE,
+    RESOURCES,
+    RUNTIME,
+    DeviceLoad,
+    Offer,
+    ReservationRequest,
+)
 
 #: Methods of each facet.
 METHODS = {
@@ -19,7 +29,7 @@ METHODS = {
     NATIVE: ("call",),
 }
 OUTPUTS = frozenset({"counts", "memory", "expectation", "probabilities", "statevector"})
-MAX_DEVICES, MAX_SLOTS, MAX_NAME = 1024, 4096, 128
+MAX_DEVICES, MAX_SLOTS, MAX_NAME, MAX_TEXT = 1024, 4096, 128, 2000
 
 
 def check_api(api: object) -> None:
@@ -77,6 +87,28 @@ def check_calibration(calibration: Calibration, profile: DeviceProfile) -> None:
         calibration_check.check_calibration(calibration, profile)
     except CalibrationError as error:
         raise BrokenPlugin(f"device {profile.name}: {error}") from error
+
+
+def check_load(load: DeviceLoad) -> None:
+    """Raises WireError unless a load can be true."""
+    if not _amount(load.queued) or not _amount(load.queued_s):
+        raise WireError(f"a load of {load.queued} tasks and {load.queued_s} s cannot be")
+
+
+def check_offer(offer: Offer | None, verb: str, request: ReservationRequest) -> None:
+    """Raises WireError unless this answers the question: an offer, of what was asked for at most."""
+    if (offer is not None) != (verb in ("evaluate", "reserve")):
+        raise WireError(f"an answer to {verb} came with {'an' if offer else 'no'} offer")
+    if offer is not None and not (
+        0 <= offer.share_ppm <= request.share_ppm and _amount(offer.bound_s) and len(offer.reason) <= MAX_TEXT
+    ):
+        raise WireError(
+            f"{offer.share_ppm} millionths within {offer.bound_s} s were offered; {request.share_ppm} were asked for"
+        )
+
+
+def _amount(value: float | None) -> bool:
+    return value is None or 0 <= value < math.inf
 
 
 def _wrong(profile: DeviceProfile, facets: frozenset[str]) -> str:

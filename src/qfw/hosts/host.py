@@ -49,9 +49,9 @@ from qfw.model.calibration import Calibration
 from qfw.model.errors import BrokenPlugin, ErrorReport, PlatformFailed, QFwError, TooLarge
 from qfw.model.events import DeviceEvent
 from qfw.model.outputs import decode_outputs
-from qfw.model.program import Program
 from qfw.processes import limits
 from qfw.qpm import registry
+from qfw.qpm.execution import Programs
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import API_VERSION, NativeDone, NativeFailed, Offer, Run, RunDone, RunFailed
 from qfw.qpm.reactor import EpollReactor
@@ -83,6 +83,8 @@ class Host:
         self._settled = False
         self._names: list[str] = []
         self._programs: OrderedDict[bytes, bytes] = OrderedDict()
+        #: Those of them that were looked at last.
+        self._decoded = Programs()
         self._early: list[SlotReady] = []
         self._ended = False
 
@@ -243,7 +245,8 @@ class Host:
 
     def _start(self, device: str, slot: str, run: Run) -> None:
         try:
-            program = Program.decode(self.encoded(run.program))
+            encoded = self.encoded(run.program)
+            program = self._decoded.decode(run.program, encoded)
             outputs = decode_outputs(run.outputs)
             self._platform.estimate(device, program, outputs, run.sets, run.shots)
             self._platform.start(device, slot, [run])

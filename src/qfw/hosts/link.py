@@ -10,7 +10,6 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable
-from uuid import uuid4
 
 from qfw.config.discover import host_environment
 from qfw.config.settings import PlatformSettings
@@ -61,7 +60,7 @@ class Link:
         self._message, self._ended = message, ended
         group = None
         try:
-            group = cgroup.make(f"qfw-{os.getpid()}-{uuid4().hex[:12]}", settings.max_processes)
+            group = cgroup.make(cgroup.group_name(), settings.max_processes)
         except SetupError as error:
             logger.warning("processes of a host are not bounded: platform=%s %s", name, error)
 

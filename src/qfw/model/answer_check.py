@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,12 @@ from qfw.model.outputs import (
 )
 from qfw.model.program import Program
 
-#: Elements of an array that are looked at in one step.
+#: Elements of arrays that are looked at in one step; small arrays share one.
 STEP = 2**18
+#: A row of an array costs as much as so many elements, however short it is.
+ROW = 256
+#: An element that Python itself looks at costs as much as so many others.
+PYTHON = 64
 #: Probabilities sum to 1 up to this.
 TOLERANCE = 1e-6
 #: Outcomes of a set up to which it is looked whether one comes twice.
@@ -54,8 +58,13 @@ def checking(
         answers = decode_answers(encoded)
         if len(answers) != len(outputs):
             raise WrongAnswer(f"{len(outputs)} outputs were asked for; {len(answers)} were answered")
+        seen = 0
         for output, answer in zip(outputs, answers, strict=True):
-            yield from _checking(output, answer, program, sets, shots)
+            for elements in _checking(output, answer, program, sets, shots):
+                seen += elements
+                if seen >= STEP:
+                    seen = 0
+                    yield
     except (ProgramError, OptionError) as error:
         raise WrongAnswer(f"the answer cannot be read: {error}") from error
 
@@ -68,7 +77,8 @@ def check_answers(
         pass
 
 
-def _checking(output: Output, answer: Answer, program: Program, sets: int, shots: int) -> Iterator[None]:
+def _checking(output: Output, answer: Answer, program: Program, sets: int, shots: int) -> Iterator[int]:
+    """Checks one answer; yields how many elements, at most STEP or a row, it has looked at since the last time."""
     match output, answer:
         case Counts(), CountsAnswer():
             yield from _counts(answer, program, sets, shots)
@@ -97,28 +107,31 @@ def _checking(output: Output, answer: Answer, program: Program, sets: int, shots
             raise WrongAnswer(f"{asked} was asked for; {answer.__struct_config__.tag} was answered")
 
 
-def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> Iterator[None]:
+def _counts(answer: CountsAnswer, program: Program, sets: int, shots: int) -> Iterator[int]:
     _bits(answer.num_bits, program)
     words = (max(program.num_bits, 1) + 63) // 64
-    offsets = _array("offsets", answer.offsets, "<i8", (sets + 1,))
-    total = int(offsets[-1])
-    if offsets[0] != 0 or (np.diff(offsets) < 0).any() or total > sets * shots:
+    offsets = _array("offsets", answer.offsets, "<i8", (sets + 1,)).tolist()
+    total = offsets[-1]
+    if offsets[0] != 0 or any(end < begin for begin, end in pairwise(offsets)) or total > sets * shots:
         raise WrongAnswer(f"counts of {sets} sets of {shots} shots: the offsets do not rise from 0")
     outcomes = _array("outcomes", answer.outcomes, "<u8", (total, words))
-    counts = _array("counts", answer.counts, "<i8", (total,)).view(np.int64)
+    counts = _array("counts", answer.counts, "<i8", (total,))
     yield from _within(outcomes, program.num_bits)
-    done = 0
-    for index in range(sets):
-        begin, end = int(offsets[index]), int(offsets[index + 1])
-        mine = counts[begin:end]
-        if (mine < 1).any() or (mine > shots).any() or int(mine.sum()) != shots:
-            raise WrongAnswer(f"counts of set {index} sum to {int(mine.sum())}; {shots} shots were asked for")
-        if end - begin <= DISTINCT and len(np.unique(outcomes[begin:end], axis=0)) < end - begin:
+    for index, (begin, end) in enumerate(pairwise(offsets)):
+        # Most sets have few outcomes, which Python's own numbers suit better; and they do not overflow.
+        mine = counts[begin:end].tolist()
+        if sum(mine) != shots or min(mine, default=1) < 1:
+            raise WrongAnswer(f"counts of set {index} sum to {sum(mine)}; {shots} shots were asked for")
+        if end - begin <= DISTINCT and len(_names(outcomes[begin:end])) < end - begin:
             raise WrongAnswer(f"counts of set {index} name an outcome twice")
-        done += end - begin + 256
-        if done > STEP // 4:
-            done = 0
-            yield
+        yield PYTHON * (end - begin) + ROW
+
+
+def _names(outcomes: npt.NDArray[np.generic]) -> set[object]:
+    """The outcomes that there are. Shape (outcomes, words)."""
+    if outcomes.shape[1] == 1:
+        return set(outcomes[:, 0].tolist())
+    return set(map(tuple, outcomes.tolist()))
 
 
 def _bits(num_bits: int, program: Program) -> None:
@@ -135,7 +148,7 @@ def _array(what: str, array: Array, dtype: str, shape: tuple[int, ...]) -> npt.N
     return array.numpy()
 
 
-def _within(outcomes: npt.NDArray[np.generic], num_bits: int) -> Iterator[None]:
+def _within(outcomes: npt.NDArray[np.generic], num_bits: int) -> Iterator[int]:
     """No bit beyond `num_bits`. Shape (outcomes, words)."""
     spare = num_bits % 64
     last = outcomes[:, -1].view(np.uint64)
@@ -143,35 +156,27 @@ def _within(outcomes: npt.NDArray[np.generic], num_bits: int) -> Iterator[None]:
         for begin in range(0, len(last), STEP):
             if (last[begin : begin + STEP] >> np.uint64(spare)).any():
                 raise WrongAnswer(f"an outcome has more than {num_bits} bits")
-            yield
+            yield len(last[begin : begin + STEP])
 
 
-def _finite(what: str, values: npt.NDArray[np.generic]) -> Iterator[None]:
+def _finite(what: str, values: npt.NDArray[np.generic]) -> Iterator[int]:
     flat = values.reshape(-1)
     for begin in range(0, flat.size, STEP):
         if not np.isfinite(flat[begin : begin + STEP]).all():
             raise WrongAnswer(f"{what}: a value is not finite")
-        yield
+        yield len(flat[begin : begin + STEP])
 
 
-def _sums_to_one(what: str, values: npt.NDArray[Any]) -> Iterator[None]:
+def _sums_to_one(what: str, values: npt.NDArray[np.generic]) -> Iterator[int]:
     """Probabilities, or squares of amplitudes, of each row. Shape (sets, states)."""
-    sets, states = values.shape
-    rows = max(1, STEP // states)
-    for first in range(0, sets, rows):
-        block = values[first : first + rows]
-        totals = np.zeros(len(block))
-        # A row is longer than a step, or several are one.
-        for begin in range(0, states, STEP):
-            piece = block[:, begin : begin + STEP]
+    for index, row in enumerate(values):
+        total = 0.0
+        for begin in range(0, row.size, STEP):
+            piece = row[begin : begin + STEP]
             weights = piece.real**2 + piece.imag**2 if np.iscomplexobj(piece) else piece
-            good = np.isfinite(weights) & (weights >= -TOLERANCE)
-            if not good.all():
-                index = first + int(np.argmin(good.all(axis=1)))
+            if not np.isfinite(weights).all() or weights.min() < -TOLERANCE:
                 raise WrongAnswer(f"{what} of set {index}: a value is negative or not finite")
-            totals += weights.sum(axis=1)
-            yield
-        off = np.abs(totals - 1) > TOLERANCE
-        if off.any():
-            index = int(np.argmax(off))
-            raise WrongAnswer(f"{what} of set {first + index} sum to {totals[index]:.9g}")
+            total += float(weights.sum())
+            yield piece.size + ROW
+        if abs(total - 1) > TOLERANCE:
+            raise WrongAnswer(f"{what} of set {index} sum to {total:.9g}")

@@ -32,14 +32,18 @@ def check_native(program: Program, profile: DeviceProfile) -> None:
         )
     if not profile.lowered_only:
         return
-    pairs = None if profile.coupling is None else frozenset(profile.coupling)
+    pairs: frozenset[tuple[int, ...]] | None = None
     for gate in _gates(program.operations):
         if gate.name not in profile.native_gates and gate.name != "gphase":
             raise UnsupportedFeature(
                 f"gate {gate.name} on qubits {gate.qubits} is not native to {profile.name}, which has "
                 f"{', '.join(profile.native_gates)}. {_LOWER.format(profile.name)}"
             )
-        if pairs is None or len(gate.qubits) < 2 or gate.qubits in pairs:
+        if profile.coupling is None or len(gate.qubits) < 2:
+            continue
+        if pairs is None:
+            pairs = frozenset(profile.coupling)
+        if gate.qubits in pairs:
             continue
         if gate.name not in SYMMETRIC or gate.qubits[::-1] not in pairs:
             raise UnsupportedFeature(

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 from qfw.model.errors import SetupError
+
+_OURS = re.compile(r"qfw-[1-9][0-9]{0,9}-[0-9a-f]{12}")
+#: Seconds that an empty group of a process that cannot be seen is left alone.
+SWEEP_AGE_S = 60.0
 
 
 class PidsGroup:
@@ -90,6 +97,34 @@ def make(
         f"no pids cgroup can be had: {'; '.join(reasons) or 'no controller for pids is mounted'}. Run the daemon "
         "where its user may make cgroups (systemd: Delegate=pids), or without this bound"
     )
+
+
+def group_name() -> str:
+    """A name for a group of this process, by which `sweep` knows it."""
+    return f"qfw-{os.getpid()}-{uuid4().hex[:12]}"
+
+
+def sweep(own: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/proc/self/mountinfo")) -> int:
+    """Removes empty groups of processes that are gone, which were killed before they could; how many.
+
+    A group is touched only if it has a name of `group_name`, its process is not there, it is older than a minute
+    and nothing runs in it: the process may be one of another container, which cannot be seen from here.
+    """
+    removed = 0
+    for parent in _places(own, mounts):
+        try:
+            found = [path for path in parent.iterdir() if _OURS.fullmatch(path.name)]
+        except OSError:
+            continue
+        for path in found:
+            pid = path.name.split("-")[1]
+            with contextlib.suppress(OSError):
+                old = time.time() - path.stat().st_mtime > SWEEP_AGE_S
+                if old and not Path("/proc", pid).exists():
+                    # The kernel refuses where a process is in it.
+                    path.rmdir()
+                    removed += 1
+    return removed
 
 
 def _places(own: Path, mounts: Path) -> Iterator[Path]:

@@ -28,10 +28,12 @@ class EpollReactor:
     ) -> None:
         """See Reactor. A second call for the same descriptor replaces the first."""
         events = select.EPOLLIN | (select.EPOLLOUT if writable is not None else 0)
-        if fd in self._watched:
-            self._epoll.modify(fd, events)
-        else:
+        before = self._watched.get(fd)
+        if before is None:
             self._epoll.register(fd, events)
+        elif (before[1] is None) != (writable is None):
+            # Else the kernel knows already: most calls say again what was said before.
+            self._epoll.modify(fd, events)
         self._watched[fd] = (readable, writable)
 
     def unwatch(self, fd: int) -> None:

@@ -48,7 +48,7 @@ PREPARED = 1024
 PROGRAMS = 4096
 #: While more runs wait, outcomes of short ones travel together, but none waits longer than this.
 HOLD_NS = 200_000
-#: Kinds of runs of which a worker remembers how long they took.
+#: Kinds of runs of which a worker remembers whether they are short; the oldest are forgotten.
 KINDS = 4096
 
 #: What the time of a run depends on: program, outputs, sets, shots.
@@ -70,8 +70,8 @@ class Worker:
         self._programs: OrderedDict[bytes, bytes] = OrderedDict()
         self._prepared: OrderedDict[bytes, tuple[int, Any]] = OrderedDict()
         self._outputs: OrderedDict[bytes, tuple[Output, ...]] = OrderedDict()
-        #: How long the last run of each kind took.
-        self._took_ns: OrderedDict[_Kind, int] = OrderedDict()
+        #: Whether the last run of each kind took less than HOLD_NS.
+        self._short: OrderedDict[_Kind, bool] = OrderedDict()
 
     def serve(self) -> None:
         """Returns when the channel closes."""
@@ -93,7 +93,11 @@ class Worker:
                 outcomes = []
             began_ns = time.monotonic_ns()
             outcome = self._run(run)
-            _keep(self._took_ns, _kind(run), time.monotonic_ns() - began_ns, KINDS)
+            short = time.monotonic_ns() - began_ns < HOLD_NS
+            kind = _kind(run)
+            # Most are as the one before: then there is nothing to write down.
+            if self._short.get(kind) is not short:
+                _keep(self._short, kind, short, KINDS)
             if isinstance(outcome, _Large):
                 self._send_large(outcomes, outcome)
                 outcomes = []
@@ -109,7 +113,7 @@ class Worker:
 
     def _is_short(self, run: Run) -> bool:
         """Whether one like it took less than HOLD_NS the last time."""
-        return self._took_ns.get(_kind(run), HOLD_NS) < HOLD_NS
+        return self._short.get(_kind(run), False)
 
     def _send_large(self, outcomes: list[RunDone | RunFailed], large: _Large) -> None:
         """Sends `outcomes`, then a large one in a message of its own, with its memory."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from qfw.model.conditions import Conditions
 from qfw.model.errors import ErrorReport
 from qfw.model.events import (
     DaemonStarted,
@@ -62,6 +63,8 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     timeline: dict[str, int]
     #: Why there is no answer.
     error: ErrorReport | None
+    #: Calibration and device time of an answered task; None of an ideal simulator's.
+    conditions: Conditions | None
 
 
 def known_stages_us(timeline: Timeline) -> dict[str, float]:
@@ -273,4 +276,5 @@ class History:
             stages_us=known_stages_us(timeline) if done else {},
             timeline=msgspec.structs.asdict(timeline),
             error=entry.error,
+            conditions=done.conditions if done else None,
         )

@@ -50,6 +50,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     repeated_circuits: int
     #: Circuits by the device that ran them.
     devices: dict[str, int]
+    #: Seconds of their own that answered tasks took of devices that say so, by device, and under which calibrations.
+    device_times_s: dict[str, float]
+    calibrations: dict[str, tuple[str, ...]]
     #: Distinct programs among the answered tasks.
     structures: int
     #: Answered tasks whose program the worker had prepared already.
@@ -120,6 +123,9 @@ class _Totals:
         self._states: Counter[TaskState] = Counter()
         self._requeued = self._cost = self._gradient = self._repeated = self._hits = self._received = 0
         self._devices: Counter[str] = Counter()
+        self._device_times_ns: Counter[str] = Counter()
+        #: By device its versions, in the order in which they were first met.
+        self._calibrations: dict[str, dict[str, None]] = {}
         self._structures: set[str] = set()
         self._times = {stage: array("d") for stage in STAGES}
 
@@ -134,6 +140,9 @@ class _Totals:
         self._hits += bool(record.cached)
         self._received += "return" in record.stages_us
         self._devices[record.device] += record.sets
+        if record.conditions is not None:
+            self._device_times_ns[record.device] += record.conditions.device_ns
+            self._calibrations.setdefault(record.device, {})[record.conditions.calibration] = None
         self._structures.add(record.program)
         for stage, microseconds in record.stages_us.items():
             self._times[stage].append(microseconds)
@@ -152,6 +161,8 @@ class _Totals:
             gradient_circuits=self._gradient,
             repeated_circuits=self._repeated,
             devices=dict(self._devices.most_common()),
+            device_times_s={name: ns / 1e9 for name, ns in self._device_times_ns.most_common()},
+            calibrations={name: tuple(filter(None, found)) for name, found in self._calibrations.items()},
             structures=len(self._structures),
             cache_hits=self._hits,
             single_tasks=history.singles.tasks,

@@ -25,7 +25,7 @@ from qfw.model.outputs import (
 from qfw.model.program import Gate, Program
 from qfw.qpm import registry
 from qfw.qpm.engine import Engine
-from qfw.testing import results, values
+from qfw.testing import control, results, samples, values
 from qfw.testing.checks import Checks, NotApplicable, expect
 from qfw.testing.report import Finding, Report
 from qfw.testing.subject import EngineSubject
@@ -54,14 +54,18 @@ def check_engine(engine: str | type[Any], *, only: Iterable[str] = ()) -> Report
     name = engine if isinstance(engine, str) else kind.__name__
     subject = EngineSubject(name, kind)
     findings: list[Finding] = [c.judge(subject, "") for c in checks.chosen(only)]
-    for group in (results.checks, values.checks):
+    for group in _RESULTS:
         findings += [c.judge(subject, "") for c in group.chosen(only)]
     return Report(name, "engine", tuple(findings), time.monotonic() - began_s)
 
 
 def engine_checks() -> list[str]:
     """Names of all checks of an engine."""
-    return [*checks.names(), *results.checks.names(), *values.checks.names()]
+    return [name for group in (checks, *_RESULTS) for name in group.names()]
+
+
+#: What an engine is asked as any device is.
+_RESULTS = (results.checks, samples.checks, values.checks, control.checks)
 
 
 def _task(subject: EngineSubject, gates: int = 4, width: int = 3) -> tuple[Program, tuple[Output, ...]]:

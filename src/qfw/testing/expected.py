@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qfw.formats.lowering import lower
 from qfw.model.calibration import Calibration
 from qfw.model.device import Timing
 from qfw.model.observable import PauliSum
@@ -36,7 +37,8 @@ def _reference() -> Any:
 
 def _ask(program: Program, output: Output, parameters: Floats) -> Answer:
     engine = _reference()
-    answer: Answer = engine.run(engine.prepare(program), (output,), parameters, 0, [0] * len(parameters))[0]
+    prepared = engine.prepare(lower(program, engine.native_gates))
+    answer: Answer = engine.run(prepared, (output,), parameters, 0, [0] * len(parameters))[0]
     return answer
 
 

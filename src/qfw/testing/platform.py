@@ -13,14 +13,27 @@ from typing import Any
 from qfw.config.settings import PlatformSettings, Settings
 from qfw.hosts.platform import HostedPlatform
 from qfw.model.device import DeviceProfile
-from qfw.model.errors import BrokenPlugin
+from qfw.model.errors import BrokenPlugin, UnknownDevice
 from qfw.qpm import registry
 from qfw.qpm.platform import API_VERSION, FACETS, NATIVE, RESOURCES, RUNTIME, Native, Platform, PlatformConfig
-from qfw.testing import life, results, running, values
+from qfw.testing import (
+    calibrations,
+    control,
+    estimates,
+    events,
+    natives,
+    profiles,
+    reservations,
+    results,
+    samples,
+    starts,
+    stops,
+    values,
+)
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Check, Checks, Stuck, expect
 from qfw.testing.report import Finding, Report, Verdict
-from qfw.testing.stand import CALL_LIMIT_S, Stand
+from qfw.testing.stand import CALL_LIMIT_S, PATIENT, Limits, Stand
 from qfw.testing.subject import Subject
 
 #: Checks of one device that may be stuck until the others are not begun.
@@ -48,6 +61,8 @@ class Opened:
 first: Checks[Opened] = Checks()
 last: Checks[Opened] = Checks()
 SECTION = "Platform"
+#: The check that comes before all others, and ends it where it fails.
+OPENS = ("platform.opens", "It can be made and opened, and has devices then.", SECTION)
 
 
 def check_platform(
@@ -58,6 +73,7 @@ def check_platform(
     settings: Settings | None = None,
     only: Iterable[str] = (),
     devices: Iterable[str] = (),
+    limits: Limits = PATIENT,
 ) -> Report:
     """Checks a platform and each of its devices.
 
@@ -69,39 +85,79 @@ def check_platform(
         settings: of a daemon; its table of the platform is used for what is not given here.
         only: groups or names of checks; empty: all.
         devices: names of devices; empty: all.
+        limits: how long the platform is waited for.
 
     Raises:
-        UnknownDevice, SetupError: there is no such platform, or it does not load.
+        UnknownDevice, SetupError: there is no such platform or device, or it does not load.
     """
     began_s = time.monotonic()
     chosen = settings or Settings()
     name = platform if isinstance(platform, str) else getattr(platform, "__name__", "platform")
     make = _maker(platform, name, dict(options or {}), python, chosen)
     before = _held()
-    stand = Stand(make)
-    opened = Opened(name, make, stand, before)
-    wanted = frozenset(only)
+    stands: list[Stand] = []
+
+    def open_it(limits: Limits) -> None:
+        stands.append(Stand(make, limits))
+        stands[0].open()
+
+    opens = Check(*OPENS, open_it)
+    opening = opens.judge(limits, "")
+    wanted, picked = frozenset(only), tuple(devices)
     findings: list[Finding] = []
     try:
-        stand.open()
-        for profile in stand.devices():
-            if not frozenset(devices) or profile.name in frozenset(devices):
+        if opening.verdict is not Verdict.PASSED:
+            return Report(name, "platform", (opening,), time.monotonic() - began_s)
+        (stand,) = stands
+        opened = Opened(name, make, stand, before)
+        profiles = stand.devices()
+        names = [profile.name for profile in profiles]
+        for device in picked:
+            if device not in names:
+                raise UnknownDevice(registry.unknown("device", device, names))
+        for profile in profiles:
+            if not picked or profile.name in picked:
                 findings += _device(stand, profile, wanted)
         findings[:0] = [check.judge(opened, "") for check in first.chosen(wanted)]
         findings += [check.judge(opened, "") for check in last.chosen(wanted)]
+        if not wanted or {opens.name, opens.group} & wanted:
+            findings.insert(0, opening)
     finally:
-        stand.end()
+        for stand in stands:
+            stand.end()
     return Report(name, "platform", tuple(findings), time.monotonic() - began_s)
+
+
+def sections() -> set[str]:
+    """Sections of docs/specs/platform.md that the checks of a platform name."""
+    groups: list[Checks[Any]] = [first, *_DEVICE, last]
+    return {check.section for checks in groups for check in checks.all}
 
 
 def platform_checks() -> list[str]:
     """Names of all checks of a platform and its devices."""
     groups: list[Checks[Any]] = [first, *_DEVICE, last]
-    return [name for checks in groups for name in checks.names()]
+    return [OPENS[0], *(name for checks in groups for name in checks.names())]
 
 
-#: Errors last: they look at what the others left.
-_DEVICE: list[Checks[Any]] = [running.checks, results.checks, values.checks, life.checks]
+#: Events last: they look at what the others left.
+_DEVICE: list[Checks[Any]] = [
+    group.checks
+    for group in (
+        profiles,
+        starts,
+        stops,
+        estimates,
+        results,
+        samples,
+        values,
+        control,
+        calibrations,
+        reservations,
+        natives,
+        events,
+    )
+]
 
 
 def _device(stand: Stand, profile: DeviceProfile, only: frozenset[str]) -> list[Finding]:
@@ -231,9 +287,7 @@ def _unasked(opened: Opened) -> None:
     expect(told <= names, sorted(names), sorted(told - names))
 
 
-@last.check(
-    "calls.do_not_block", f"No call and no callback took longer than {CALL_LIMIT_S:g} s.", "Deadlines"
-)
+@last.check("calls.do_not_block", f"No call and no callback took longer than {CALL_LIMIT_S:g} s.", SECTION)
 def _block(opened: Opened) -> None:
     slow = opened.stand.slow
     expect(not slow, "nothing that waits", ", ".join(f"{what} {took:.2f} s" for what, took in slow[:5]))
@@ -295,7 +349,7 @@ def _again(opened: Opened) -> None:
     names = sorted(profile.name for profile in opened.stand.devices())
     if opened.stand.opened:
         opened.stand.close()
-    another = Stand(opened.make)
+    another = Stand(opened.make, opened.stand.limits)
     try:
         another.open()
         found = sorted(profile.name for profile in another.devices())

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import msgspec
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import RUNNING, DeviceProfile, DeviceState
-from qfw.model.errors import NoCapacity, RequestError
+from qfw.model.errors import ErrorReport, NoCapacity, RequestError
 from qfw.model.events import DeviceEvent
 from qfw.model.program import Program
 from qfw.qpm.platform import NativeDone, NativeFailed, Platform, Run, RunDone, RunFailed
@@ -27,16 +28,30 @@ T = TypeVar("T")
 
 #: A call of the platform may take so long; nothing in it may wait for anything. Room for a busy machine.
 CALL_LIMIT_S = 1.0
-#: A call that has not returned then is given up.
-STUCK_S = 10.0
-#: An answer, a slot, an event that must come comes within so long.
-ANSWER_LIMIT_S = 20.0
 #: Who says to ask again within a moment is asked again for so long: DeadlineExceeded is due after the first second.
 MOMENT_S, ASK_LIMIT_S = 0.2, 2.0
-#: Devices are known, and slots ready, within so long.
-START_LIMIT_S = 60.0
-#: A device that calibrates or is maintained is waited for so long.
-STATE_LIMIT_S = 60.0
+#: What must not come is waited for so long.
+QUIET_S = 0.15
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a platform is waited for, in seconds."""
+
+    #: A call that has not returned is given up.
+    stuck_s: float = 10.0
+    #: An answer, a slot, an event that must come.
+    answer_s: float = 20.0
+    #: Devices are known, and slots ready.
+    start_s: float = 60.0
+    #: A device that calibrates or is maintained.
+    state_s: float = 60.0
+    #: A run that is past its limit, or cancelled, has ended so much later.
+    grace_s: float = 5.0
+
+
+#: Room for a busy machine, and for a device that calibrates.
+PATIENT = Limits()
 
 
 class Recorder:
@@ -150,8 +165,9 @@ class Programs:
 class Stand:
     """One platform, opened."""
 
-    def __init__(self, make: Callable[[], Platform]) -> None:
+    def __init__(self, make: Callable[[], Platform], limits: Limits) -> None:
         """Makes the platform, not opened yet. Raises what its constructor raises, or Stuck."""
+        self.limits = limits
         self.reactor = EpollReactor()
         self.sink = Recorder()
         self.programs = Programs()
@@ -159,9 +175,13 @@ class Stand:
         self.slow: list[tuple[str, float]] = []
         self.opened = False
         self._task = 0
-        self.platform: Platform = self.call("the constructor", make, limit_s=START_LIMIT_S)
+        try:
+            self.platform: Platform = self.call("the constructor", make, may_s=limits.start_s)
+        except BaseException:
+            self.reactor.close()
+            raise
 
-    def call(self, what: str, function: Callable[..., T], *args: Any, limit_s: float = CALL_LIMIT_S) -> T:
+    def call(self, what: str, function: Callable[..., T], *args: Any, may_s: float = CALL_LIMIT_S) -> T:
         """Calls the platform; one that takes long is remembered, one that does not return given up.
 
         Raises:
@@ -169,11 +189,11 @@ class Stand:
         """
         began_s = time.monotonic()
         try:
-            with _interrupted(max(STUCK_S, limit_s), what):
+            with _interrupted(max(self.limits.stuck_s, may_s), what):
                 return function(*args)
         finally:
             took_s = time.monotonic() - began_s
-            if took_s > limit_s:
+            if took_s > may_s:
                 self.slow.append((what, took_s))
 
     def booked(self, what: str, function: Callable[..., T], *args: Any) -> T:
@@ -196,7 +216,14 @@ class Stand:
         """Opens it, and waits until its devices are known."""
         self.call("open", self.platform.open, self.reactor, self.sink, self.programs)
         self.opened = True
-        self.wait(self.devices, START_LIMIT_S, "devices")
+        self.wait(self._there, self.limits.start_s, "devices")
+
+    def _there(self) -> bool:
+        """Whether its devices are known. Raises why there will be none, where it knows."""
+        broken: ErrorReport | None = getattr(self.platform, "broken", None)
+        if broken is not None:
+            raise broken.to_exception()
+        return bool(self.devices())
 
     def devices(self) -> list[DeviceProfile]:
         """Its devices."""
@@ -220,8 +247,9 @@ class Stand:
         finally:
             self.reactor.close()
 
-    def wait(self, condition: Callable[[], T], limit_s: float = ANSWER_LIMIT_S, what: str = "") -> T:
+    def wait(self, condition: Callable[[], T], limit_s: float | None = None, what: str = "") -> T:
         """The first true value of `condition`; the loop turns meanwhile. Raises Stuck."""
+        limit_s = self.limits.answer_s if limit_s is None else limit_s
         end_s = time.monotonic() + limit_s
         while True:
             if found := condition():
@@ -234,7 +262,7 @@ class Stand:
     def turn(self, most_s: float = 0.05) -> None:
         """One turn of the loop, in which the platform's callbacks may not block either."""
         began_s = time.monotonic()
-        with _interrupted(STUCK_S, "a callback on the reactor"):
+        with _interrupted(self.limits.stuck_s, "a callback on the reactor"):
             self.reactor.turn(most_s)
         took_s = time.monotonic() - began_s - most_s
         if took_s > CALL_LIMIT_S:
@@ -260,8 +288,10 @@ class Stand:
                 raise Failed(f"slots of {device}", f"it is offline: {self.sink.offline[device]}")
             return len(slots) >= count
 
-        self.wait(there, START_LIMIT_S, f"{count} ready slots of {device}")
-        self.wait(lambda: self.state(device) in RUNNING, STATE_LIMIT_S, f"{device} in a state that runs")
+        self.wait(there, self.limits.start_s, f"{count} ready slots of {device}")
+        self.wait(
+            lambda: self.state(device) in RUNNING, self.limits.state_s, f"{device} in a state that runs"
+        )
         return sorted(slots)
 
     def number(self) -> int:
@@ -277,7 +307,7 @@ class Stand:
         """See Runtime."""
         self.call("cancel", self.platform.cancel, device, slot, run.task, run.epoch)
 
-    def outcome(self, run: Run, slot: str, limit_s: float = ANSWER_LIMIT_S) -> RunDone | RunFailed:
+    def outcome(self, run: Run, slot: str, limit_s: float | None = None) -> RunDone | RunFailed:
         """The first outcome of a run on `slot`. Raises Failed where the slot was lost instead."""
         key = (run.task, run.epoch)
 

@@ -1,6 +1,6 @@
 """The table of docs/conformance.md: every check, and how each engine and platform does.
 
-Written anew by `python -m qfw.testing.table > docs/conformance.md`.
+Written anew by `make conformance`, which adds the vendors' template to what is installed.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from qfw.model.errors import QFwError
 from qfw.qpm import registry
 from qfw.testing.engine import check_engine
-from qfw.testing.platform import check_platform
+from qfw.testing.platform import IN_PROCESS, check_platform
 from qfw.testing.report import Finding, Report, Verdict
 
 HEAD = """# Conformance
 
 What the kit of `qfw.testing` finds of every engine and platform here. `qfw platform check NAME` and
-`qfw platform check --engine NAME` run it; this page is written by `python -m qfw.testing.table`.
+`qfw platform check --engine NAME` run it; this page is written by `make conformance`. `template` is what
+`qfw platform new` writes.
 
 ✓ passed, ✗ failed or stuck, – the contract does not ask it there (no such claim, or nothing that differs).
-A platform's mark is that of all its devices: ✓ where it passed on each to which it applies.
+The devices of `simulators` are the engines, in one column: ✓ where it passed on each to which it applies.
 """
 
 
@@ -47,17 +48,26 @@ def render(found: Sequence[Report]) -> str:
     for report in found:
         for finding in report.findings:
             contracts.setdefault(finding.check, finding)
+    columns = [column for report in found for column in _columns(report)]
     lines += ["", f"## The {len(contracts)} checks", ""]
-    lines.append("| check | contract | " + " | ".join(report.name for report in found) + " |")
-    lines.append("|---|---|" + ":-:|" * len(found))
+    lines.append("| check | contract | " + " | ".join(name for name, _ in columns) + " |")
+    lines.append("|---|---|" + ":-:|" * len(columns))
     for name, example in contracts.items():
-        marks = " | ".join(_mark(report, name) for report in found)
+        marks = " | ".join(_mark(findings, name) for _, findings in columns)
         lines.append(f"| `{name}` | {example.contract} | {marks} |")
     return "\n".join(lines) + "\n"
 
 
-def _mark(report: Report, check: str) -> str:
-    verdicts = {finding.verdict for finding in report.findings if finding.check == check}
+def _columns(report: Report) -> list[tuple[str, list[Finding]]]:
+    """Heading and findings: a column for each device of a platform, with what was found of the platform itself."""
+    devices = list(dict.fromkeys(finding.device for finding in report.findings if finding.device))
+    if report.kind != "platform" or report.name in IN_PROCESS:
+        return [(report.name, list(report.findings))]
+    return [(name, [f for f in report.findings if f.device in ("", name)]) for name in devices]
+
+
+def _mark(findings: Sequence[Finding], check: str) -> str:
+    verdicts = {finding.verdict for finding in findings if finding.check == check}
     if not verdicts:
         return ""
     if verdicts & {Verdict.FAILED, Verdict.STUCK}:

@@ -48,6 +48,7 @@ class HostilePlatform(Ideal, NoReservations):
         self.reruns: bool = config.options.get("reruns", True)
         self.at_close = Path(config.options.get("at_close", os.devnull))
         self.states = list(map(DeviceState, config.options.get("states", ["online"])))
+        self.children: int = config.options.get("children", 2)
         if self.do == "die at start":
             os._exit(3)
         if self.do == "hang at start":
@@ -191,6 +192,10 @@ class HostilePlatform(Ideal, NoReservations):
     def do_endless(self, run: Run) -> None:
         while True:
             os.write(1, b"y" * 65536)
+
+    def do_litter(self, run: Run) -> None:
+        for _ in range(self.children):
+            subprocess.Popen([sys.executable, "-S", "-c", "while True: pass", "qfw-litter"])
 
     def do_fork(self, run: Run) -> None:
         refused = False

@@ -76,3 +76,13 @@ def test_what_is_missing_is_refused_or_said() -> None:
 def test_what_is_no_backend_is_refused() -> None:
     with pytest.raises(CalibrationError, match="no BackendV2"):
         import_backend("aer")
+
+
+def test_what_is_no_gate_is_left_out_and_said() -> None:
+    target = small()
+    second = Measure().to_mutable()
+    second.name = "measure_2"
+    target.add_instruction(second, {(0,): InstructionProperties(2e-6, 0.01)}, name="measure_2")
+    model, notes = import_backend(target)
+    assert model == import_backend(small()).model
+    assert notes == ("measure_2 is no gate and left out",)

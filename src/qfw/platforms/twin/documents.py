@@ -101,8 +101,10 @@ def parse_model(text: bytes, source: str) -> TwinModel:
         if header.format_version != FORMAT_VERSION:
             _wrong(source, "$.format_version", header.format_version, f"must be {FORMAT_VERSION}")
         document = msgspec.json.decode(text, type=_Document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.ValidationError as error:
         raise CalibrationError(f"{source}: {error}{_nearest(str(error))}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CalibrationError(f"{source} is no JSON, or not the whole of it: {error}") from error
     device = document.device
     count = len(document.calibration.qubits)
     _check_device(source, device, count)

@@ -120,9 +120,14 @@ class _Reader:
         )
 
     def gates(self) -> tuple[GateCalibration, ...]:
+        from qiskit.circuit import Gate
+
         found: list[GateCalibration] = []
         for name in sorted(self._target.operation_names):
             if name in _IGNORED:
+                continue
+            if not isinstance(self._target.operation_from_name(name), Gate):
+                self.notes.append(f"{name} is no gate and left out")
                 continue
             if name not in GATES:
                 raise CalibrationError(
