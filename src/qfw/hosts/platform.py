@@ -139,14 +139,12 @@ class HostedPlatform:
     def open(self, reactor: Reactor, sink: Sink, programs: ProgramSource) -> None:
         """See Platform. The host's devices come later, by `devices_changed`."""
         self._sink, self._programs = sink, programs
-        unsuited: BrokenPlugin | None = None
-        options = msgspec.Raw(encode({}))
         try:
             options = msgspec.Raw(encode(self._config.options))
         except (TypeError, OverflowError) as error:
-            unsuited = BrokenPlugin(
+            raise BrokenPlugin(
                 f"the options of platform {self.name} cannot be sent to its host: {error}"
-            )
+            ) from error
         bytes_of_worker = self._config.settings.workers.memory_bytes or int(0.8 * memory_bytes() / cores())
         life = self._life = Life(
             self.name,
@@ -167,9 +165,6 @@ class HostedPlatform:
         self._devices.open(sink, reactor.now, self._deadlines.stand)
         # Of daemons that were killed.
         cgroup.sweep()
-        if unsuited is not None:
-            self._break(unsuited)
-            return
         life.launch()
 
     def warm(self, device: str) -> None:
