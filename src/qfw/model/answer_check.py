@@ -170,12 +170,18 @@ def _finite(what: str, values: npt.NDArray[np.generic]) -> Iterator[int]:
 
 def _sums_to_one(what: str, values: npt.NDArray[Any]) -> Iterator[int]:
     """Probabilities, or squares of amplitudes, of each row. Shape (sets, states)."""
-    for index, row in enumerate(values):
-        total = 0.0
-        for begin in range(0, row.size, STEP):
-            piece = row[begin : begin + STEP]
+    sets, states = values.shape
+    rows = max(1, STEP // states)
+    for first in range(0, sets, rows):
+        block = values[first : first + rows]
+        totals = np.zeros(len(block))
+        # A row is longer than a step, or several are one.
+        for begin in range(0, states, STEP):
+            piece = block[:, begin : begin + STEP]
             weights = piece.real**2 + piece.imag**2 if np.iscomplexobj(piece) else piece
-            if not np.isfinite(weights).all() or weights.min() < -TOLERANCE:
+            good = np.isfinite(weights) & (weights >= -TOLERANCE)
+            if not good.all():
+                index = first + int(np.argmin(good.all(axis=1)))
                 raise WrongAnswer(f"{what} of set {index}: a value is negative or not finite")
             totals += weights.sum(axis=1)
             yield piece.size + ROW
