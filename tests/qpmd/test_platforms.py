@@ -149,6 +149,24 @@ def test_a_device_that_comes_again_is_as_its_platform_says(bench: Bench) -> None
     assert bench.replayed() == bench.core.state
 
 
+def test_another_platforms_device_of_the_same_name_is_counted_anew(bench: Bench) -> None:
+    named = bench.hosted["named"]
+    named.come(profile("qpu", "named"))
+    for sequence, state in enumerate((DeviceState.CALIBRATING, DeviceState.ONLINE), 1):
+        named.sink.device_reported("qpu", DeviceEvent(sequence, DeviceEventKind.STATE, 1, "said", state))
+    named.go("the licence ran out")
+    asked(bench, 1)
+    idle = bench.hosted["idle"]
+    idle.come(profile("qpu", "idle"))
+    states = [bench.core.state.devices["qpu"].state]
+    for sequence, state in enumerate((DeviceState.CALIBRATING, DeviceState.ONLINE), 1):
+        idle.sink.device_reported("qpu", DeviceEvent(sequence, DeviceEventKind.STATE, 1, "said", state))
+        states.append(bench.core.state.devices["qpu"].state)
+    assert states == [DeviceState.ONLINE, DeviceState.CALIBRATING, DeviceState.ONLINE]
+    bench.turn()
+    assert bench.replayed() == bench.core.state
+
+
 def test_a_name_that_is_taken_breaks_the_later_platform(bench: Bench) -> None:
     bench.hosted["named"].come(profile("other", "named"), profile("fake", "named"))
     asked(bench, 1, "platforms now")

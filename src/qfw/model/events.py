@@ -195,6 +195,14 @@ class DeviceReported(_Event, frozen=True, tag=15):
     event: DeviceEvent
 
 
+class DeviceCame(_Event, frozen=True, tag=16):
+    """A device's name is another platform's from now on, which counts its events from 1; its calibration is gone."""
+
+    at_ns: int
+    device: str
+    platform: str
+
+
 Event = Union[  # noqa: UP007 - for msgspec
     DaemonStarted,
     DaemonStopped,
@@ -211,4 +219,5 @@ Event = Union[  # noqa: UP007 - for msgspec
     WorkerReady,
     WorkerLost,
     DeviceReported,
+    DeviceCame,
 ]

@@ -22,6 +22,7 @@ from qfw.model.errors import (
     WorkerLost as WorkerLostError,
 )
 from qfw.model.events import (
+    DeviceCame,
     DeviceEvent,
     DeviceReported,
     Event,
@@ -450,9 +451,9 @@ class Core:
         self.state.apply(event)
         self._scheduler.observe(event)
 
-    def _emit_reported(self, event: DeviceReported) -> None:
+    def _emit_reported(self, event: DeviceReported | DeviceCame) -> None:
         self.emit(event)
-        if event.event.calibration:
+        if isinstance(event, DeviceCame) or event.event.calibration:
             self._intake.forget()
 
     def hold(self, session: int, held: bool) -> None:

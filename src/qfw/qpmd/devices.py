@@ -10,7 +10,7 @@ import msgspec
 from qfw.model.calibration import Calibration
 from qfw.model.device import ACCEPTING, DeviceState
 from qfw.model.errors import NoCapacity, StaleCalibration
-from qfw.model.events import DeviceEvent, DeviceEventKind, DeviceReported
+from qfw.model.events import DeviceCame, DeviceEvent, DeviceEventKind, DeviceReported
 from qfw.model.task import QuantumTask, task_name
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.state import DaemonState, DeviceEntry
@@ -29,7 +29,7 @@ class Devices:
         self,
         state: DaemonState,
         platforms: Platforms,
-        emit: Callable[[DeviceReported], None],
+        emit: Callable[[DeviceReported | DeviceCame], None],
         clock_ns: Callable[[], int],
         wall_ns: Callable[[], int],
     ) -> None:
@@ -41,6 +41,8 @@ class Devices:
         self._wall_ns = wall_ns
         #: The newest of each device that has one.
         self.calibrations: dict[str, Calibration] = {}
+        #: The platform that each device was last seen with.
+        self._served_by: dict[str, str] = {}
         #: Events that were not believed.
         self.refused = 0
 
@@ -49,7 +51,13 @@ class Devices:
     def look(self, device: str) -> None:
         """Finds a device in the state, and with the calibration, that its platform says it has."""
         platform = self._platforms.of[device]
+        name = self._platforms.profiles[device].platform
         entry = self._state.devices.get(device)
+        if self._served_by.setdefault(device, name) != name:
+            self._served_by[device] = name
+            if entry is not None:
+                # What was counted and calibrated was another one's.
+                self._emit(DeviceCame(self._clock_ns(), device, name))
         found = platform.state(device)
         if found is not (entry.state if entry else DeviceState.ONLINE):
             if not self._state.may_change(device, found):

@@ -10,6 +10,7 @@ from qfw.model.device import DEVICE_TRANSITIONS, DeviceState
 from qfw.model.errors import InternalError
 from qfw.model.events import (
     DaemonStarted,
+    DeviceCame,
     DeviceEventKind,
     DeviceReported,
     Event,
@@ -140,6 +141,7 @@ class DaemonState:
             WorkerReady: self._worker_ready,
             WorkerLost: self._worker_lost,
             DeviceReported: self._device_reported,
+            DeviceCame: self._device_came,
         }
 
     def apply(self, event: Event) -> None:
@@ -264,6 +266,10 @@ class DaemonState:
     def _worker_lost(self, event: WorkerLost) -> None:
         self.workers.get(event.device, {}).pop(event.worker, None)
         self.running.pop((event.device, event.worker), None)
+
+    def _device_came(self, event: DeviceCame) -> None:
+        entry = self.devices.setdefault(event.device, DeviceEntry())
+        entry.sequence, entry.calibration = 0, ""
 
     def _device_reported(self, event: DeviceReported) -> None:
         said = event.event
