@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from qfw.hosts.calls import MAX_OPEN, MAX_OPEN_BYTES
 from qfw.hosts.platform import HostedPlatform
 from qfw.model.device import DeviceState
 from qfw.model.errors import NoCapacity, RequestError, UnsupportedFeature
@@ -93,6 +94,17 @@ def test_a_native_operation_that_is_late_fails_and_ends_the_host(stand: Stand) -
     assert platform.state(NAME) is DeviceState.OFFLINE
     with pytest.raises(NoCapacity):
         platform.call(NAME, NativeCall(2, "echo", b"", 0.3))
+
+
+def test_what_waits_in_the_daemon_for_a_host_is_bounded(stand: Stand) -> None:
+    platform = served(stand)
+    platform.call(NAME, NativeCall(1, "never", bytes(MAX_OPEN_BYTES - 1), 60.0))
+    with pytest.raises(NoCapacity, match="1 native operations"):
+        platform.call(NAME, NativeCall(2, "never", b"12", 60.0))
+    for call in range(2, MAX_OPEN + 1):
+        platform.call(NAME, NativeCall(call, "never", b"", 60.0))
+    with pytest.raises(NoCapacity, match=f"{MAX_OPEN} native operations"):
+        platform.call(NAME, NativeCall(MAX_OPEN + 1, "never", b"", 60.0))
 
 
 def test_a_second_native_answer_ends_the_host(stand: Stand) -> None:

@@ -15,6 +15,8 @@ from qfw.qpm.platform import NativeCall, NativeFailed, Offer, Reactor, Reservati
 
 #: Seconds after which the question for a reservation is worth repeating.
 ASK_AGAIN_S = 0.05
+#: Native operations that a host may have unanswered, and the bytes of their bodies: they wait in the daemon.
+MAX_OPEN, MAX_OPEN_BYTES = 256, 64 * 2**20
 
 Say = Callable[[msgspec.Struct], None]
 
@@ -27,13 +29,23 @@ class Natives:
     ) -> None:
         """`say` speaks to the host, `lose` ends it."""
         self._grace_s, self._reactor, self._sink, self._say, self._lose = grace_s, reactor, sink, say, lose
-        #: Device of each, by number; another object for each host.
-        self._open: dict[int, str] = {}
+        #: Device and size of each, by number; another object for each host.
+        self._open: dict[int, tuple[str, int]] = {}
 
     def call(self, device: str, call: NativeCall) -> None:
-        """Asks the host, which is ended where it does not answer in time."""
+        """Asks the host, which is ended where it does not answer in time.
+
+        Raises:
+            NoCapacity: it has too many unanswered.
+        """
         mine = self._open
-        mine[call.number] = device
+        held = sum(size for _, size in mine.values())
+        if len(mine) >= MAX_OPEN or (mine and held + len(call.body) > MAX_OPEN_BYTES):
+            raise NoCapacity(
+                f"{len(mine)} native operations of the platform of {device} are unanswered, with {held} bytes; at most "
+                f"{MAX_OPEN} and {MAX_OPEN_BYTES} bytes are taken. Try again later"
+            )
+        mine[call.number] = device, len(call.body)
         self._say(CallHost(device, call))
 
         def overdue() -> None:
@@ -49,7 +61,8 @@ class Natives:
     def ended(self, message: NativeEnded) -> None:
         """The host answers. Raises WireError: to nothing."""
         outcome = message.outcome
-        if self._open.pop(outcome.number, None) != message.device:
+        device, _ = self._open.pop(outcome.number, (None, 0))
+        if device != message.device:
             raise WireError("a native operation was answered that nobody had asked for")
         if isinstance(outcome, NativeFailed):
             outcome = NativeFailed(outcome.number, trimmed(outcome.error))
@@ -62,7 +75,7 @@ class Natives:
         self._open = {}
 
     def _fail(self, number: int, error: QFwError) -> None:
-        device = self._open.pop(number)
+        device, _ = self._open.pop(number)
         self._sink.native_ended(device, NativeFailed(number, ErrorReport.of(error)))
 
 
