@@ -93,9 +93,11 @@ def _checking(output: Output, answer: Answer, program: Program, sets: int, shots
             values = _array("expectation", answer.values, "<f8", shape)
             errors = _array("standard errors", answer.standard_errors, "<f8", shape)
             yield from _finite("expectation", values)
-            yield from _finite("standard errors", errors)
-            if errors.size and errors.min() < 0:
-                raise WrongAnswer(f"a standard error is {errors.min()}")
+            for piece in _pieces(errors):
+                # NaN is not below 0 either.
+                if not (piece >= 0).all() or not np.isfinite(piece).all():
+                    raise WrongAnswer("standard errors: a value is negative or not finite")
+                yield piece.size
         case Probabilities(), ProbabilitiesAnswer():
             size = 2 ** (len(output.qubits) or program.num_qubits)
             values = _array("probabilities", answer.values, "<f8", (sets, size))
@@ -161,11 +163,15 @@ def _within(outcomes: npt.NDArray[np.generic], num_bits: int) -> Iterator[int]:
 
 
 def _finite(what: str, values: npt.NDArray[np.generic]) -> Iterator[int]:
-    flat = values.reshape(-1)
-    for begin in range(0, flat.size, STEP):
-        if not np.isfinite(flat[begin : begin + STEP]).all():
+    for piece in _pieces(values):
+        if not np.isfinite(piece).all():
             raise WrongAnswer(f"{what}: a value is not finite")
-        yield len(flat[begin : begin + STEP])
+        yield piece.size
+
+
+def _pieces(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    flat = values.reshape(-1)
+    return (flat[begin : begin + STEP] for begin in range(0, flat.size, STEP))
 
 
 def _sums_to_one(what: str, values: npt.NDArray[Any]) -> Iterator[int]:
