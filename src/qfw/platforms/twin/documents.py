@@ -104,7 +104,7 @@ def parse_model(text: bytes, source: str) -> TwinModel:
     except msgspec.ValidationError as error:
         raise CalibrationError(f"{source}: {error}{_nearest(str(error))}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CalibrationError(f"{source} is no JSON, or not the whole of it: {error}") from error
+        raise CalibrationError(f"{source}: no JSON, or not the whole of it: {error}") from error
     device = document.device
     count = len(document.calibration.qubits)
     _check_device(source, device, count)
