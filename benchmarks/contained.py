@@ -154,10 +154,10 @@ def _until_online(device: Device) -> None:
 
 
 @contextmanager
-def bare(kind: Misbehaviour) -> Iterator[int]:
+def bare(kind: Misbehaviour) -> Iterator[subprocess.Popen[bytes]]:
     """The same outside QFw: what goes on is ended afterwards, what does not is started again as a host is.
 
-    Gives the id of its process group.
+    Gives the first process, whose id is that of their group. Each life writes a line once it is up; one was read.
 
     Raises:
         Disagreement: it does not come up, or is over before its time.
@@ -177,7 +177,7 @@ def bare(kind: Misbehaviour) -> Iterator[int]:
         # One for each life.
         process.stdin.write(b"\n\n")
         process.stdin.flush()
-        yield process.pid
+        yield process
         if process.poll() is not None:
             raise Disagreement(f"the bare process that should {kind.do} is over: {process.returncode}")
     finally:

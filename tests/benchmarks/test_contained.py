@@ -41,7 +41,8 @@ def group_of(pid: int) -> list[int]:
 
 @pytest.mark.parametrize(("name", "processes"), [("hang", 1), ("children", 1 + contained.CHILDREN)])
 def test_what_lasts_burns_as_nice_as_a_host_and_is_ended(plugins: None, name: str, processes: int) -> None:
-    with contained.bare(contained.KINDS[name]) as pid:
+    with contained.bare(contained.KINDS[name]) as first:
+        pid = first.pid
         until(lambda: len(group_of(pid)) == processes, "all of its processes")
         burning = [pid] if processes == 1 else [child for child in group_of(pid) if child != pid]
         before = {child: cpu_s(child) for child in burning}
@@ -52,21 +53,11 @@ def test_what_lasts_burns_as_nice_as_a_host_and_is_ended(plugins: None, name: st
 
 @pytest.mark.parametrize("name", ["flood", "garbage"])
 def test_what_is_over_at_once_is_begun_again(plugins: None, name: str) -> None:
-    seen: set[int] = set()
-
-    def again() -> bool:
-        for found in group_of(pid):
-            try:
-                if b"benchmarks.burner" in Path(f"/proc/{found}/cmdline").read_bytes().split(b"\0"):
-                    seen.add(found)
-            except OSError:
-                continue
-        # The shell that begins them has the same words.
-        return len(seen - {pid}) >= 2
-
-    with contained.bare(contained.KINDS[name]) as pid:
-        until(again, "a second life")
-    until(lambda: not group_of(pid), "all are gone")
+    with contained.bare(contained.KINDS[name]) as first:
+        assert first.stdout is not None
+        # Each life says that it is up; the line of the first one was read.
+        assert any(line.endswith(b"up\n") for line in iter(first.stdout.readline, b""))
+    until(lambda: not group_of(first.pid), "all are gone")
 
 
 def test_a_control_that_does_not_come_up_is_no_control(monkeypatch: pytest.MonkeyPatch) -> None:
