@@ -144,7 +144,7 @@ def test_a_device_says_what_it_is(stream: QStream, session: Session) -> None:
 
 def test_the_automatic_device_has_no_status_of_its_own(session: Session) -> None:
     first, second = profile("one", 8, 1, 8), profile("two", 8, 0, 8)
-    automatic = AutomaticDevice(session, [first, second])
+    automatic = AutomaticDevice(session, session.client, [first, second])
     with pytest.raises(UsageError, match="one, two"):
         automatic.status()
     assert automatic.calibration() is None
@@ -166,7 +166,7 @@ def test_questions_and_tasks_share_a_connection(session: Session) -> None:
 
 def test_a_native_operation_that_nobody_has_is_refused_by_the_daemon(session: Session) -> None:
     claimed = msgspec.structs.replace(session.device("reference").profile, native=("pulse",))
-    operation = Device(session, claimed).native("pulse")
+    operation = Device(session, session.client, claimed).native("pulse")
     with pytest.raises(UnsupportedFeature, match="device reference has no native operations"):
         operation({"shots": 1}, timeout_s=5)
     with pytest.raises(OptionError, match="above 0"):

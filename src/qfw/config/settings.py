@@ -82,6 +82,50 @@ class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events_per_s: float = 100.0
 
 
+class DaemonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A long-lived daemon (`qfw daemon`)."""
+
+    #: *job* or *site*.
+    scope: str = "site"
+    #: What sessions call it among several: devices with equal names are told apart as DEVICE@NAME. Empty: its scope.
+    name: str = ""
+    #: The runtime folder; empty: as for a private one ($QFW_RUNTIME_DIR).
+    folder: str = ""
+    #: Seconds that a stop waits for what runs.
+    stop_limit_s: float = 60.0
+
+
+class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The workers that run tools."""
+
+    #: At most so many; they start when something has to be lowered.
+    workers: int = 1
+    #: Bytes that one may allocate; 0: as much as a worker of an engine.
+    memory_bytes: int = 0
+    #: Seconds that a pipeline may take on one program.
+    time_limit_s: float = 120.0
+    #: Lowered programs that are kept.
+    kept: int = 4096
+
+
+class ResultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Results of detached tasks, kept on disk for whoever attaches."""
+
+    #: The oldest go where all are larger than this.
+    retain_bytes: int = 2**30
+    #: Seconds that one is kept at most.
+    retain_s: float = 7 * 86400.0
+
+
+class ReservationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Soft reservations."""
+
+    #: Share of a device that may be reserved in all, 0 to 1.
+    max_share: float = 0.8
+    #: Seconds that one may last without a renewal.
+    max_lifetime_s: float = 3600.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that a daemon is told."""
 
@@ -93,6 +137,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     platforms: dict[str, PlatformSettings] = {}
     scheduling: SchedulingSettings = SchedulingSettings()
     journal: JournalSettings = JournalSettings()
+    daemon: DaemonSettings = DaemonSettings()
+    tools: ToolSettings = ToolSettings()
+    results: ResultSettings = ResultSettings()
+    reservations: ReservationSettings = ReservationSettings()
     #: Bytes of results that a client may leave unread before its tasks wait.
     unread_bytes: int = 256 * 2**20
     #: Bytes of programs kept that no live task uses.
@@ -142,6 +190,15 @@ def _check(settings: Settings, path: Path) -> None:
         ("journal.segment_bytes", settings.journal.segment_bytes, 4096, _MOST),
         ("journal.retain_bytes", settings.journal.retain_bytes, 4096, _MOST),
         ("journal.answer_bytes", settings.journal.answer_bytes, 0, _MOST),
+        ("daemon.stop_limit_s", settings.daemon.stop_limit_s, 0, _MOST),
+        ("tools.workers", settings.tools.workers, 1, 4096),
+        ("tools.memory_bytes", settings.tools.memory_bytes, 0, _MOST),
+        ("tools.time_limit_s", settings.tools.time_limit_s, 0.1, _MOST),
+        ("tools.kept", settings.tools.kept, 1, _MOST),
+        ("results.retain_bytes", settings.results.retain_bytes, 0, _MOST),
+        ("results.retain_s", settings.results.retain_s, 0, _MOST),
+        ("reservations.max_share", settings.reservations.max_share, 0, 1),
+        ("reservations.max_lifetime_s", settings.reservations.max_lifetime_s, 1, _MOST),
         ("unread_bytes", settings.unread_bytes, 4096, _MOST),
         ("program_bytes", settings.program_bytes, 0, _MOST),
         *(bound for name, table in settings.platforms.items() for bound in _bounds(name, table)),
@@ -167,7 +224,16 @@ def _bounds(name: str, table: PlatformSettings) -> list[tuple[str, float, float,
 
 def _keys(kind: type[msgspec.Struct]) -> set[str]:
     found = set(kind.__struct_fields__)
-    for nested in (WorkerSettings, SchedulingSettings, JournalSettings, PlatformSettings):
+    for nested in (
+        WorkerSettings,
+        SchedulingSettings,
+        JournalSettings,
+        PlatformSettings,
+        DaemonSettings,
+        ToolSettings,
+        ResultSettings,
+        ReservationSettings,
+    ):
         if kind is Settings:
             found |= set(nested.__struct_fields__)
     return found

@@ -8,6 +8,8 @@ QFwError
 │   └── TooLarge             beyond what the device holds, by estimate
 ├── RequestError             the call is wrong: options, names
 │   ├── UnknownDevice        no such device, engine or platform
+│   ├── UnknownTask          no task of that name, or one that is not kept for others
+│   ├── ResultExpired        its result was kept, and is not any more
 │   ├── OptionError          shots, seed, timeout … out of range
 │   └── UsageError           closed session, used after fork, …
 ├── NotAllowed               somebody else's
@@ -27,6 +29,8 @@ QFwError
 │   ├── WorkerLost           workers died under this task too often
 │   ├── TaskInterrupted      the device failed while it ran the task, which is not repeated by itself
 │   ├── StaleCalibration     lowered for a calibration that is no longer the device's: lower again
+│   ├── NotLowered           nobody can lower the program: its client is gone, or the daemon lacks the tool
+│   ├── ToolFailed           a tool of the pipeline failed, or its worker died under it
 │   ├── StaleEpoch           a start or answer of an execution that was given up
 │   └── WrongAnswer          what the device answered is not what was asked
 ├── ConnectionFailed         between this process and the daemon
@@ -89,6 +93,14 @@ class RequestError(QFwError, ValueError):
 
 class UnknownDevice(RequestError):
     """No device, engine or platform of that name."""
+
+
+class UnknownTask(RequestError):
+    """No task of that name here, or one that is not kept for other sessions."""
+
+
+class ResultExpired(RequestError):
+    """The result of a task was kept for a while, and is not any more."""
 
 
 class OptionError(RequestError):
@@ -173,6 +185,18 @@ class TaskInterrupted(PlatformFailed):
 
 class StaleCalibration(PlatformFailed):
     """The task was lowered for a calibration that is no longer the device's: lower it again and resend."""
+
+
+class NotLowered(PlatformFailed):
+    """A task waits for a lowered program that nobody is there to make."""
+
+    retryable = False
+
+
+class ToolFailed(PlatformFailed):
+    """A tool of the pipeline failed on the program, or its worker died under it."""
+
+    retryable = False
 
 
 class StaleEpoch(PlatformFailed):

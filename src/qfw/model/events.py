@@ -13,7 +13,7 @@ import msgspec
 from qfw.model.conditions import Conditions
 from qfw.model.device import DeviceState
 from qfw.model.errors import ErrorReport
-from qfw.model.task import QuantumTask
+from qfw.model.task import QuantumTask, TaskState
 
 
 class _Event(msgspec.Struct, frozen=True, array_like=True):
@@ -203,6 +203,67 @@ class DeviceCame(_Event, frozen=True, tag=16):
     platform: str
 
 
+class PipelineStored(_Event, frozen=True, tag=17):
+    """A pipeline became known by its digest."""
+
+    at_ns: int
+    digest: bytes
+    encoded: bytes
+
+
+class TaskLowering(_Event, frozen=True, tag=18):
+    """A task waits until its program is lowered for a calibration of its device, by `state`."""
+
+    at_ns: int
+    task: int
+    #: COMPILING or NEEDS_LOWERING.
+    state: TaskState
+    calibration: str
+
+
+class TaskLowered(_Event, frozen=True, tag=19):
+    """A task has a program for this calibration, and waits for its device again.
+
+    It goes to the head of its queue: of several, the youngest comes first.
+    """
+
+    at_ns: int
+    task: int
+    #: Digest of the lowered program.
+    program: bytes
+    calibration: str
+
+
+class ReservationGranted(_Event, frozen=True, tag=20):
+    """A session holds a share of a device from now on; the same number again: it holds it for longer."""
+
+    at_ns: int
+    session: int
+    device: str
+    number: int
+    epoch: int
+    #: Share of the device, in millionths.
+    share_ppm: int
+    until_ns: int
+
+
+class ReservationEnded(_Event, frozen=True, tag=21):
+    """A reservation was given back, ran out, or ended with its session."""
+
+    at_ns: int
+    device: str
+    number: int
+    reason: str
+
+
+class DaemonDraining(_Event, frozen=True, tag=22):
+    """The daemon takes no new tasks from now on; or, where `draining` is false, takes them again."""
+
+    at_ns: int
+    draining: bool
+    reason: str
+
+
 Event = Union[  # noqa: UP007 - for msgspec
     DaemonStarted,
     DaemonStopped,
@@ -220,4 +281,10 @@ Event = Union[  # noqa: UP007 - for msgspec
     WorkerLost,
     DeviceReported,
     DeviceCame,
+    PipelineStored,
+    TaskLowering,
+    TaskLowered,
+    ReservationGranted,
+    ReservationEnded,
+    DaemonDraining,
 ]

@@ -14,6 +14,10 @@ class TaskState(StrEnum):
     """States of a task; `TRANSITIONS` says which may follow which."""
 
     QUEUED = "queued"
+    #: A tool worker of the daemon lowers its program for the device as it is calibrated now.
+    COMPILING = "compiling"
+    #: Its client has to lower its program: the pipeline has tools that only the client can run.
+    NEEDS_LOWERING = "needs_lowering"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
@@ -22,7 +26,17 @@ class TaskState(StrEnum):
 
 #: docs/specs/task.md draws it. RUNNING to QUEUED: the worker died, the task runs again elsewhere.
 TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.QUEUED: frozenset({TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.QUEUED: frozenset(
+        {
+            TaskState.RUNNING,
+            TaskState.FAILED,
+            TaskState.CANCELLED,
+            TaskState.COMPILING,
+            TaskState.NEEDS_LOWERING,
+        }
+    ),
+    TaskState.COMPILING: frozenset({TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.NEEDS_LOWERING: frozenset({TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELLED}),
     TaskState.RUNNING: frozenset({TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED, TaskState.QUEUED}),
     TaskState.DONE: frozenset(),
     TaskState.FAILED: frozenset(),
@@ -89,8 +103,11 @@ class TaskOptions(msgspec.Struct, frozen=True, array_like=True):
     deadline_class: DeadlineClass = DeadlineClass.BEST_EFFORT
     #: Seconds that the run itself may take before it is ended; 0 for the daemon's limit.
     time_limit_s: float = 0.0
-    #: Empty, or a key of the user's: the same key in the same session is the same task.
+    #: Empty, or a key of the user's: the same key in the same session is the same task; of a detached task, in any
+    #: session of the same user.
     idempotency_key: str = ""
+    #: Whether it outlives its session: any later one may attach to it by its name. Of a daemon of job or site scope.
+    detached: bool = False
 
 
 def check_options(options: TaskOptions) -> None:
@@ -106,6 +123,8 @@ def check_options(options: TaskOptions) -> None:
         )
     if not isinstance(key, str) or len(key) > MAX_KEY:
         raise OptionError(f"an idempotency key is text of at most {MAX_KEY} characters, not {key!r:.40}")
+    if not isinstance(options.detached, bool):
+        raise OptionError(f"detached must be True or False, not {options.detached!r}")
     if options.job_type not in tuple(JobType):
         raise OptionError(f"job_type must be one of {', '.join(JobType)}, not {options.job_type!r}")
     if options.deadline_class not in tuple(DeadlineClass):
@@ -137,3 +156,10 @@ class QuantumTask(msgspec.Struct, frozen=True, array_like=True):
     #: The client's monotonic clock: handed over, sent. See Timeline.
     began_ns: int = 0
     sent_ns: int = 0
+    #: Digest of the pipeline that lowers the program for the device, as it is calibrated when the task starts; empty:
+    #: the program runs as it is. A task has a pipeline or names a calibration, never both.
+    pipeline: bytes = b""
+    #: Index of its first set in the sets that its seed counts: a part of a split task has another one than 0.
+    first_set: int = 0
+    #: The group that it is a part of, 0 for none: number of the group's first task.
+    group: int = 0

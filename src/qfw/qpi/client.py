@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -42,6 +42,7 @@ from qfw.qpm.wire import (
     Bye,
     CallNative,
     Cancel,
+    Control,
     Done,
     Failed,
     NativeAnswer,
@@ -49,7 +50,10 @@ from qfw.qpm.wire import (
     Query,
     Received,
     Refused,
+    Release,
+    Renew,
     Reply,
+    Reserve,
     StoreProgram,
     Submit,
     TaskAnswer,
@@ -78,6 +82,8 @@ class Draft(NamedTuple):
     device: str
     #: The fields of a QuantumTask from `outputs` to `began_ns`, in its order.
     rest: tuple[bytes, int, bytes, int, int, TaskOptions, str, int]
+    #: Its last three: pipeline, first set, group.
+    more: tuple[bytes, int, int] = (b"", 0, 0)
 
 
 class Client:
@@ -100,6 +106,8 @@ class Client:
         self._waiters: deque[threading.Event] = deque()
         self._futures: dict[int, TaskFuture] = {}
         self._questions: dict[int, Question] = {}
+        #: Who takes the messages of a kind that is no answer to a question or task.
+        self._listeners: dict[type, Callable[[Any], None]] = {}
         self._asked = 0
         self._sent: set[bytes] = set()
         self._receipts: deque[tuple[int, int]] = deque()
@@ -168,7 +176,7 @@ class Client:
             self._sequence += 1
             number = task_number(self._session, self._sequence)
             digest = draft.program.digest
-            task = QuantumTask(number, draft.device, digest, *draft.rest, time.monotonic_ns())
+            task = QuantumTask(number, draft.device, digest, *draft.rest, time.monotonic_ns(), *draft.more)
             if digest not in self._sent:
                 if len(self._sent) >= SENT_DIGESTS:
                     self._sent.clear()
@@ -204,18 +212,29 @@ class Client:
             ResultTimeout: none came in time.
             DaemonLost: the daemon is gone.
         """
-        return self._put(lambda request: Query(request, subject), timeout_s, f"its {subject}")
+        return self.question(lambda request: Query(request, subject), timeout_s, f"its {subject}")
 
     def call(self, device: str, operation: str, body: bytes, time_limit_s: float) -> bytes:
         """A native operation's answer: MessagePack, as the operation documents it. Raises why there is none."""
         _check_size(len(body), MAX_REQUEST_BYTES - 2**16, "the body of a native operation", "Send less")
-        return self._put(
+        return self.question(
             lambda request: CallNative(request, device, operation, body, time_limit_s),
             time_limit_s + ANSWER_MARGIN_S,
             f"what {operation} of {device} gave",
         )
 
-    def _put(self, message: Callable[[int], Query | CallNative], timeout_s: float, what: str) -> bytes:
+    def question(
+        self,
+        message: Callable[[int], Query | CallNative | Reserve | Renew | Release | Control],
+        timeout_s: float,
+        what: str,
+    ) -> bytes:
+        """The body that answers a message with the number that it is given. Raises what is answered in its place.
+
+        Raises:
+            ResultTimeout: nothing came in time; `what` is missing.
+            DaemonLost: the daemon is gone.
+        """
         self.check()
         question = Question()
         with self._sending:
@@ -229,6 +248,15 @@ class Client:
         finally:
             self._questions.pop(number, None)
         return question.answer()
+
+    def post(self, message: msgspec.Struct) -> None:
+        """Sends a message that is not answered, or by messages that somebody `hears`."""
+        self.check()
+        self._send(pack(message))
+
+    def hear(self, kind: type[msgspec.Struct], listener: Callable[[Any], None]) -> None:
+        """Gives every message of a kind to `listener` from now on, on the thread that reads; it must not wait."""
+        self._listeners[kind] = listener
 
     def _send(self, data: bytes) -> None:
         with self._sending:
@@ -389,6 +417,10 @@ class Client:
                 self._replied(message.request, message.body, error)
             case Accepted():
                 pass  # The daemon has journalled them; nothing waits for this word.
+            case _:
+                listener = self._listeners.get(type(message))
+                if listener is not None:
+                    listener(message)
         return []
 
     def _answered(self, answer: TaskAnswer, encoded: bytes | memoryview) -> None:

@@ -22,6 +22,7 @@ from qfw.model.outputs import Output
 from qfw.model.program import Program
 
 if TYPE_CHECKING:
+    from qfw.qpi.client import Client
     from qfw.qpi.session import Session
     from qfw.qpi.stream import QStream
 
@@ -32,18 +33,23 @@ ASK_LIMIT_S = 30.0
 
 
 class Device:
-    """A device of a session's daemon."""
+    """A device of one of a session's daemons."""
 
-    def __init__(self, session: Session, profile: DeviceProfile) -> None:
-        """Made by `Session.device`."""
+    def __init__(
+        self, session: Session, client: Client, profile: DeviceProfile, name: str | None = None
+    ) -> None:
+        """Made by `Session.device`. `name`: unique in the session, where that is another one than in its daemon."""
         self._session = session
+        #: For streams: the way to its daemon.
+        self.client = client
+        self._name = name or profile.name
         #: What it can do.
         self.profile = profile
 
     @property
     def name(self) -> str:
-        """Its name, unique in the session."""
-        return self.profile.name
+        """Its name, unique in the session: as in its daemon, or NAME@DAEMON where another one is called so."""
+        return self._name
 
     @property
     def session(self) -> Session:
@@ -67,15 +73,15 @@ class Device:
             UnknownDevice: its platform does not serve it any more.
             DaemonLost: the daemon is gone.
         """
-        body = self._session.client.ask("devices", ASK_LIMIT_S)
+        body = self.client.ask("devices", ASK_LIMIT_S)
         for status in msgspec.msgpack.decode(body, type=list[DeviceStatus]):
-            if status.profile.name == self.name:
+            if status.profile.name == self.profile.name:
                 return status
         raise UnknownDevice(f"device {self.name} is gone: its platform does not serve it any more")
 
     def calibration(self) -> Calibration | None:
         """The newest calibration; None of a device that has none, as ideal simulators."""
-        body = self._session.client.ask(f"calibration {self.name}", ASK_LIMIT_S)
+        body = self.client.ask(f"calibration {self.profile.name}", ASK_LIMIT_S)
         return msgspec.msgpack.decode(body, type=Calibration | None)
 
     def native(self, name: str) -> Callable[..., Any]:
@@ -101,7 +107,7 @@ class Device:
                 )
             except (TypeError, ValueError, OverflowError) as error:
                 raise OptionError(f"the body of {name} cannot be sent: {error}") from error
-            reply = self._session.client.call(self.name, name, encoded, float(timeout_s))
+            reply = self.client.call(self.profile.name, name, encoded, float(timeout_s))
             try:
                 return msgspec.msgpack.decode(reply) if reply else None
             except msgspec.DecodeError as error:
@@ -122,10 +128,10 @@ class AutomaticDevice(Device):
     same result again. `Result.device` says what was chosen.
     """
 
-    def __init__(self, session: Session, profiles: Sequence[DeviceProfile]) -> None:
-        """Of at least one device."""
+    def __init__(self, session: Session, client: Client, profiles: Sequence[DeviceProfile]) -> None:
+        """Of at least one device of one daemon."""
         self._profiles = sorted(profiles, key=lambda profile: (-profile.preference, profile.name))
-        super().__init__(session, _merged(self._profiles))
+        super().__init__(session, client, _merged(self._profiles))
         self._known: dict[tuple[int, bool, tuple[type, ...]], str] = {}
 
     def status(self) -> DeviceStatus:

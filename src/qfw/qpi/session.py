@@ -60,14 +60,17 @@ class Session:
         #: For streams.
         self.client = Client(link)
         self._devices = {
-            status.profile.name: Device(self, status.profile) for status in self.client.welcome.devices
+            status.profile.name: Device(self, self.client, status.profile)
+            for status in self.client.welcome.devices
         }
         # Engines that nobody should choose without naming them, and hardware, are not chosen.
         chosen = [
             d.profile for d in self.devices if d.profile.preference >= 0 and d.profile.kind == "simulator"
         ]
         #: Where there is nothing to choose from, the first is taken.
-        self._any = AutomaticDevice(self, chosen) if len(chosen) > 1 else next(iter(self.devices), None)
+        self._any = (
+            AutomaticDevice(self, self.client, chosen) if len(chosen) > 1 else next(iter(self.devices), None)
+        )
         # Runs at the end of the program too, where nobody closed the session.
         self._finalise = weakref.finalize(self, self.client.close)
 
@@ -98,7 +101,7 @@ class Session:
         listed = msgspec.msgpack.decode(self.client.ask("devices", ASK_LIMIT_S), type=list[DeviceStatus])
         for status in listed:
             if status.profile.name not in self._devices:
-                self._devices[status.profile.name] = Device(self, status.profile)
+                self._devices[status.profile.name] = Device(self, self.client, status.profile)
         found = self._devices.get(name)
         if found is not None:
             return found

@@ -45,7 +45,7 @@ class QStream:
     def __init__(self, device: Device) -> None:
         """Made by `Device.stream`."""
         self._device = device
-        self._client = device.session.client
+        self._client = device.client
         self._closed = False
         #: Futures by idempotency key; the lock is held from a look at them to the submission.
         self._keys: dict[str, TaskFuture] = {}

@@ -127,7 +127,7 @@ def _answer(
         outputs=outputs,
         parameters=check_parameters(flat.reshape(run.sets, program.num_slots), program.num_slots),
         shots=run.shots,
-        seeds=set_seeds(run.seed, 0, run.sets),
+        seeds=set_seeds(run.seed, run.first_set, run.first_set + run.sets),
         calibration=run.calibration,
         time_limit_s=run.time_limit_s,
         cancelled=begun.cancelled,

@@ -121,6 +121,8 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     #: Version of the calibration that the program was lowered for; empty: any. Under another the run
     #: fails with StaleCalibration.
     calibration: str = ""
+    #: Index of its first set in the sets that the seed counts.
+    first_set: int = 0
 
 
 class RunDone(msgspec.Struct, frozen=True, array_like=True, tag=1):

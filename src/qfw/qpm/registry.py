@@ -1,4 +1,4 @@
-"""Plugins by entry point: engines, platforms, launchers. Loaded on first use."""
+"""Plugins by entry point: engines, platforms, launchers, tools. Loaded on first use."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from qfw.model.errors import SetupError, UnknownDevice
 ENGINES = "qfw.engines"
 PLATFORMS = "qfw.platforms"
 LAUNCHERS = "qfw.launchers"
+TOOLS = "qfw.tools"
 
 
 @cache

@@ -19,11 +19,13 @@ from qfw.model.conditions import Conditions
 from qfw.model.decoding import decoder
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import ErrorReport, WireError
+from qfw.model.events import DeviceEvent, DeviceEventKind
 from qfw.model.task import QuantumTask
+from qfw.qpm.platform import Offer
 from qfw.qpm.shared import ANCILLARY_BYTES, LOST, Memory, descriptors
 
 #: Changes whenever an older peer could misread a message.
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 #: Largest frame that a daemon reads from a client.
 MAX_REQUEST_BYTES = 64 * 2**20
 #: Largest frame that a client reads; an answer of MAX_ANSWER_BYTES and its envelope.
@@ -62,6 +64,12 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
     devices: list[DeviceStatus]
     #: Tasks that a session may have unanswered.
     max_tasks: int
+    #: *private*, *job* or *site*.
+    scope: str = "private"
+    #: What it is called among several; empty for its scope.
+    name: str = ""
+    #: Tools that its workers run.
+    tools: tuple[str, ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -173,15 +181,142 @@ class CallNative(_Message, frozen=True, tag=12):
 
 
 class NativeAnswer(_Message, frozen=True, tag=13):
-    """Answer to a CallNative: a body, or why there is none."""
+    """Answer to a CallNative, Reserve, Renew, Release or Control: a body, or why there is none."""
 
     request: int
     error: ErrorReport | None
     body: bytes
 
 
-Request = Union[StoreProgram, Submit, Cancel, Received, Query, Bye, CallNative]  # noqa: UP007 - for msgspec
-Response = Union[Accepted, NeedPrograms, Done, Failed, Reply, NativeAnswer]  # noqa: UP007 - for msgspec
+class StorePipeline(_Message, frozen=True, tag=14):
+    """A pipeline, before the first task that names its digest: `encoded` of `qfw.model.pipeline.Pipeline`."""
+
+    encoded: bytes
+
+
+class Attach(_Message, frozen=True, tag=15):
+    """Detached tasks of any session of the same user; each is answered by Done or Failed, like those of one's own."""
+
+    tasks: list[int]
+
+
+class Subscribe(_Message, frozen=True, tag=16):
+    """The events that a client wants pushed, from now on: pairs (device, kinds). Replaces what it wanted before."""
+
+    wanted: list[tuple[str, list[DeviceEventKind]]]
+
+
+class Reserve(_Message, frozen=True, tag=17):
+    """A soft reservation of a device; answered by a NativeAnswer with a Grant. `dry`: only what would be granted."""
+
+    request: int
+    device: str
+    share_ppm: int
+    burst_s: float
+    activation_s: float
+    lifetime_s: float
+    dry: bool = False
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True):
+    """What was granted of a Reserve."""
+
+    #: Of the reservation; 0 for a dry one.
+    number: int
+    epoch: int
+    offer: Offer
+
+
+class Renew(_Message, frozen=True, tag=18):
+    """Lets a reservation last so long from now; answered by a NativeAnswer."""
+
+    request: int
+    number: int
+    lifetime_s: float
+
+
+class Release(_Message, frozen=True, tag=19):
+    """Gives a reservation back; answered by a NativeAnswer. No error if it is over already."""
+
+    request: int
+    number: int
+
+
+class Control(_Message, frozen=True, tag=20):
+    """Of the daemon's owner: *drain*, *resume*, *reload* or *stop*; answered by a NativeAnswer."""
+
+    request: int
+    verb: str
+
+
+class Known(_Message, frozen=True, tag=21):
+    """Tasks whose idempotency keys an earlier task has: pairs (task, the earlier one, whose answer comes for it)."""
+
+    tasks: list[tuple[int, int]]
+
+
+class NeedPipelines(_Message, frozen=True, tag=22):
+    """These digests are not known here: store the pipelines and submit the tasks again."""
+
+    digests: list[bytes]
+    tasks: list[int]
+
+
+class NeedLowering(_Message, frozen=True, tag=23):
+    """The daemon asks a client to lower a program, by a pipeline with tools that it cannot run itself."""
+
+    #: Number of this question.
+    lowering: int
+    #: Encoded program and pipeline; `qfw.qpm.tool.Target`, MessagePack.
+    program: bytes
+    pipeline: bytes
+    target: bytes
+
+
+class Lowered(_Message, frozen=True, tag=24):
+    """The client's answer to a NeedLowering: a LoweredProgram, MessagePack, or why there is none."""
+
+    lowering: int
+    error: ErrorReport | None
+    body: bytes
+
+
+class DeviceEvents(_Message, frozen=True, tag=25):
+    """Events of devices that the client subscribed to; `missed`: those lost before them, since it did not read."""
+
+    events: list[tuple[str, DeviceEvent]]
+    missed: int = 0
+
+
+Request = Union[  # noqa: UP007 - for msgspec
+    StoreProgram,
+    Submit,
+    Cancel,
+    Received,
+    Query,
+    Bye,
+    CallNative,
+    StorePipeline,
+    Attach,
+    Subscribe,
+    Reserve,
+    Renew,
+    Release,
+    Control,
+    Lowered,
+]
+Response = Union[  # noqa: UP007 - for msgspec
+    Accepted,
+    NeedPrograms,
+    Done,
+    Failed,
+    Reply,
+    NativeAnswer,
+    Known,
+    NeedPipelines,
+    NeedLowering,
+    DeviceEvents,
+]
 Greeting = Union[Welcome, Refused]  # noqa: UP007 - for msgspec
 
 encode = msgspec.msgpack.Encoder().encode

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from qfw.config.settings import Settings
 from qfw.model.calibration import Calibration
@@ -111,6 +112,8 @@ class Core:
         self._touched: dict[Peer, None] = {}
         #: Questions that wait until all platforms have settled.
         self._asking: list[tuple[Peer, int]] = []
+        #: What the parts of the daemon do with the messages that are theirs.
+        self._handlers: dict[type, Callable[[Peer, Any], None]] = {}
         self._devices = Devices(self.state, platforms, self._emit_reported, clock_ns, wall_ns)
         self._native = NativeCalls(platforms, self._devices, settings.workers.time_limit_s, self.touch)
         self._listing = Listing(self.state, scheduler, platforms, self._devices, clock_ns)
@@ -185,6 +188,11 @@ class Core:
                     peer.reply(pack(Reply(message.request, self._listing.answer(message.subject))))
             case Bye():
                 return False
+            case _:
+                handler = self._handlers.get(type(message))
+                if handler is None:
+                    raise WireError(f"this daemon does not take a {type(message).__name__}")
+                handler(peer, message)
         return True
 
     def _submit(self, peer: Peer, task: QuantumTask) -> None:
@@ -539,6 +547,7 @@ class Core:
                     quantum.seed,
                     self._intake.time_limit_s(quantum),
                     quantum.calibration,
+                    quantum.first_set,
                 )
                 decided.append((start.device, start.slot, run))
         return decided

@@ -21,6 +21,8 @@ from qfw.model.events import (
     TaskCancelled,
     TaskDone,
     TaskFailed,
+    TaskLowered,
+    TaskLowering,
     TaskRequeued,
     TaskStarted,
     WorkerLost,
@@ -28,7 +30,7 @@ from qfw.model.events import (
 )
 from qfw.model.task import TRANSITIONS, QuantumTask, TaskState
 
-_OF_A_TASK = (TaskStarted, TaskRequeued, TaskDone, TaskFailed, TaskCancelled)
+_OF_A_TASK = (TaskStarted, TaskRequeued, TaskDone, TaskFailed, TaskCancelled, TaskLowering, TaskLowered)
 
 
 class TaskEntry:
@@ -39,6 +41,8 @@ class TaskEntry:
         "attempts",
         "cost_s",
         "epoch",
+        "lowered",
+        "lowered_for",
         "quantum",
         "started_ns",
         "state",
@@ -58,6 +62,9 @@ class TaskEntry:
         self.started_ns = 0
         self.worker = ""
         self.worker_pid = 0
+        #: Digest of the program that its pipeline made, and the calibration that it is for.
+        self.lowered = b""
+        self.lowered_for = ""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TaskEntry):
@@ -135,6 +142,8 @@ class DaemonState:
             TaskAccepted: self._accepted,
             TaskStarted: self._started,
             TaskRequeued: self._requeued,
+            TaskLowering: self._lowering,
+            TaskLowered: self._lowered,
             TaskDone: self._done,
             TaskFailed: self._failed,
             TaskCancelled: self._cancelled,
@@ -250,6 +259,13 @@ class DaemonState:
         entry.worker = ""
         entry.worker_pid = 0
         self.counters["requeued"] += 1
+
+    def _lowering(self, event: TaskLowering) -> None:
+        self._move(event.task, event.state)
+
+    def _lowered(self, event: TaskLowered) -> None:
+        entry = self._move(event.task, TaskState.QUEUED)
+        entry.lowered, entry.lowered_for = event.program, event.calibration
 
     def _done(self, event: TaskDone) -> None:
         self._end(event.task, TaskState.DONE)

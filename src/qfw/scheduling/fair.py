@@ -39,6 +39,8 @@ from qfw.model.events import (
     TaskCancelled,
     TaskDone,
     TaskFailed,
+    TaskLowered,
+    TaskLowering,
     TaskRequeued,
     WorkerLost,
     WorkerReady,
@@ -195,6 +197,8 @@ class FairScheduler:
             TaskFailed: self._ended,
             TaskCancelled: self._ended,
             TaskRequeued: self._requeued,
+            TaskLowering: self._lowering,
+            TaskLowered: self._lowered,
             WorkerReady: self._ready,
             WorkerLost: self._lost,
             DeviceReported: self._reported,
@@ -336,15 +340,20 @@ class FairScheduler:
         flow.live -= 1
         if task.waits:
             task.waits = False
-            flow.bury()
-            flow.device.left(task)
-            if flow.queued and not flow.waiting:
-                flow.queued = False
-                flow.device.heap = [entry for entry in flow.device.heap if entry[2] is not flow]
-                heapq.heapify(flow.device.heap)
+            self._leave_queue(task)
         else:
             self._release(task)
         self._forget(flow)
+
+    def _leave_queue(self, task: _Task) -> None:
+        """A task that waited does not any more, and was not started."""
+        flow = task.flow
+        flow.bury()
+        flow.device.left(task)
+        if flow.queued and not flow.waiting:
+            flow.queued = False
+            flow.device.heap = [entry for entry in flow.device.heap if entry[2] is not flow]
+            heapq.heapify(flow.device.heap)
 
     def _forget(self, flow: _Flow) -> None:
         """Drops the flow of a closed session that has nothing here any more."""
@@ -373,6 +382,26 @@ class FairScheduler:
         if behind:
             task.order = next(self._order)
         task.flow.push(task, front=not behind)
+        task.flow.device.joined(task)
+        self._enqueue(task.flow)
+
+    def _lowering(self, event: TaskLowering) -> None:
+        """It waits for a tool, not for its device."""
+        task = self._tasks.get(event.task)
+        if task is None:
+            return
+        if task.waits:
+            task.waits = False
+            self._leave_queue(task)
+        else:
+            self._release(task)
+
+    def _lowered(self, event: TaskLowered) -> None:
+        task = self._tasks.get(event.task)
+        if task is None or task.waits:
+            return
+        task.waits = True
+        task.flow.push(task, front=True)
         task.flow.device.joined(task)
         self._enqueue(task.flow)
 

@@ -190,7 +190,7 @@ class Worker:
             outputs = decode_outputs(run.outputs)
             _keep(self._outputs, run.outputs, outputs, PREPARED)
         parameters = np.frombuffer(run.parameters, dtype="<f8").reshape(run.sets, num_slots)
-        seeds = set_seeds(run.seed, 0, run.sets)
+        seeds = set_seeds(run.seed, run.first_set, run.first_set + run.sets)
         answers = self._engine.run(prepared, outputs, parameters, run.shots, seeds)
         memory = self._in_memory(answers)
         encoded = b"" if memory is not None else encode_answers(answers)

@@ -1,0 +1,104 @@
+"""Runs a pipeline: its tools on a program, stage by stage. In a tool worker, or in the application."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import Any
+
+from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed
+from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
+from qfw.model.program import Program
+from qfw.qpm import registry
+from qfw.qpm.quality import depth, duration_s, fidelity
+from qfw.qpm.tool import Target, Tool, ToolOutput
+
+
+def check(pipeline: Pipeline) -> None:
+    """Raises UnknownDevice, NotInstalled or OptionError unless this environment can run every stage."""
+    pipeline.check()
+    for stage in pipeline.stages:
+        _kind(stage.tool).check_options(stage.options)
+
+
+def needs_client(pipeline: Pipeline) -> bool:
+    """Whether a stage must run in the application's process."""
+    return any(_kind(stage.tool).needs_client for stage in pipeline.stages)
+
+
+def run(pipeline: Pipeline, program: Program, target: Target) -> LoweredProgram:
+    """What the pipeline makes of a program for a target.
+
+    Raises:
+        ProgramError: a tool says that the program cannot be transformed.
+        ToolFailed: a tool failed otherwise, or what it gave is no program; says which stage.
+        NotInstalled, UnknownDevice: a tool is not here.
+    """
+    layout: tuple[int, ...] | None = None
+    reports: list[StageReport] = []
+    for stage in pipeline.stages:
+        began = time.perf_counter()
+        given = _apply(stage, program, target)
+        took_s = time.perf_counter() - began
+        layout = _composed(stage, program.num_qubits, layout, given)
+        program = given.program
+        reports.append(report(stage.name, program, target, took_s))
+    return LoweredProgram(program.encoded, layout, tuple(reports))
+
+
+def report(stage: str, program: Program, target: Target, took_s: float = 0.0) -> StageReport:
+    """A program in figures."""
+    gates = [gate for gate in program.gates() if gate.qubits]
+    return StageReport(
+        stage,
+        program.num_qubits,
+        len(gates),
+        sum(len(gate.qubits) == 2 for gate in gates),
+        depth(program),
+        fidelity(program, target.calibration),
+        duration_s(program, target),
+        took_s,
+    )
+
+
+def _apply(stage: Stage, program: Program, target: Target) -> ToolOutput:
+    try:
+        given = _tool(stage.tool).apply(program, target, stage.options)
+        given.program.check()
+        return given
+    except QFwError as error:
+        raise ErrorReport(type(error).__name__, f"stage {stage.name}: {error}").to_exception() from error
+    except Exception as error:
+        raise ToolFailed(
+            f"stage {stage.name}: tool {stage.tool} failed with {type(error).__name__}: {str(error)[:500]}"
+        ) from error
+
+
+def _composed(
+    stage: Stage, num_qubits: int, before: tuple[int, ...] | None, given: ToolOutput
+) -> tuple[int, ...] | None:
+    """Where the first program's qubits are behind a stage."""
+    layout = given.layout
+    if layout is None:
+        return before
+    inside = all(0 <= place < given.program.num_qubits for place in layout)
+    if len(layout) != num_qubits or len(set(layout)) != num_qubits or not inside:
+        raise ToolFailed(
+            f"stage {stage.name}: tool {stage.tool} gave a layout of {len(layout)} places for {num_qubits} qubits, or "
+            f"one that is no place of its own"
+        )
+    return layout if before is None else tuple(layout[place] for place in before)
+
+
+def _kind(name: str) -> Any:
+    """Class of a tool that is installed with its framework."""
+    kind = registry.load(registry.TOOLS, name)
+    if kind.version() is None:
+        raise NotInstalled(f"tool {name!r} needs a package that is missing: pip install 'qfw[{name}]'")
+    return kind
+
+
+@cache
+def _tool(name: str) -> Tool:
+    tool: Tool = _kind(name)()
+    return tool
