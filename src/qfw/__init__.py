@@ -40,8 +40,11 @@ if _TYPE_CHECKING:
     from qfw.model.program import slot as slot
     from qfw.model.result import Result as Result
     from qfw.model.task import TaskOptions as TaskOptions
+    from qfw.qpi.completions import Completion as Completion
+    from qfw.qpi.completions import CompletionQueue as CompletionQueue
     from qfw.qpi.device import Device as Device
     from qfw.qpi.future import TaskFuture as TaskFuture
+    from qfw.qpi.operation import Operation as Operation
     from qfw.qpi.program import Program as Program
     from qfw.qpi.session import Session as Session
     from qfw.qpi.stream import QStream as QStream
@@ -61,8 +64,11 @@ _HOMES = {
     "slot": "qfw.model.program",
     "Result": "qfw.model.result",
     "TaskOptions": "qfw.model.task",
+    "Completion": "qfw.qpi.completions",
+    "CompletionQueue": "qfw.qpi.completions",
     "Device": "qfw.qpi.device",
     "TaskFuture": "qfw.qpi.future",
+    "Operation": "qfw.qpi.operation",
     "Program": "qfw.qpi.program",
     "Session": "qfw.qpi.session",
     "QStream": "qfw.qpi.stream",

@@ -39,6 +39,7 @@ QFwError
 │   ├── VersionMismatch      client and daemon speak different versions
 │   └── WireError            a message that breaks the protocol
 ├── ResultTimeout            waited for longer than asked (the task goes on)
+├── DependencyFailed         an operation whose result it needed failed: that one's error is the cause
 ├── TaskCancelled            cancelled before it was answered
 └── InternalError            our fault: please report it
 """
@@ -245,6 +246,10 @@ class ResultTimeout(QFwError, TimeoutError):
 
 class TaskCancelled(QFwError):
     """The task was cancelled before it was answered."""
+
+
+class DependencyFailed(QFwError):
+    """An operation whose result this one needed failed or was cancelled; `__cause__` says why."""
 
 
 class InternalError(QFwError):

@@ -10,9 +10,10 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,13 +26,12 @@ from qfw.model.errors import (
     UsageError,
     WireError,
 )
-from qfw.model.outputs import Output, encode_outputs
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
-from qfw.qpi.question import Awaited, Question
+from qfw.qpi.question import Awaited, Question, sleep_for
 from qfw.qpm.incoming import Mapped
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
@@ -67,6 +67,8 @@ TASKS_PER_MESSAGE = 256
 BYTES_PER_MESSAGE = 4 * 2**20
 #: Receipts that wait for the next submission to travel with.
 RECEIPTS_PER_MESSAGE = 512
+#: Number of a question that nobody waits for.
+NOBODY = 0
 #: Times that the daemon may ask for the program of one task.
 MAX_SENT_AGAIN = 8
 #: Digests that the client remembers to have sent.
@@ -86,6 +88,18 @@ class Draft(NamedTuple):
     more: tuple[bytes, int, int] = (b"", 0, 0)
 
 
+class Owner(Protocol):
+    """Who submits tasks and follows them."""
+
+    def began(self, futures: Sequence[TaskFuture], /) -> None:
+        """These are about to be sent, in the order of their drafts; it must not wait."""
+        ...
+
+    def ended(self, future: TaskFuture, /) -> None:
+        """One is settled and its callbacks come next; it must not wait."""
+        ...
+
+
 class Client:
     """Shared by all streams of a session; safe for several threads, not across fork."""
 
@@ -100,6 +114,8 @@ class Client:
         self._sending = threading.RLock()
         #: Held by the one who reads.
         self._reading = threading.RLock()
+        #: The thread that does, by its number.
+        self._reader: int | None = None
         #: What was read and not taken in, the next one last: bodies, answers, errors. A callback that waits
         #: goes on with it.
         self._inbox: list[bytes | _Answered | tuple[int, ErrorReport]] = []
@@ -111,8 +127,7 @@ class Client:
         self._asked = 0
         self._sent: set[bytes] = set()
         self._receipts: deque[tuple[int, int]] = deque()
-        self._outputs: dict[tuple[Output, ...], bytes] = {}
-        self._watched: set[TaskFuture] = set()
+        self._watched: set[Awaited] = set()
         self._watch = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -123,6 +138,25 @@ class Client:
     def open_tasks(self) -> int:
         """Tasks that are not answered yet."""
         return len(self._futures)
+
+    @property
+    def submitting(self) -> AbstractContextManager[object]:
+        """While it is held nothing is submitted by others."""
+        return self._sending
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can be sent or come any more."""
+        return self._closed or self._lost is not None
+
+    @property
+    def reads_here(self) -> bool:
+        """Whether this thread is reading, and so runs a callback."""
+        return self._reader == threading.get_ident()
+
+    def tasks_of(self, owner: Owner) -> list[TaskFuture]:
+        """What an owner has submitted and is not answered yet."""
+        return [f for f in list(self._futures.values()) if f.owner is owner and not f.settled]
 
     def check(self) -> None:
         """Raises UsageError or DaemonLost where nothing can be sent any more."""
@@ -139,17 +173,8 @@ class Client:
                 f"{os.getpid()}"
             )
 
-    def encode_outputs(self, outputs: tuple[Output, ...]) -> bytes:
-        """Bytes of what is asked; remembered, since most tasks ask the same."""
-        found = self._outputs.get(outputs)
-        if found is None:
-            if len(self._outputs) > 4096:
-                self._outputs.clear()
-            found = self._outputs[outputs] = encode_outputs(outputs)
-        return found
-
-    def submit(self, drafts: Sequence[Draft]) -> list[TaskFuture]:
-        """Numbers and sends tasks, in order; their futures."""
+    def submit(self, drafts: Sequence[Draft], owner: Owner | None = None) -> list[TaskFuture]:
+        """Numbers and sends tasks, in order; their futures, which tell `owner` of their ends."""
         self.check()
         for draft in drafts:
             outputs, _, parameters, *_ = draft.rest
@@ -164,10 +189,10 @@ class Client:
         futures = []
         with self._sending:
             for first in range(0, len(drafts), TASKS_PER_MESSAGE):
-                futures += self._submit(drafts[first : first + TASKS_PER_MESSAGE])
+                futures += self._submit(drafts[first : first + TASKS_PER_MESSAGE], owner)
         return futures
 
-    def _submit(self, drafts: Sequence[Draft]) -> list[TaskFuture]:
+    def _submit(self, drafts: Sequence[Draft], owner: Owner | None) -> list[TaskFuture]:
         frames: list[bytes] = []
         tasks: list[QuantumTask] = []
         futures: list[TaskFuture] = []
@@ -186,7 +211,7 @@ class Client:
                     frames.append(pack(Submit(tasks)))
                     tasks, size = [], 0
                 frames.append(pack(StoreProgram(draft.program.encoded)))
-            future = self._futures[number] = TaskFuture(self, task, draft.program)
+            future = self._futures[number] = TaskFuture(self, task, draft.program, owner)
             futures.append(future)
             if tasks and size + len(task.parameters) + len(task.outputs) > BYTES_PER_MESSAGE:
                 frames.append(pack(Submit(tasks)))
@@ -196,6 +221,8 @@ class Client:
         frames.append(pack(Submit(tasks)))
         if len(self._receipts) >= RECEIPTS_PER_MESSAGE:
             frames.append(self._pack_receipts())
+        if owner is not None:
+            owner.began(futures)
         self._send(b"".join(frames))
         return futures
 
@@ -276,19 +303,26 @@ class Client:
         self._check_process()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while not future.settled:
+            if self.over:
+                # What no message will settle: another thread does.
+                return sleep_for(future, timeout_s)
             if self._reading.acquire(blocking=False):
+                before, self._reader = self._reader, threading.get_ident()
                 try:
                     self._read_for(future, deadline)
                 finally:
+                    self._reader = before
                     self._reading.release()
                     self._pass_on()
-                break
+                if future.settled or not self.over:
+                    break
+                continue
             if timeout_s == 0 or not self._wait_for_reader(future, deadline):
                 break
         return future.settled
 
     def _read_for(self, future: Awaited, deadline: float | None) -> None:
-        while not future.settled:
+        while not future.settled and not self.over:
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             self._read(remaining)
             if remaining == 0.0:
@@ -331,10 +365,22 @@ class Client:
         except IndexError:
             return
 
-    def need_reader(self, future: TaskFuture) -> None:
+    def rouse(self, threads: Collection[int]) -> None:
+        """Lets one of these threads, where it reads, look again at what it waits for: the daemon's word wakes it."""
+        reader = self._reader
+        if reader in threads and reader != threading.get_ident() and not self.over:
+            self._send(pack(Query(NOBODY, "counters")))
+
+    def let_go(self, future: Awaited) -> None:
+        """Takes back a `need_reader`."""
+        self._watched.discard(future)
+
+    def need_reader(self, future: Awaited) -> None:
         """Somebody waits for `future` without reading: the background thread does until it is done."""
         self._check_process()
         with self._watch:
+            if self.over:
+                return
             self._watched.add(future)
             # Behind that line: whoever settles it from now on finds it there.
             if future.settled:
@@ -355,8 +401,10 @@ class Client:
                 if self._closed:
                     return
             with self._reading:
+                self._reader = threading.get_ident()
                 while not self._closed and self._watched:
                     self._read(None)
+                self._reader = None
             self._pass_on()
 
     # Reading ------------------------------------------------------------------------------------
@@ -494,6 +542,7 @@ class Client:
             for future in list(self._futures.values()):
                 future.fail(error)
                 self._settled(future)
+        self._watched.clear()
 
     def _pack_receipts(self) -> bytes:
         """A message of the oldest receipts; several readers and writers may meet here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -24,7 +24,7 @@ from qfw.model.program import Program
 if TYPE_CHECKING:
     from qfw.qpi.client import Client
     from qfw.qpi.session import Session
-    from qfw.qpi.stream import QStream
+    from qfw.qpi.stream import BoundPipeline, QStream
 
 #: Name of the device that chooses for each task.
 AUTOMATIC = "auto"
@@ -56,11 +56,47 @@ class Device:
         """The session that it was found by."""
         return self._session
 
-    def stream(self) -> QStream:
-        """A new stream of tasks for this device."""
+    def stream(
+        self,
+        *,
+        order: Literal["parallel", "ordered"] = "parallel",
+        window: int | None = None,
+        pipeline: BoundPipeline | None = None,
+        on_failure: Literal["continue", "stop"] = "continue",
+    ) -> QStream:
+        """A new stream of operations on this device.
+
+        Args:
+            order: "parallel": operations begin at once. "ordered": each when the one before has ended.
+            window: operations that may be open; a submission beyond waits. None: no bound.
+            pipeline: tools that lower its programs for the device.
+            on_failure: "stop": a failure cancels what has not begun, and the stream takes no more.
+
+        Raises:
+            OptionError: a value out of its range.
+        """
         from qfw.qpi.stream import QStream
 
-        return QStream(self)
+        return QStream(self, order=order, window=window, pipeline=pipeline, on_failure=on_failure)
+
+    # Ground of its own streams: there is nothing to choose (see placing).
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """Itself: what a stream on it is bound to."""
+        return (self,)
+
+    def place(
+        self, program: Program, outputs: tuple[Output, ...], sets: int, shots: int, lowered: bool
+    ) -> Device | None:
+        """The device of a stream's next task: itself."""
+        return self
+
+    def began(self, device: Device, sets: int, shots: int) -> None:
+        """Nothing is counted."""
+
+    def ended(self, device: Device, sets: int, shots: int, took_s: float | None) -> None:
+        """Nothing is counted."""
 
     def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
         """Name of the device that runs a task: its own."""

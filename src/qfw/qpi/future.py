@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from qfw.model.errors import ResultTimeout
+from qfw.model.errors import ResultTimeout, TaskCancelled
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, task_name
 
 if TYPE_CHECKING:
-    from qfw.qpi.client import Client
+    from qfw.qpi.client import Client, Owner
 
 #: How long `cancel` waits for the daemon's word.
 CANCEL_LIMIT_S = 5.0
@@ -44,8 +44,22 @@ class TaskFuture(concurrent.futures.Future[Result]):
     `concurrent.futures.wait` make a background thread read it.
     """
 
-    def __init__(self, client: Client, task: QuantumTask, program: Program) -> None:
+    def __init__(
+        self, client: Client, task: QuantumTask, program: Program, owner: Owner | None = None
+    ) -> None:
         """Made by a stream."""
+        self._clear()
+        self._client = client
+        #: What was submitted.
+        self.task = task
+        #: Its program, in case the daemon asks for it again.
+        self.program = program
+        #: How often the daemon asked for it again.
+        self.sent_again = 0
+        #: Who is told of its end.
+        self.owner = owner
+
+    def _clear(self) -> None:
         # What Future.__init__ does, but with one condition for all futures, and without lists until somebody
         # puts something into them. Nobody waits on the condition: waiting is the client's.
         self._condition = _condition
@@ -54,13 +68,6 @@ class TaskFuture(concurrent.futures.Future[Result]):
         self._exception = None
         self._done_callbacks: Any = ()
         self._waiter_list: Any = ()
-        self._client = client
-        #: What was submitted.
-        self.task = task
-        #: Its program, in case the daemon asks for it again.
-        self.program = program
-        #: How often the daemon asked for it again.
-        self.sent_again = 0
 
     @property
     def name(self) -> str:
@@ -83,21 +90,21 @@ class TaskFuture(concurrent.futures.Future[Result]):
             concurrent.futures.CancelledError: it was cancelled.
             QFwError: why it failed.
         """
-        if not self.settled and not self._client.wait(self, timeout):
+        if not self.settled and not self._wait(timeout):
             raise ResultTimeout(
-                f"task {self.name} was not answered within {timeout} s; it goes on. Wait longer, or cancel() it"
+                f"{self._kind} {self.name} was not answered within {timeout} s; it goes on. Wait longer, or cancel() it"
             )
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """The error, or None where there is a result. Waits and raises like `result`."""
-        if not self.settled and not self._client.wait(self, timeout):
-            raise ResultTimeout(f"task {self.name} was not answered within {timeout} s; it goes on")
+        if not self.settled and not self._wait(timeout):
+            raise ResultTimeout(f"{self._kind} {self.name} was not answered within {timeout} s; it goes on")
         return super().exception(0)
 
     def done(self) -> bool:
         """Whether there is a result, an error or a cancellation; takes in what has arrived."""
-        return self.settled or self._client.wait(self, 0)
+        return self.settled or self._wait(0)
 
     def cancel(self) -> bool:
         """Asks the daemon to end the task; True where it was ended and will have no result."""
@@ -110,7 +117,7 @@ class TaskFuture(concurrent.futures.Future[Result]):
         """Calls `fn` with this future when it is done: at once, or from the background thread."""
         self.when_done(fn)
         if not self.settled:
-            self._client.need_reader(self)
+            self._need_reader()
 
     def when_done(self, fn: Callable[[concurrent.futures.Future[Result]], object]) -> None:
         """Like add_done_callback, for one who sees to the reading himself."""
@@ -144,19 +151,45 @@ class TaskFuture(concurrent.futures.Future[Result]):
         except asyncio.CancelledError:
             if not self.settled:
                 # Without waiting for the daemon's word, as `cancel` does.
-                self._client.cancel([self.task.number])
+                self._give_up()
             raise
         try:
             return self.result(0)
         except concurrent.futures.CancelledError as error:
-            raise asyncio.CancelledError(f"task {self.name} was cancelled") from error
+            raise asyncio.CancelledError(f"{self._kind} {self.name} was cancelled") from error
+
+    # What differs between a task that was sent and an operation that may not have begun.
+    _kind = "task"
+
+    def _wait(self, timeout_s: float | None) -> bool:
+        return self._client.wait(self, timeout_s)
+
+    def _need_reader(self) -> None:
+        self._client.need_reader(self)
+
+    def _give_up(self) -> None:
+        self._client.cancel([self.task.number])
+
+    def _invoke_callbacks(self) -> None:
+        # Of concurrent.futures: called once, when it is settled. The owner first, so that a callback finds room.
+        try:
+            if self.owner is not None:
+                self.owner.ended(self)
+        finally:
+            super()._invoke_callbacks()  # type: ignore[misc]
+
+    def outcome(self) -> tuple[Any, BaseException | None]:
+        """Result and error of one that is settled; a cancellation is an error here."""
+        if self._state == "FINISHED":
+            return self._result, self._exception
+        return None, TaskCancelled(f"{self._kind} {self.name} was cancelled")
 
     # concurrent.futures.wait and as_completed put themselves into this list of a pending future: the one
     # sign that somebody waits who does not read.
     @property
     def _waiters(self) -> list[Any]:
         if not self.settled:
-            self._client.need_reader(self)
+            self._need_reader()
             if not self._waiter_list:
                 self._waiter_list = []
         waiters: list[Any] = self._waiter_list

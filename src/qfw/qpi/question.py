@@ -24,6 +24,21 @@ class Awaited(Protocol):
         ...
 
 
+def sleep_for(awaited: Awaited, timeout_s: float | None) -> bool:
+    """Whether it is done, after waiting for other threads to settle it."""
+    event = threading.Event()
+
+    def wake(_: object) -> None:
+        event.set()
+
+    awaited.when_done(wake)
+    try:
+        event.wait(timeout_s)
+    finally:
+        awaited.forget(wake)
+    return awaited.settled
+
+
 class Question:
     """Answered by MessagePack or by an error, once."""
 

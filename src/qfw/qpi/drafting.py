@@ -1,0 +1,159 @@
+"""Requests as users make them, and the drafts of tasks that are made of them."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qfw.model.errors import OptionError, ParameterError
+from qfw.model.outputs import Counts, Memory, Output, Statevector, check_shots, encode_outputs
+from qfw.model.program import Measure, Program, check_parameters
+from qfw.model.task import TaskOptions, check_options
+from qfw.qpi.client import Draft
+from qfw.qpi.device import Device
+from qfw.qpi.future import TaskFuture
+
+DEFAULT_OPTIONS: TaskOptions = TaskOptions()
+NO_PIPELINE = b""
+_NO_PARAMETERS = b""
+_COUNTS: tuple[Output, ...] = (Counts(),)
+_STATEVECTOR: tuple[Output, ...] = (Statevector(),)
+#: Programs with measurements added that are remembered.
+_MEASURED = 1024
+
+_encoded = lru_cache(4096)(encode_outputs)
+
+
+class Request(NamedTuple):
+    """One task for `QStream.run_many`; the fields are the arguments of `QStream.run`."""
+
+    program: Program
+    #: Or the future of an earlier operation of the same stream, whose result they are.
+    parameters: npt.ArrayLike | TaskFuture | None = None
+    shots: int | None = None
+    outputs: tuple[Output, ...] | None = None
+    seed: int | None = None
+    options: TaskOptions = DEFAULT_OPTIONS
+    began_ns: int | None = None
+    calibration: str = ""
+    #: Number of its first set, from which the seeds of its sets are counted: of a part of a larger whole.
+    first_set: int = 0
+
+
+class NeedsResult(Exception):
+    """The parameters of a request are not there yet; never leaves qpi."""
+
+
+class Drafting:
+    """Makes drafts for one stream."""
+
+    def __init__(self, pipeline: bytes) -> None:
+        """`pipeline`: digest of the stream's, or NO_PIPELINE."""
+        self._pipeline = pipeline
+        #: By the digest of what has no measurements.
+        self._measured: OrderedDict[bytes, Program] = OrderedDict()
+
+    def draft(self, request: Request, device: Device | None, now_ns: int) -> Draft:
+        """The draft of a request; `device` chooses its device, None leaves it open.
+
+        Raises:
+            NeedsResult: its parameters are a future.
+            ParameterError, OptionError: what is wrong.
+        """
+        program = request.program
+        if not isinstance(program, Program):
+            raise OptionError(
+                f"a task runs a qfw.Program, not {_kind(program)}; see Program.from_qasm, from_qiskit"
+            )
+        if request.options is not DEFAULT_OPTIONS:
+            check_options(request.options)
+        shots = 0 if request.shots is None else check_shots(request.shots)
+        if request.shots is not None and shots == 0:
+            raise OptionError("shots must be at least 1; leave them out for exact results")
+        outputs = outputs_of(request)
+        given: Any = request.parameters
+        if given is None and not program.num_slots:
+            sets, parameters = 1, _NO_PARAMETERS
+        else:
+            if isinstance(given, TaskFuture):
+                raise NeedsResult
+            sets, parameters = _values(() if given is None else given, program.num_slots)
+        more = (self._pipeline, 0, 0)
+        if request.first_set:
+            more = (self._pipeline, _first_set(request.first_set), 0)
+        if self._pipeline:
+            program = self._measuring(program, outputs)
+        return Draft(
+            program,
+            "" if device is None else device.chosen(program, outputs),
+            (
+                _encoded(outputs),
+                sets,
+                parameters,
+                shots,
+                _seed(request.seed),
+                request.options,
+                request.calibration,
+                request.began_ns or now_ns,
+            ),
+            more,
+        )
+
+    def _measuring(self, program: Program, outputs: tuple[Output, ...]) -> Program:
+        """The program, where bit strings are asked of it with its measurements said.
+
+        Lowered it is as wide as the device, and "all qubits" would be all of that.
+        """
+        if program.has_measurements or not any(isinstance(output, Counts | Memory) for output in outputs):
+            return program
+        found = self._measured.get(program.digest)
+        if found is None:
+            qubits = range(program.num_qubits)
+            found = Program(
+                program.num_qubits,
+                program.num_qubits,
+                program.num_slots,
+                (*program.operations, *(Measure(qubit, qubit) for qubit in qubits)),
+            )
+            self._measured[program.digest] = found
+            if len(self._measured) > _MEASURED:
+                self._measured.popitem(last=False)
+        return found
+
+
+def outputs_of(request: Request) -> tuple[Output, ...]:
+    """What a request asks for: by default counts with shots, the statevector without."""
+    if request.outputs is not None:
+        return request.outputs
+    return _COUNTS if request.shots else _STATEVECTOR
+
+
+def _values(given: Any, num_slots: int) -> tuple[int, bytes]:
+    try:
+        values = check_parameters(given, num_slots)
+    except (TypeError, AttributeError) as error:
+        raise ParameterError(f"parameters are numbers, not {_kind(given)}: {error}") from error
+    return values.shape[0], values.astype("<f8", copy=False).tobytes()
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbits(63)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise OptionError(f"seed must be an integer from 0 to 2**63 - 1, not {seed!r}")
+    return int(seed)
+
+
+def _first_set(number: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not 0 <= number < 2**63:
+        raise OptionError(f"first_set must be an integer of at least 0, not {number!r}")
+    return int(number)
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__name__}"
