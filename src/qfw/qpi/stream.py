@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import inspect
 import threading
 import time
 import weakref
@@ -232,8 +233,8 @@ class QStream:
         """A callback on the host, between operations.
 
         It runs on a thread of the stream. Arguments that are futures of earlier operations of this stream are
-        replaced by their results; without arguments it is given the result of the operation before, where
-        there is one. Its value is the operation's result; a Request, or a list of them, is run, and its Result,
+        replaced by their results; without arguments it is given the result of the operation before, where there is
+        one and the function takes an argument. Its value is the operation's result; a Request, or a list of them, is run, and its Result,
         or the list of theirs, is the operation's result.
 
         Raises:
@@ -242,7 +243,7 @@ class QStream:
         """
         if not callable(function):
             raise OptionError(f"call needs a function, not {function!r}")
-        before = self._before() if not arguments and not named else None
+        before = self._before() if not arguments and not named and _takes_one(function) else None
         return self.place_call(Follow(function, arguments, named, before))
 
     def place_call(self, follow: Follow) -> Operation:
@@ -782,6 +783,18 @@ class QStream:
                 "the result of the operation before is not kept; give call() the future that you mean as argument"
             )
         return found
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    """Whether it can be called with one argument, as far as it says."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:
+        # One of C that does not say.
+        return True
+    return True
 
 
 def _remaining(deadline: float | None) -> float | None:
