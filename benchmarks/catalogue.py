@@ -146,6 +146,19 @@ BENCHMARKS = (
         "100 000 tasks in flight: the rate over that of 10 000 (at least 0.7; over 20 000/s), and the memory",
     ),
     Benchmark(
+        ("completion_us",),
+        "streaming:completion",
+        ("noop",),
+        "what taking a task from a completion queue adds to waiting for its future (at most 20 µs)",
+    ),
+    Benchmark(
+        ("million",),
+        "streaming:million",
+        ("noop",),
+        "a million tasks that do nothing through one window over 10 000 of them (at least 0.8), and the memory",
+        limit_s=120.0,
+    ),
+    Benchmark(
         ("contained_hang", "contained_flood", "contained_children", "contained_garbage"),
         "contained:contained",
         ("qulacs",),

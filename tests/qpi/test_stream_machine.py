@@ -233,7 +233,7 @@ def test_histories(session: Session) -> None:
         Histories,
         settings=settings(
             derandomize=True,
-            max_examples=16,
+            max_examples=20,
             stateful_step_count=60,
             deadline=None,
             database=None,

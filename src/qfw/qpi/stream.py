@@ -234,8 +234,8 @@ class QStream:
 
         It runs on a thread of the stream. Arguments that are futures of earlier operations of this stream are
         replaced by their results; without arguments it is given the result of the operation before, where there is
-        one and the function takes an argument. Its value is the operation's result; a Request, or a list of them, is run, and its Result,
-        or the list of theirs, is the operation's result.
+        one and the function takes an argument. Its value is the operation's result; a Request, or a list of them,
+        is run, and its Result, or the list of theirs, is the operation's result.
 
         Raises:
             UsageError: the stream is closed, or a future is of another stream.
