@@ -122,6 +122,8 @@ class Flow:
         #: Ends of an ordered stream by number, until those before are reported.
         self._unreported: dict[int, Operation] = {}
         self._host = Host(1 if ordered else MOST_THREADS)
+        #: Begins operations where callers may not, and looks again for room; callbacks cannot keep it busy.
+        self._beginner = Host(2)
         self._pumping = self._again = self._retrying = False
         #: The thread that begins operations now: callbacks of futures wait until it has.
         self._pumper: int | None = None
@@ -223,7 +225,7 @@ class Flow:
         Who reads one connection would otherwise send on another, and its reader on this one.
         """
         if len(self.stream.clients) > 1 and not self.within:
-            self._host.start(self._pump_here)
+            self._beginner.start(self._pump_here)
         else:
             self._pump_here()
 
@@ -278,7 +280,7 @@ class Flow:
         if self._parked and not self._running and not parts and not self._retrying:
             # Others have what room there is, and nothing here will end and say so.
             self._retrying = True
-            works.append(partial(self._host.start, self._retry))
+            works.append(partial(self._beginner.start, self._retry))
         return parts, works
 
     def _parts(self, operation: Operation, tasks: Sequence[Task]) -> list[_Part]:

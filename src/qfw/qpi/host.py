@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-#: Threads of a parallel stream.
-MOST_THREADS = 8
+#: Threads of a parallel stream: as many callbacks may run, or wait for one another.
+MOST_THREADS = 32
 #: Seconds for which a thread waits for more work.
 IDLE_S = 2.0
 

@@ -226,8 +226,16 @@ class QStream:
     ) -> TaskFuture:
         """As `run`, for asyncio: waits for room without blocking the event loop. Also takes a Request."""
         request = program if isinstance(program, Request) else Request(program, parameters, **how)
-        await self.room_for(1, timeout_s)
-        return self.run_many((request,), timeout_s=0)[0]
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            came = await self.room_for(1, _remaining(deadline))
+            try:
+                return self.run_many((request,), timeout_s=0)[0]
+            except NoCapacity:
+                refused = any(queue.when_full == "refuse" and queue.room < 1 for queue, _ in self._queues)
+                if refused or not came:
+                    raise
+                # Another coroutine or thread was sooner.
 
     def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Operation:
         """A callback on the host, between operations.
@@ -641,8 +649,11 @@ class QStream:
         """For the stream's parts: lets whoever waits for room look again."""
         self._lookout.rouse(self.clients)
 
-    async def room_for(self, count: int, timeout_s: float | None) -> None:
-        """For the stream's parts: as `wait_for_room`, without blocking the event loop; refusals are left to `run`."""
+    async def room_for(self, count: int, timeout_s: float | None) -> bool:
+        """For the stream's parts: whether there is room, after waiting for it without blocking the event loop.
+
+        A queue that refuses is left to `run`.
+        """
         waiting = [queue for queue, _ in self._queues if queue.when_full == "wait"]
         limit_s = min(
             [queue.wait_s for queue in waiting if queue.room < count]
@@ -653,7 +664,7 @@ class QStream:
             lambda: self.closed or (self._fits(count) and all(queue.room >= count for queue in waiting))
         )
         if signal.settled:
-            return
+            return True
         self._wanted.append(signal)
         for client in self.clients:
             client.need_reader(signal)
@@ -668,12 +679,13 @@ class QStream:
         try:
             await asyncio.wait_for(woken.wait(), limit_s)
         except TimeoutError:
-            return
+            return False
         finally:
             signal.forget(wake)
             self._wanted.remove(signal)
             for client in self.clients:
                 client.let_go(signal)
+        return True
 
     def _await(self, signal: Signal, timeout_s: float | None) -> bool:
         if signal.settled:
