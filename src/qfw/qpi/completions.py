@@ -277,7 +277,8 @@ class CompletionQueue:
 
     def rouse(self) -> None:
         """Wakes whoever reads and waits for it: what came was not read by that one."""
-        self._lookout.rouse(self._reads())
+        if self._lookout.waits:
+            self._lookout.rouse(self._reads())
 
     def stream_closed(self) -> None:
         """One of its streams takes no more."""
@@ -302,9 +303,12 @@ class CompletionQueue:
         return found
 
     def _taken(self) -> Completion | None:
+        if not self._unread:
+            return None
         try:
             found = self._unread.popleft()
         except IndexError:
+            # Another thread was sooner.
             return None
         self._told_room()
         return found
@@ -318,6 +322,8 @@ class CompletionQueue:
 
     def _reads(self) -> tuple[Client, ...]:
         """The connections that bring its completions."""
+        if len(self._streams) == 1:
+            return self._streams[0].clients
         found = {id(client): client for stream in self._streams for client in stream.clients}
         return tuple(found.values())
 

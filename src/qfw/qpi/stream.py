@@ -568,9 +568,11 @@ class QStream:
     ) -> None:
         """Lets `act` submit items in parts as the window has room; queues take all or none."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        beyond = self._within
         queues = self._queues if completes else ()
-        self._admit_to_queues(queues, len(items), deadline, beyond)
+        # Asked only where something could wait: most submissions find room.
+        beyond = not self._has_room(len(items), queues) and self._within
+        if queues:
+            self._admit_to_queues(queues, len(items), deadline, beyond)
         most = len(items) if self._window is None or beyond else min(len(items), self._window)
         done = 0
         try:
@@ -606,7 +608,9 @@ class QStream:
     def _admit_to_queues(
         self, queues: Sequence[tuple[CompletionQueue, int]], count: int, deadline: float | None, beyond: bool
     ) -> None:
-        waits = [queue for queue, _ in queues if queue.when_full == "wait" and count <= queue.maxsize]
+        waits = [
+            queue for queue, _ in queues if queue.when_full == "wait" and queue.room < count <= queue.maxsize
+        ]
         if waits and not beyond:
             remaining = min(queue.wait_s for queue in waits)
             if deadline is not None:
@@ -628,6 +632,11 @@ class QStream:
         return any(client.reads_here for client in self.clients) or (
             self._flow is not None and self._flow.within
         )
+
+    def _has_room(self, count: int, queues: Sequence[tuple[CompletionQueue, int]]) -> bool:
+        if not self._fits(count):
+            return False
+        return all(queue.when_full != "wait" or queue.room >= count for queue, _ in queues)
 
     def _fits(self, count: int) -> bool:
         return self._window is None or self._open + count <= self._window
@@ -782,8 +791,9 @@ class QStream:
 
     def room_changed(self) -> None:
         """Wakes whoever waits for room."""
-        for signal in tuple(self._wanted):
-            signal.tell()
+        if self._wanted:
+            for signal in tuple(self._wanted):
+                signal.tell()
 
     def _before(self) -> TaskFuture | None:
         """The operation before the next one."""

@@ -70,6 +70,11 @@ class Lookout:
         finally:
             self._threads.remove(me)
 
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._threads)
+
     def rouse(self, clients: Iterable[Client]) -> None:
         """What somebody waits for may be there, and no message said so."""
         if self._threads:
