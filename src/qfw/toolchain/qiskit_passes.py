@@ -6,8 +6,9 @@ import threading
 from functools import lru_cache
 from typing import Any
 
+from qiskit.dagcircuit import DAGCircuit
 from qiskit.exceptions import QiskitError
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler import AnalysisPass, generate_preset_pass_manager
 
 from qfw.formats import qiskit_rewriting
 from qfw.formats.qiskit_target import calibrated_target, ideal_target
@@ -60,15 +61,22 @@ class _Passes:
             return self._manager.run(circuit)
 
 
+class _NothingIsMapped(AnalysisPass):  # type: ignore[misc]
+    """Stands for the look whether a program's qubits fit as they are numbered, and says no."""
+
+    def run(self, dag: DAGCircuit) -> None:
+        """Sends the layout on to where pairs are compared by their errors."""
+        self.property_set["is_swap_mapped"] = False
+
+
 @lru_cache(maxsize=MAX_KEPT)
 def _passes(profile: DeviceProfile, calibration: Calibration | None, level: int, seed: int) -> _Passes:
     target = ideal_target(profile) if calibration is None else calibrated_target(profile, calibration)
-    return _Passes(
-        generate_preset_pass_manager(
-            level,
-            target=target,
-            seed_transpiler=seed,
-            # Of 1 every pass is exact; None would let them err as much as the gates that they save.
-            approximation_degree=1.0,
-        )
+    # With a degree of 1 every pass is exact; with None they may err as much as the gates that they save.
+    manager = generate_preset_pass_manager(
+        level, target=target, seed_transpiler=seed, approximation_degree=1.0
     )
+    if level == 1 and calibration is not None and target.build_coupling_map() is not None:
+        # Level 1 takes qubits 0, 1, … where they happen to be coupled, whatever the calibration says of them.
+        manager.layout.replace(1, [_NothingIsMapped()])
+    return _Passes(manager)
