@@ -64,7 +64,8 @@ def _open(path: Path) -> BinaryIO:
         raise SetupError(f"{path}: {error.strerror}. Set QFW_RUNTIME_DIR to another folder") from error
 
 
-def _rotate(log: Path) -> None:
+def rotate(log: Path) -> None:
+    """Sets a long log aside, for a daemon that starts. Raises SetupError."""
     try:
         if log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_name(log.name + ".1"))
@@ -75,7 +76,7 @@ def _rotate(log: Path) -> None:
 
 
 def _start(folder: Path, config: Path | None, deadline: float) -> None:
-    _rotate(log_path(folder))
+    rotate(log_path(folder))
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", "--private", f"--ready-fd={writer}"]
     if config is not None:

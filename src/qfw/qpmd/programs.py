@@ -21,6 +21,10 @@ class ProgramStore:
         #: Bytes of the idle ones.
         self._idle_size = 0
 
+    def limit(self, idle_bytes: int) -> None:
+        """Another bound; what is above it goes with the next program that rests."""
+        self._idle_bytes = idle_bytes
+
     def add(self, encoded: bytes) -> bytes | None:
         """Stores a program that travelled; its digest, or None where it was there.
 
