@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
-import select
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from qfw.config import discover, runtime, settings
 from qfw.model.errors import DaemonUnreachable, ResultTimeout, SetupError
-from qfw.qpm import names
-from qfw.qpm.join import rotate
+from qfw.qpm import join, names
 from qfw.qpm.remote import Observer
 
 #: Seconds that others may hold the folder while they start or join a daemon.
@@ -51,14 +48,14 @@ def main(options: argparse.Namespace) -> int:
     folder = runtime.prepare(options.folder or folder_of(chosen))
     lock = _lock(runtime.lock_path(folder))
     _nobody_serves(folder)
-    command = [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", f"--lock-fd={lock}", "--announce"]
-    if path:
-        command.append(f"--config={path}")
+    told = [f"--lock-fd={lock}", *([f"--config={path}"] if path else [])]
     if options.background:
-        return _background(command, folder, lock)
+        pid = join.launch(folder, told, time.monotonic() + START_LIMIT_S, keep=(lock,))
+        sys.stdout.write(runtime.announcement(folder, chosen.daemon.scope, pid) + "\n")
+        return 0
     sys.stdout.flush()
     os.set_inheritable(lock, True)
-    os.execv(sys.executable, command)
+    os.execv(sys.executable, [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", "--announce", *told])
 
 
 def folder_of(chosen: settings.Settings) -> Path:
@@ -97,53 +94,3 @@ def _nobody_serves(folder: Path) -> None:
         f"another qpmd ({welcome.scope}, pid {welcome.pid}) serves {folder}. Use it, stop it "
         f"(qfw daemon stop --folder {folder}), or choose another runtime folder"
     )
-
-
-def _background(command: list[str], folder: Path, lock: int) -> int:
-    rotate(runtime.log_path(folder))
-    reader, writer = os.pipe()
-    try:
-        with runtime.log_path(folder).open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=writer,
-                stderr=log,
-                pass_fds=(lock,),
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise SetupError(f"{folder}: {error.strerror}. Choose another runtime folder: --folder") from error
-    finally:
-        os.close(writer)
-        os.close(lock)
-    line = _first_line(reader, time.monotonic() + START_LIMIT_S)
-    os.close(reader)
-    if line:
-        sys.stdout.write(line)
-        # It outlives this process, which waits for nothing more.
-        process.returncode = 0
-        return 0
-    code = process.poll()
-    if code is None:
-        process.kill()
-        process.wait()
-    found = f"it did not serve within {START_LIMIT_S:g} s" if code is None else f"it ended with code {code}"
-    raise DaemonUnreachable(f"the daemon did not come up: {found}. {_last_words(runtime.log_path(folder))}")
-
-
-def _first_line(fd: int, deadline: float) -> str:
-    """What it announces; empty where it ends before, or is late."""
-    said = b""
-    while (left_s := deadline - time.monotonic()) > 0 and not said.endswith(b"\n"):
-        if select.select([fd], [], [], left_s)[0]:
-            chunk = os.read(fd, 65536)
-            if not chunk:
-                return ""
-            said += chunk
-    return said.decode(errors="replace") if said.endswith(b"\n") else ""
-
-
-def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return f"Its log ({log}) ends with: {lines[-1][:1000]}" if lines else f"Its log: {log}"

@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import resource
-import shlex
 import sys
 from pathlib import Path
 
@@ -64,13 +63,8 @@ def main() -> int:
 
 
 def _announce(folder: Path, scope: str) -> None:
-    """One line: where it is, and how sessions find it."""
-    variable = discover.JOB_DAEMON if scope == "job" else discover.SITE_DAEMONS
     try:
-        sys.stdout.write(
-            f"qpmd serves: folder={folder} socket={runtime.socket_path(folder)} pid={os.getpid()} scope={scope}; "
-            f"export {variable}={shlex.quote(str(folder))}\n"
-        )
+        sys.stdout.write(runtime.announcement(folder, scope, os.getpid()) + "\n")
         sys.stdout.flush()
     except OSError as error:
         logging.getLogger(__name__).warning("nobody reads where it serves: %s", error)
