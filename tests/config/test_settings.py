@@ -85,14 +85,15 @@ def test_a_file_that_is_no_text_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file or directory; give a readable TOML file"):
         load(path)
     path.write_bytes(b"a = '\xff'")
-    with pytest.raises(ConfigError, match="no text in UTF-8 .byte 5."):
+    with pytest.raises(ConfigError, match=r"no text in UTF-8 \(byte 5\)"):
         load(path)
 
 
 def test_what_is_given_is_what_is_read(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(
-        "engines = ['aer']\n[workers]\ntime_limit_s = 5\n[platforms.mine]\noptions = {when = 2026-01-01, list = [1, 2]}\n"
+        "engines = ['aer']\n[workers]\ntime_limit_s = 5\n"
+        "[platforms.mine]\noptions = {when = 2026-01-01, list = [1, 2]}\n"
     )
     found = load(path)
     assert found.engines == ("aer",) and found.workers.time_limit_s == 5.0

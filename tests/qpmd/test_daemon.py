@@ -20,7 +20,7 @@ import pytest
 
 from qfw.config.runtime import lock_path, log_path, socket_path
 from qfw.model.errors import ErrorReport, UnknownDevice, VersionMismatch
-from qfw.model.events import DaemonStarted, DaemonStopped, SessionClosed, TaskAccepted, TaskCancelled
+from qfw.model.events import DaemonStarted, SessionClosed
 from qfw.model.outputs import Statevector, encode_outputs
 from qfw.model.task import QuantumTask
 from qfw.qpi import Session

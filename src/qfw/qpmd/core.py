@@ -622,11 +622,12 @@ class Core:
         """Fails what runs; what waits stays as it is, whoever leaves from now on."""
         self._keeps = True
         for number in sorted(number for tasks in self.state.running.values() for number in tasks):
-            if number not in self._cancelling:
-                error = TaskInterrupted(
-                    f"task {task_name(number)} was ended while it ran: {why}. Send it again"
-                )
-                self._end_failed(self.state.tasks[number], ErrorReport.of(error))
+            entry = self.state.tasks[number]
+            if number in self._cancelling:
+                self._end_cancelled(entry, "cancelled while it ran")
+                continue
+            error = TaskInterrupted(f"task {task_name(number)} was ended while it ran: {why}. Send it again")
+            self._end_failed(entry, ErrorReport.of(error))
 
     def close_platforms(self) -> None:
         """Ends what the platforms started."""

@@ -396,10 +396,13 @@ class Daemon:
         try:
             if not self._private:
                 self._finish()
-            self._reactor.unwatch(self._listener.fileno())
-            self._listener.close()
-            for peer in list(self._peers.values()):
-                self._drop(peer, f"the daemon stops: {self._stopping}")
+        except OSError as error:
+            logger.error("clients are left without a word: %s", error)
+        self._reactor.unwatch(self._listener.fileno())
+        self._listener.close()
+        for peer in list(self._peers.values()):
+            self._drop(peer, f"the daemon stops: {self._stopping}")
+        try:
             while self._core.behind:
                 self._core.end_turn()
             self._core.close_platforms()
