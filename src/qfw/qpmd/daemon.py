@@ -40,6 +40,7 @@ from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Host, Platforms
 from qfw.scheduling.fair import FairScheduler
+from qfw.simenv.toolpool import ToolPool
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,8 @@ class Daemon:
         plugins = registry.names(registry.PLATFORMS)
         platforms = Platforms(settings, {WITHIN: within}, plugins, host)
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
-        self._core = Core(settings, self._journal, scheduler, platforms)
+        self._tools = ToolPool(settings)
+        self._core = Core(settings, self._journal, scheduler, platforms, tools=self._tools)
         self._receiver = Receiver()
         self._peers: dict[int, Peer] = {}
         self._stopping = ""
@@ -205,7 +207,10 @@ class Daemon:
             self._core.open_session(peer, session)
         limit = self._settings.scheduling.max_tasks_per_session
         devices = self._core.devices()
-        peer.outbox.put(pack(Welcome(WIRE_VERSION, __version__, os.getpid(), session, devices, limit)))
+        tools = tuple(sorted(self._tools.tools))
+        peer.outbox.put(
+            pack(Welcome(WIRE_VERSION, __version__, os.getpid(), session, devices, limit, tools=tools))
+        )
         self._core.touch(peer)
 
     def _flush(self, peer: Peer) -> None:
