@@ -152,7 +152,9 @@ def test_a_tool_that_is_not_here_is_no_tool_of_the_pool(pools: Pools) -> None:
     pool = pools.make()
     pool.lower(1, 1, SHORT.encoded, pipeline("nowhere"), TARGET)
     report = pools.outcome(1)
-    assert isinstance(report, ErrorReport) and report.code == "UnknownDevice" and "'nowhere'" in report.message
+    assert (
+        isinstance(report, ErrorReport) and report.code == "UnknownDevice" and "'nowhere'" in report.message
+    )
     pool.lower(2, 1, b"no program", pipeline("identity"), TARGET)
     report = pools.outcome(2)
     assert isinstance(report, ErrorReport) and report.code == "ProgramError"

@@ -386,7 +386,7 @@ class FairScheduler:
         # What had not begun is innocent.
         behind = event.interrupted and task.interruptions >= MAX_AT_HEAD
         if behind:
-            task.order = next(self._order)
+            task.order, task.lowered = next(self._order), 0
         task.flow.push(task, front=not behind)
         task.flow.device.joined(task)
         self._enqueue(task.flow)
