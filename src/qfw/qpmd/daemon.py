@@ -52,6 +52,7 @@ from qfw.qpmd.notify import Notifier
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Host, Platforms
 from qfw.scheduling.fair import FairScheduler
+from qfw.simenv.toolpool import ToolPool
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ class Daemon:
         plugins = registry.names(registry.PLATFORMS)
         platforms = Platforms(settings, {WITHIN: within}, plugins, host)
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
-        self._core = Core(settings, self._journal, scheduler, platforms)
+        self._tools = ToolPool(settings)
+        self._core = Core(settings, self._journal, scheduler, platforms, tools=self._tools)
         self._settings = self._core.settings
         self._control = self._core.control
         self._control.serve(folder, config, None if private else self._begin_stop)
@@ -246,9 +248,9 @@ class Daemon:
             self._core.open_session(peer, session)
         limit = self._settings.scheduling.max_tasks_per_session
         devices = self._core.devices()
-        scope, name = self._control.scope, self._control.name
+        scope, name, tools = self._control.scope, self._control.name, tuple(sorted(self._tools.tools))
         peer.outbox.put(
-            pack(Welcome(WIRE_VERSION, __version__, os.getpid(), session, devices, limit, scope, name))
+            pack(Welcome(WIRE_VERSION, __version__, os.getpid(), session, devices, limit, scope, name, tools))
         )
         self._core.touch(peer)
 

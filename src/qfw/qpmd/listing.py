@@ -37,13 +37,16 @@ class Listing:
         devices: Devices,
         control: Controls,
         clock_ns: Callable[[], int],
+        lowerings: Callable[[], int] = int,
     ) -> None:
+        """`clock_ns`: the daemon's clock; `lowerings`: programs that tools were run on so far."""
         self._state = state
         self._scheduler = scheduler
         self._platforms = platforms
         self._devices = devices
         self._control = control
         self._clock_ns = clock_ns
+        self._lowerings = lowerings
         self._started_ns = clock_ns()
         #: Encoded answers by subject, with the time of each.
         self._answers: dict[str, tuple[int, bytes]] = {}
@@ -139,6 +142,7 @@ class Listing:
         """What it has done so far."""
         counts = {str(name): number for name, number in self._state.counters.items()}
         counts["late_answers"] = self.late_answers
+        counts["lowerings"] = self._lowerings()
         counts["refused_events"] = self._devices.refused
         uptime_s = (self._clock_ns() - self._started_ns) / 1e9
         sessions, tasks = len(self._state.sessions), len(self._state.tasks)

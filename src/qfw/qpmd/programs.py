@@ -27,7 +27,12 @@ class ProgramStore:
         self._make_room(0)
 
     def add(self, encoded: bytes) -> bytes | None:
-        """Stores a program that travelled; its digest, or None where it was there.
+        """Stores a program that travelled; its digest, or None where it was there. Raises like `put`."""
+        digest, new = self.put(encoded)
+        return digest if new else None
+
+    def put(self, encoded: bytes) -> tuple[bytes, bool]:
+        """Stores a program; its digest, and whether it was not there.
 
         Raises:
             TooLarge: it has more than MAX_PROGRAM_BYTES.
@@ -42,10 +47,10 @@ class ProgramStore:
         # The digest is ours, taken of what we decoded: a client's claim is not asked for.
         digest = program.digest
         if digest in self._programs:
-            return None
+            return digest, False
         self._programs[digest] = (program, program.encoded)
         self._rest(digest)
-        return digest
+        return digest, True
 
     def get(self, digest: bytes) -> Program | None:
         """The program, or None where it is not known (any more)."""

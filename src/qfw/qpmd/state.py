@@ -29,7 +29,7 @@ from qfw.model.events import (
     WorkerLost,
     WorkerReady,
 )
-from qfw.model.task import TRANSITIONS, QuantumTask, TaskState
+from qfw.model.task import LOWERING, TRANSITIONS, QuantumTask, TaskState
 
 _OF_A_TASK = (TaskStarted, TaskRequeued, TaskDone, TaskFailed, TaskCancelled, TaskLowering, TaskLowered)
 
@@ -187,7 +187,15 @@ class DaemonState:
                 self.apply(TaskRequeued(event.at_ns, event.task, entry.epoch, "its record is gone", False))
             elif isinstance(event, (TaskRequeued, TaskDone)) and not running:
                 worker_pid = event.worker_pid if isinstance(event, TaskDone) else 0
-                self.apply(TaskStarted(event.at_ns, event.task, event.epoch, "", worker_pid))
+                self.restore(TaskStarted(event.at_ns, event.task, event.epoch, "", worker_pid))
+            elif isinstance(event, TaskStarted) and entry.state in LOWERING:
+                self.apply(TaskLowered(event.at_ns, event.task, entry.lowered, entry.lowered_for))
+            elif isinstance(event, TaskLowered) and entry.state not in LOWERING:
+                self.restore(TaskLowering(event.at_ns, event.task, TaskState.COMPILING, event.calibration))
+            elif isinstance(event, TaskLowering) and running:
+                self.apply(TaskRequeued(event.at_ns, event.task, entry.epoch, "its record is gone", False))
+            elif isinstance(event, TaskLowering) and entry.state in LOWERING:
+                self.apply(TaskLowered(event.at_ns, event.task, entry.lowered, entry.lowered_for))
         elif isinstance(event, DeviceReported) and not self.may_change(event.device, event.event.state):
             # Steps between are gone: what is left of them starts anew.
             self.devices.pop(event.device)
@@ -274,6 +282,7 @@ class DaemonState:
     def _lowered(self, event: TaskLowered) -> None:
         entry = self._move(event.task, TaskState.QUEUED)
         entry.lowered, entry.lowered_for = event.program, event.calibration
+        entry.cost_s = event.cost_s or entry.cost_s
 
     def _done(self, event: TaskDone) -> None:
         self._end(event.task, TaskState.DONE)
