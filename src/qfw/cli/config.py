@@ -60,7 +60,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _show(as_json: bool) -> int:
-    found = list(keys.keys())
+    found = list(keys.every_key())
     if as_json:
         output.json(msgspec.to_builtins(found, enc_hook=str))
         return 0
