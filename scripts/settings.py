@@ -1,4 +1,4 @@
-"""Writes the tables of docs/guides/settings.md from the settings themselves; with --check only says whether they are so."""
+"""Writes the tables of docs/guides/settings.md from the settings themselves; --check only says whether they are so."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qfw.cli.private import toml
 from qfw.config.keys import Key, every_key
 from qfw.config.settings import Settings, load
 
@@ -33,8 +34,6 @@ def test_a_key_says_its_range_and_its_purpose(key: Key) -> None:
 
 def test_the_defaults_are_allowed(tmp_path: Path) -> None:
     """A file that says every default is the same as none."""
-    from qfw.cli.private import toml
-
     path = tmp_path / "settings.toml"
     path.write_text(toml(Settings()))
     assert load(path) == Settings()
