@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qfw.cli.private import toml
 from qfw.config.settings import load
 from qfw.model.errors import ConfigError
 
@@ -49,7 +50,7 @@ from qfw.model.errors import ConfigError
         ("workers = 3", "workers is 3; allowed: a table$"),
         ("[platforms]\nmine = 3", "platforms.mine is 3; allowed: a table$"),
         ("daemon.scope = 'galaxy'", 'daemon.scope is "galaxy"; allowed: "job" or "site"$'),
-        ("daemon.name = 2026-01-01", 'daemon.name is "2026-01-01"; allowed: a text$'),
+        ("daemon.name = 2026-01-01", 'daemon.name is 2026-01-01; allowed: a text$'),
         # Keys that nobody knows: the nearest of their table, else of another one.
         ("[platforms.mine]\nplugins = 'x'", r"\[platforms.mine\] has no such key; did you mean `plugin`"),
         ("engine = []", "the top level has no such key; did you mean `engines`"),
@@ -87,6 +88,20 @@ def test_a_file_that_is_no_text_or_not_there(tmp_path: Path) -> None:
     path.write_bytes(b"a = '\xff'")
     with pytest.raises(ConfigError, match=r"no text in UTF-8 \(byte 5\)"):
         load(path)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    """Settings of one run of `qfw run` are a file that says all of them."""
+    path = tmp_path / "settings.toml"
+    path.write_text(
+        "engines = ['aer']\n[daemon]\nname = 'a\"b'\n[platforms.'my lab']\nevents_per_s = 5\n"
+        "[platforms.'my lab'.options]\nwhen = 2026-01-01\nat = 2026-01-01T07:32:00Z\n"
+        "deep = {list = [1, 2.5, {x = inf}], text = \"\\u0001\\u007f\\n\", 'a.b' = true}\n"
+    )
+    first = load(path)
+    path.write_text(toml(first))
+    assert load(path) == first
+    assert first.platforms["my lab"].options["deep"]["list"][2] == {"x": float("inf")}
 
 
 def test_what_is_given_is_what_is_read(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from qfw.config.keys import keys as all_keys
-from qfw.config.keys import live
+from qfw.config.keys import every_key, live
 from qfw.config.settings import PlatformSettings, Settings, load
 from qfw.model.device import DeviceKind, DeviceProfile
 from qfw.model.errors import ConfigError, NotAllowed, UsageError
@@ -315,7 +314,7 @@ EFFECTS: dict[str, tuple[Any, Callable[[Owner], Any], Any, Any, str]] = {
 }
 #: Read where they are used, each time: tests of the daemon's process, and of the parts that they belong to.
 ELSEWHERE = {"unread_bytes", "daemon.stop_limit_s", "tools.time_limit_s"}
-ELSEWHERE |= {key.name for key in all_keys() if key.name.startswith(("results.", "reservations."))}
+ELSEWHERE |= {key.name for key in every_key() if key.name.startswith(("results.", "reservations."))}
 
 
 def test_every_live_key_is_tried() -> None:

@@ -28,6 +28,7 @@ from tests.qpmd.test_daemon import report, site, start
 from tests.stack import (
     LIMIT_S,
     SHORT,
+    Z0,
     RawClient,
     cosine_is_right,
     events_of,
@@ -60,7 +61,7 @@ def submitted(folder: Path, count: int, program=LONG) -> Iterator[tuple[Session,
     """Tasks of which the first runs."""
     with contextlib.suppress(DaemonLost), Session(runtime_folder=folder) as session:
         stream = session.device("reference").stream()
-        futures = [stream.run(program, [0.1 * n]) for n in range(count)]
+        futures = [stream.run(program, [0.1 * n], outputs=Z0) for n in range(count)]
         until(lambda: any(isinstance(event, TaskStarted) for event in events_of(folder)), "a start")
         yield session, futures
 
@@ -205,7 +206,7 @@ def test_clients_that_submit_while_it_drains(folder: Path) -> None:
                 stream.run(SHORT, [0.5]).result(LIMIT_S)
                 one_answered.wait(LIMIT_S)
                 while refused < 5:
-                    futures = [stream.run(SHORT, [0.5]) for _ in range(10)]
+                    futures = [stream.run(SHORT, [0.5], outputs=Z0) for _ in range(10)]
                     for future in futures:
                         try:
                             assert cosine_is_right(future.result(LIMIT_S), 0.5)
@@ -328,17 +329,29 @@ def command_of(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
+#: A daemon of the user nobody, who may not read what Python and QFw are made of: all of it is loaded before.
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from qfw.config.settings import Settings
+from qfw.qpm import registry
+from qfw.qpm.platform import PlatformConfig
+from qfw.qpmd.daemon import Daemon
+registry.load(registry.PLATFORMS, "simulators")(PlatformConfig("simulators"))
+os.setgid(65534), os.setuid(65534)
+Daemon(Path(sys.argv[1]), Settings(), False).run(lambda: print("serves", flush=True))
+"""
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user, and root")
 def test_root_may_control_the_daemon_of_a_user(folder: Path) -> None:
     """Another user may not; root's sessions may not either."""
     folder.chmod(0o700)
     os.chown(folder, 65534, 65534)
-    reader, writer = os.pipe()
-    command = [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", f"--ready-fd={writer}"]
-    process = subprocess.Popen(command, user=65534, group=65534, pass_fds=(writer,), stderr=subprocess.PIPE)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as said:
-        assert said.read() == b"ready", process.communicate()
+    process = subprocess.Popen(
+        [sys.executable, "-c", AS_NOBODY, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"serves\n", process.communicate()
     with Observer(folder) as owner:
         assert owner.control("drain").verb == "drain"
         with RawClient(folder, greet=False) as client:

@@ -10,7 +10,6 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -60,7 +59,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _show(as_json: bool) -> int:
-    found = list(keys.keys())
+    found = list(keys.every_key())
     if as_json:
         output.json(msgspec.to_builtins(found, enc_hook=str))
         return 0
@@ -87,7 +86,7 @@ def _check(path: Path, as_json: bool) -> int:
     if values:
         output.table(
             ["KEY", "VALUE", "FROM"],
-            [[value.key, _text(value.value), "file" if value.given else "default"] for value in values],
+            [[value.key, shown(value.value), "file" if value.given else "default"] for value in values],
         )
     for problem in problems:
         sys.stderr.write(f"qfw: {path}: {problem}\n")
@@ -137,7 +136,3 @@ def _interpreter(python: str) -> str:
     if done.stdout != __version__:
         return f"{python} has qfw {done.stdout}, this is {__version__}; install the same version in both"
     return ""
-
-
-def _text(value: Any) -> str:
-    return shown(list(value) if isinstance(value, tuple) else value)

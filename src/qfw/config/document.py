@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -61,12 +60,26 @@ def allowed(declared: inspect.Type) -> str:
     return "a table"
 
 
+def written(value: Any) -> str:
+    """A value as TOML has it, on one line."""
+    match value:
+        case msgspec.Struct():
+            return written({name: getattr(value, name) for name in value.__struct_fields__})
+        case Mapping():
+            return (
+                "{" + ", ".join(f"{_quoted(name)} = {written(inner)}" for name, inner in value.items()) + "}"
+            )
+        case list() | tuple():
+            return "[" + ", ".join(map(written, value)) + "]"
+        case bool() | str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # Numbers, with nan and inf; dates and times in the form of ISO 8601.
+    return str(value)
+
+
 def shown(value: Any) -> str:
-    """A value as TOML would have it, cut where it is long."""
-    if isinstance(value, float) and not math.isfinite(value):
-        text = str(value)
-    else:
-        text = json.dumps(value, default=str, ensure_ascii=False)
+    """A value as TOML has it, cut where it is long."""
+    text = written(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 

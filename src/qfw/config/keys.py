@@ -40,7 +40,7 @@ class Value(msgspec.Struct, frozen=True):
     given: bool
 
 
-def keys(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iterator[Key]:
+def every_key(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iterator[Key]:
     """All keys, those of the top level first."""
     tables: list[tuple[str, type[msgspec.Struct]]] = []
     purposes, usual = _purposes(kind), kind()
@@ -55,7 +55,7 @@ def keys(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iterator[Ke
             default = getattr(usual, field.name)
             yield Key(name, allowed(declared), default, live, purposes.get(field.name, ""))
     for name, table in tables:
-        yield from keys(table, name)
+        yield from every_key(table, name)
 
 
 def values(settings: Settings, document: Mapping[str, Any]) -> list[Value]:
@@ -72,7 +72,7 @@ def differences(old: Settings, new: Settings) -> list[str]:
 
 def live() -> frozenset[str]:
     """Names of the keys that a reload changes."""
-    return frozenset(key.name for key in keys() if key.live)
+    return frozenset(key.name for key in every_key() if key.live)
 
 
 def _values(table: msgspec.Struct, document: Mapping[str, Any], prefix: str) -> Iterator[Value]:
