@@ -433,14 +433,14 @@ class Lowerings:
         try:
             made = msgspec.msgpack.decode(body, type=LoweredProgram)
             digest, new = self._programs.put(made.encoded)
+            if new:
+                self._emit(ProgramStored(self._clock_ns(), digest, made.encoded))
             lowered = self._programs.get(digest)
             assert lowered is not None
             relocation = Relocation(program, lowered, made.layout)
             relocation.check()
         except (msgspec.DecodeError, ProgramError, RecursionError) as error:
             return ErrorReport.of(ToolFailed(f"what the pipeline gave is no lowered program: {error}"))
-        if new:
-            self._emit(ProgramStored(self._clock_ns(), digest, made.encoded))
         lowering.relocation, lowering.digest = relocation, digest
         self._go(lowering)
         return None

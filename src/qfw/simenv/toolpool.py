@@ -14,7 +14,7 @@ import msgspec
 from qfw.config.discover import cores, memory_bytes, worker_environment
 from qfw.config.settings import Settings
 from qfw.model.errors import ErrorReport, PlatformFailed, SetupError, ToolFailed, WireError
-from qfw.model.pipeline import MAX_STAGES
+from qfw.model.pipeline import MAX_STAGES, Pipeline
 from qfw.processes import child
 from qfw.processes.backoff import retry_s
 from qfw.qpm import registry
@@ -233,8 +233,8 @@ class ToolPool:
             for body in worker.reader.feed(chunk):
                 self._said(worker, decode_from_tools(body))
         except (msgspec.DecodeError, WireError) as error:
-            # A worker is believed nothing: one that breaks the protocol is ended.
-            self._lose(worker, f"it broke the protocol of tool workers: {error}", again=False)
+            # A worker is believed nothing: one that breaks the protocol is ended. It may be an earlier tool's doing.
+            self._lose(worker, f"it broke the protocol of tool workers: {error}")
             return
         if worker.ready and worker.job is None:
             self._serve()
@@ -308,7 +308,7 @@ class ToolPool:
             self._queues.move_to_end(job.session, last=False)
             return
         times = f" ({job.deaths} times)" if again else ""
-        error = ToolFailed(f"{job.stage or 'a tool worker'}: {reason}{times}")
+        error = ToolFailed(f"{job.stage or _any_stage(job.message.pipeline)}: {reason}{times}")
         self._ended(job.message.number, ErrorReport.of(error))
 
     def _failed_start(self, reason: str) -> None:
@@ -331,6 +331,14 @@ class ToolPool:
         logger.info(
             "tool worker ended: worker=%s pid=%d %s (%s)", worker.name, worker.launched.pid, ended, reason
         )
+
+
+def _any_stage(pipeline: bytes) -> str:
+    """All stages in words, where nobody knows which it was."""
+    stages = [
+        f"stage {stage.name[:100]}: tool {stage.tool[:100]}" for stage in Pipeline.decode(pipeline).stages
+    ]
+    return ", or ".join(stages)
 
 
 def _installed() -> list[str]:
