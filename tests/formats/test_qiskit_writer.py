@@ -15,7 +15,14 @@ from qfw.model.errors import ProgramError, UnsupportedFeature
 from qfw.model.gates import GATES
 from qfw.model.program import Affine, Barrier, Gate, IfElse, Measure, Program, Reset, While, slot
 from qfw.qpi.program import Program as PublicProgram
-from tests.toolchain.programs import NUM_SLOTS, PARAMETERS, controlled, same_distribution, same_state, straight
+from tests.toolchain.programs import (
+    NUM_SLOTS,
+    PARAMETERS,
+    controlled,
+    same_distribution,
+    same_state,
+    straight,
+)
 
 H0 = Gate("h", (0,))
 
@@ -67,7 +74,9 @@ def test_every_gate_is_qiskits_of_the_same_meaning(name: str) -> None:
         spec.num_angles,
         (
             *(Gate("ry", (q,), (0.3 + q,)) for q in range(spec.num_qubits)),
-            Gate(name, tuple(range(spec.num_qubits)), tuple(slot(i, 0.5, 0.1) for i in range(spec.num_angles))),
+            Gate(
+                name, tuple(range(spec.num_qubits)), tuple(slot(i, 0.5, 0.1) for i in range(spec.num_angles))
+            ),
         ),
     )
     circuit = dumps(program)

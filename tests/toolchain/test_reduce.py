@@ -11,7 +11,19 @@ from qfw.model.device import DeviceKind, DeviceProfile
 from qfw.model.errors import OptionError
 from qfw.model.gates import GATES
 from qfw.model.native import check_native
-from qfw.model.program import Affine, Angle, Barrier, Gate, IfElse, Measure, Operation, Program, Reset, While, slot
+from qfw.model.program import (
+    Affine,
+    Angle,
+    Barrier,
+    Gate,
+    IfElse,
+    Measure,
+    Operation,
+    Program,
+    Reset,
+    While,
+    slot,
+)
 from qfw.platforms.twin.models import model
 from qfw.qpm import registry
 from qfw.qpm.tool import Target, Tool
@@ -132,7 +144,12 @@ def test_what_is_between_may_go_first() -> None:
 
 def test_nothing_moves_across_measurement_reset_or_block() -> None:
     x = on("x", 0)
-    for between in (Measure(0, 0), Reset(0), IfElse((0,), 0, (on("h", 0),)), While((0,), 1, (on("z", 0),), 3)):
+    for between in (
+        Measure(0, 0),
+        Reset(0),
+        IfElse((0,), 0, (on("h", 0),)),
+        While((0,), 1, (on("z", 0),), 3),
+    ):
         kept = reduced(x, between, x, Measure(0, 1))
         assert kept == (x, between, x, Measure(0, 1))
     # On another qubit they are in nobody's way.

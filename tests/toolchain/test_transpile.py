@@ -119,7 +119,8 @@ def test_a_better_calibrated_pair_is_taken(tool: TranspileTool) -> None:
 def test_what_is_out_of_order_is_not_used(tool: TranspileTool) -> None:
     calibration = line_calibration(6)
     qubits = tuple(
-        msgspec.structs.replace(qubit, operational=index != 2) for index, qubit in enumerate(calibration.qubits)
+        msgspec.structs.replace(qubit, operational=index != 2)
+        for index, qubit in enumerate(calibration.qubits)
     )
     target = Target(LINE.profile, msgspec.structs.replace(calibration, qubits=qubits, version="broken"))
     found, layout = tool.apply(_chain(3), target, {})

@@ -114,7 +114,9 @@ class _Writer:
             return
         used = _used((*op.then, *op.otherwise))
         if used.qubits:
-            blocks = [self._block(ops, used, bits) for ops in (op.then, op.otherwise) if ops or ops is op.then]
+            blocks = [
+                self._block(ops, used, bits) for ops in (op.then, op.otherwise) if ops or ops is op.then
+            ]
             self._append(IfElseOp(self._condition(bits), *blocks), used, bits, circuit)
 
     def _loop(self, op: While, circuit: QuantumCircuit) -> None:

@@ -30,7 +30,10 @@ AXES: Final[dict[str, str]] = {
 
 #: Gates that are their own inverse, and pairs that are each other's.
 INVERSES: Final[dict[str, str]] = {
-    **{name: name for name in ("x", "y", "z", "h", "cx", "cy", "cz", "ch", "swap", "ecr", "ccx", "ccz", "cswap")},
+    **{
+        name: name
+        for name in ("x", "y", "z", "h", "cx", "cy", "cz", "ch", "swap", "ecr", "ccx", "ccz", "cswap")
+    },
     **{"s": "sdg", "sdg": "s", "t": "tdg", "tdg": "t", "sx": "sxdg", "sxdg": "sx"},
 }
 
@@ -79,6 +82,8 @@ def same_place(first: Gate, second: Gate) -> bool:
         return set(first.qubits) == set(second.qubits)
     if first.name in FIRST_ALIKE:
         return first.qubits[2] == second.qubits[2] and set(first.qubits) == set(second.qubits)
-    return first.name == "cswap" and first.qubits[0] == second.qubits[0] and set(first.qubits) == set(second.qubits)
-
-
+    return (
+        first.name == "cswap"
+        and first.qubits[0] == second.qubits[0]
+        and set(first.qubits) == set(second.qubits)
+    )

@@ -16,7 +16,9 @@ def check_names(tool: str, options: Mapping[str, Any], known: Iterable[str]) -> 
         if name not in there:
             near = difflib.get_close_matches(str(name), there, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise OptionError(f"tool {tool} has no option {name!r}{hint} It has: {', '.join(there) or 'none'}")
+            raise OptionError(
+                f"tool {tool} has no option {name!r}{hint} It has: {', '.join(there) or 'none'}"
+            )
 
 
 def integer(tool: str, options: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
@@ -27,5 +29,7 @@ def integer(tool: str, options: Mapping[str, Any], name: str, default: int, low:
     """
     value = options.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise OptionError(f"option {name} of tool {tool} is a whole number from {low} to {high}, not {value!r}")
+        raise OptionError(
+            f"option {name} of tool {tool} is a whole number from {low} to {high}, not {value!r}"
+        )
     return value

@@ -112,7 +112,10 @@ class _Block:
                 self._place(op, op.qubits)
             case IfElse():
                 op = IfElse(
-                    op.clbits, op.value, _reduced(op.then, self._profile), _reduced(op.otherwise, self._profile)
+                    op.clbits,
+                    op.value,
+                    _reduced(op.then, self._profile),
+                    _reduced(op.otherwise, self._profile),
                 )
                 self._place(op, sorted(_touched((op,))))
             case While():
@@ -156,7 +159,9 @@ class _Block:
             places.update(place for place in known[-WINDOW:] if self._ops[place] is not None)
         found = sorted(places, reverse=True)
         # Beyond what was looked up of one qubit, operations on it are missing: nothing may be moved there.
-        limit = max((self._on[qubit][-WINDOW] for qubit in qubits if len(self._on[qubit]) > WINDOW), default=-1)
+        limit = max(
+            (self._on[qubit][-WINDOW] for qubit in qubits if len(self._on[qubit]) > WINDOW), default=-1
+        )
         return [place for place in found if place >= limit]
 
 
