@@ -26,6 +26,7 @@ from qfw.model.pipeline import MAX_STAGES, Pipeline, Stage
 from qfw.model.program import Gate, Measure, Program, Reset, slot
 from qfw.platforms.twin.models import model
 from qfw.qpi.pipeline import ToolPipeline
+from qfw.qpi.pipeline_text import dumps, loads
 from qfw.qpm.tool import Target
 from tests.model.calibrations import line_calibration, line_profile
 from tests.toolchain.plugins import install, run
@@ -76,7 +77,7 @@ def test_what_it_was_made_of_may_change() -> None:
         (
             ["transpil"],
             UnknownDevice,
-            "no tool is called 'transpil'; did you mean 'transpile'. There are: .*reduce",
+            "no tool is called 'transpil'; did you mean 'transpile'[?] There are: .*reduce",
         ),
         ([("transpile", {"levle": 1})], OptionError, "did you mean 'level'"),
         ([("transpile", {"level": 9})], OptionError, "from 0 to 3, not 9"),
@@ -88,7 +89,7 @@ def test_what_it_was_made_of_may_change() -> None:
     ],
 )
 def test_bad_input(stages: object, error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said.replace("'transpile'.", "'transpile'[?]")):
+    with pytest.raises(error, match=said):
         ToolPipeline(stages)  # type: ignore[arg-type]
 
 
@@ -108,8 +109,6 @@ VALUES = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(name=TEXTS, stage=TEXTS, options=st.dictionaries(TEXTS, VALUES, max_size=3))
 def test_toml_says_every_pipeline(name: str, stage: str, options: dict[str, object]) -> None:
-    from qfw.qpi.pipeline_text import dumps, loads
-
     stages = [Stage(stage, "tool", options), Stage("other", "tool")]
     document = loads(dumps(name, stages))
     assert document.name == name
@@ -142,8 +141,6 @@ def test_bad_toml(text: str, said: str) -> None:
 
 
 def test_what_toml_cannot_say() -> None:
-    from qfw.qpi.pipeline_text import dumps
-
     with pytest.raises(OptionError, match="stage 'a', x: TOML cannot say None"):
         dumps("", [Stage("a", "reduce", {"x": None})])
 
@@ -208,7 +205,7 @@ def test_explain_shows_every_stage_and_the_program_as_given() -> None:
 
 def test_what_a_device_does_not_take_is_refused_with_gate_and_stage() -> None:
     with pytest.raises(
-        UnsupportedFeature, match="behind stage 'small'.*gate ry on qubits.*not native to twin-20"
+        UnsupportedFeature, match=r"behind stage 'small'.*gate ry on qubits.*not native to twin-20"
     ):
         ToolPipeline([qfw.Stage("small", "reduce")]).check(BELL, TWIN)
     ToolPipeline(["reduce", "transpile"]).check(BELL, TWIN)
@@ -220,13 +217,14 @@ def test_errors_say_the_stage() -> None:
     with pytest.raises(TooLarge, match="stage transpile: the program needs 4 qubits; line has 3"):
         ToolPipeline(["reduce", "transpile"]).lower(Program(4, 0, 0, (Gate("h", (3,)),)), LINE)
     without = Target(msgspec.structs.replace(LINE.profile, control=False), LINE.calibration)
-    with pytest.raises(UnsupportedFeature, match="stage transpile: .*before its end"):
+    with pytest.raises(UnsupportedFeature, match=r"stage transpile: .*before its end"):
         ToolPipeline(["transpile"]).lower(Program(1, 0, 0, (Gate("h", (0,)), Reset(0))), without)
 
 
 CODE = """
 import qfw
 from qfw.qpi.pipeline import ToolPipeline
+from qfw.qpi.pipeline_text import dumps, loads
 from tests.qpi.test_pipeline import BELL, SIMULATOR
 
 def refused(stages):

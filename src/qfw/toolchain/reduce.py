@@ -38,9 +38,9 @@ PHASE_ROUNDING = 1e-14
 class ReduceTool:
     """Cancels gates with their inverses and puts rotations about one axis together, until nothing more is found.
 
-    A partner is found across gates that commute with it for certain, and never across a measurement, a reset, a barrier
-    or a block on one of its qubits. Blocks are reduced for themselves. Angles stay affine functions of the slots. No gate
-    comes to be that the device lacks where the ones that it is made of were native.
+    A partner is found across gates that commute with it for certain, and never across a measurement, a reset, a
+    barrier or a block on one of its qubits. Blocks are reduced for themselves. Angles stay affine functions of the
+    slots. No gate comes to be that the device lacks where the ones that it is made of were native.
     """
 
     keeps: ClassVar[str] = "equivalence"
