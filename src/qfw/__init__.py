@@ -35,6 +35,7 @@ if _TYPE_CHECKING:
     from qfw.model.outputs import (
         Statevector as Statevector,
     )
+    from qfw.model.pipeline import Stage as Stage
     from qfw.model.program import Gate as Gate
     from qfw.model.program import Measure as Measure
     from qfw.model.program import slot as slot
@@ -42,6 +43,7 @@ if _TYPE_CHECKING:
     from qfw.model.task import TaskOptions as TaskOptions
     from qfw.qpi.device import Device as Device
     from qfw.qpi.future import TaskFuture as TaskFuture
+    from qfw.qpi.pipeline import ToolPipeline as ToolPipeline
     from qfw.qpi.program import Program as Program
     from qfw.qpi.session import Session as Session
     from qfw.qpi.stream import QStream as QStream
@@ -56,6 +58,7 @@ _HOMES = {
     "Memory": "qfw.model.outputs",
     "Probabilities": "qfw.model.outputs",
     "Statevector": "qfw.model.outputs",
+    "Stage": "qfw.model.pipeline",
     "Gate": "qfw.model.program",
     "Measure": "qfw.model.program",
     "slot": "qfw.model.program",
@@ -63,6 +66,7 @@ _HOMES = {
     "TaskOptions": "qfw.model.task",
     "Device": "qfw.qpi.device",
     "TaskFuture": "qfw.qpi.future",
+    "ToolPipeline": "qfw.qpi.pipeline",
     "Program": "qfw.qpi.program",
     "Session": "qfw.qpi.session",
     "QStream": "qfw.qpi.stream",

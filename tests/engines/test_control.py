@@ -18,7 +18,6 @@ from qfw.model.errors import UnsupportedFeature
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Counts, Expectation, Memory, Probabilities, Statevector
 from qfw.model.program import Gate, IfElse, Measure, Operation, Program, Reset, While, slot
-from qfw.numerics import gates
 from tests.engines.branches import exact
 from tests.engines.programs import run
 

@@ -185,5 +185,5 @@ def test_a_window_bounds_the_search() -> None:
 def test_it_is_a_tool_without_options() -> None:
     kind = registry.load(registry.TOOLS, "reduce")
     assert kind is ReduceTool and isinstance(kind(), Tool) and kind.version()
-    with pytest.raises(OptionError, match="tool reduce has no option 'level'. It has: none"):
+    with pytest.raises(OptionError, match=r"tool reduce has no option 'level'\. It has: none"):
         kind.check_options({"level": 1})

@@ -123,7 +123,7 @@ def test_what_is_out_of_order_is_not_used(tool: TranspileTool) -> None:
         for index, qubit in enumerate(calibration.qubits)
     )
     target = Target(LINE.profile, msgspec.structs.replace(calibration, qubits=qubits, version="broken"))
-    found, layout = tool.apply(_chain(3), target, {})
+    layout = tool.apply(_chain(3), target, {}).layout
     assert layout is not None and set(layout) == {3, 4, 5}
     with pytest.raises(UnsupportedFeature, match="Qiskit cannot lower the program for line"):
         tool.apply(_chain(4), target, {})

@@ -16,6 +16,7 @@ COMMANDS = {
     "squeue": "tasks that are not answered yet",
     "daemon": "start a daemon that outlives sessions; drain, reload, stop it",
     "config": "check a settings file; list every key",
+    "tools": "tools that pipelines are made of, and their options",
     "platform": "begin a platform of your own, check one",
     "calibration": "a device's errors and times, as a table or a picture",
     "doctor": "what is here, what is not, what to do",

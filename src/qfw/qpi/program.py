@@ -72,7 +72,7 @@ class Program(model.Program, frozen=True):
     def to_qiskit(self) -> QuantumCircuit:
         """The program as a Qiskit circuit; qubit i and classical bit i keep their numbers.
 
-        Slot i is the parameter called `s` and the seven digits of i, so that `circuit.parameters` are the slots in their
+        Slot i is the parameter called `s` and the seven digits of i, so that `circuit.parameters` are the slots in
         order. Measurements, resets, barriers, branches and the global phase are kept; a loop with fewer trips than
         `from_qiskit` gives one becomes branches in a row.
 

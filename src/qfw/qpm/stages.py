@@ -101,7 +101,9 @@ def _kind(name: str) -> Any:
     """Class of a tool that is installed with its framework."""
     kind = registry.load(registry.TOOLS, name)
     if kind.version() is None:
-        raise NotInstalled(f"tool {name!r} needs a package that is missing: pip install 'qfw[{name}]'")
+        # Its constructor knows what to install.
+        kind()
+        raise NotInstalled(f"tool {name!r} says that its framework is not installed")
     return kind
 
 

@@ -34,7 +34,12 @@ INVERSES: Final[dict[str, str]] = {
         name: name
         for name in ("x", "y", "z", "h", "cx", "cy", "cz", "ch", "swap", "ecr", "ccx", "ccz", "cswap")
     },
-    **{"s": "sdg", "sdg": "s", "t": "tdg", "tdg": "t", "sx": "sxdg", "sxdg": "sx"},
+    "s": "sdg",
+    "sdg": "s",
+    "t": "tdg",
+    "tdg": "t",
+    "sx": "sxdg",
+    "sxdg": "sx",
 }
 
 #: Gates of one angle of which two in a row are one with the sum: those that are a phase -1 (times the angle's half

@@ -38,9 +38,9 @@ PHASE_ROUNDING = 1e-14
 class ReduceTool:
     """Cancels gates with their inverses and puts rotations about one axis together, until nothing more is found.
 
-    A partner is found across gates that commute with it for certain, and never across a measurement, a reset, a barrier
-    or a block on one of its qubits. Blocks are reduced for themselves. Angles stay affine functions of the slots. No gate
-    comes to be that the device lacks where the ones that it is made of were native.
+    A partner is found across gates that commute with it for certain, and never across a measurement, a reset, a
+    barrier or a block on one of its qubits. Blocks are reduced for themselves. Angles stay affine functions of the
+    slots. No gate comes to be that the device lacks where the ones that it is made of were native.
     """
 
     keeps: ClassVar[str] = "equivalence"
@@ -63,10 +63,10 @@ class ReduceTool:
     def apply(self, program: Program, target: Target, options: Mapping[str, Any]) -> ToolOutput:
         """The program with fewer gates, on the same qubits."""
         self.check_options(options)
-        operations, before = program.operations, -1
-        while (count := _count(operations)) != before:
-            before = count
-            operations = _reduced(operations, target.profile)
+        before: tuple[Operation, ...] | None = None
+        operations = program.operations
+        while operations != before:
+            before, operations = operations, _reduced(operations, target.profile)
         if operations == program.operations:
             return ToolOutput(program)
         return ToolOutput(Program(program.num_qubits, program.num_clbits, program.num_slots, operations))
@@ -281,18 +281,6 @@ def _canonical(angle: Angle) -> Angle:
     for term in angle.terms:
         total = added(total, Affine((term,)))
     return total
-
-
-def _count(operations: Iterable[Operation]) -> int:
-    """Operations, those in blocks included."""
-    count = 0
-    for op in operations:
-        count += 1
-        if isinstance(op, IfElse):
-            count += _count(op.then) + _count(op.otherwise)
-        elif isinstance(op, While):
-            count += _count(op.body)
-    return count
 
 
 def _touched(operations: Iterable[Operation]) -> set[int]:

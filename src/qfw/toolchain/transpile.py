@@ -79,8 +79,8 @@ class TranspileTool:
             logger.info("transpile: level %d leaves angles that are not affine in the slots", level)
         else:
             raise UnsupportedFeature(
-                f"Qiskit lowers no angle of the program for {target.profile.name} so that it is affine in its slots, at "
-                "any level; bind the parameters first"
+                f"lowered for {target.profile.name} by Qiskit, at every level, the program has an angle that is not "
+                "affine in its slots; bind the parameters first"
             )
         lowered, layout = found
         if measured:
