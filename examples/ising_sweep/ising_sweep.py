@@ -101,7 +101,7 @@ def sampled(args, times):
         pipeline, noise = None, 0.0
         if args.pipeline:
             pipeline = qfw.ToolPipeline(args.pipeline.split(","))
-            likely = pipeline.explain(program, device)[-1].fidelity
+            likely = pipeline.explain(program, device).rows[-1].fidelity
             noise = 0.0 if likely is None else 1.0 - likely
         with device.stream(pipeline=pipeline) if pipeline else device.stream() as stream:
             requests = [
