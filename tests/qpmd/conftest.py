@@ -121,7 +121,8 @@ class Bench:
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
         self.clock = Ticking()
         self.reactor = ManualReactor()
-        self.core = Core(settings, self.journal, FairScheduler(), self.platforms, self.clock, lambda: WALL_NS)
+        scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
+        self.core = Core(settings, self.journal, scheduler, self.platforms, self.clock, lambda: WALL_NS)
         self.core.open_platforms(self.reactor)
         self.clients: dict[int, tuple[Peer, socket.socket, wire.FrameReader]] = {}
         self.slots: set[tuple[str, str]] = set()
