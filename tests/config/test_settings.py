@@ -50,7 +50,7 @@ from qfw.model.errors import ConfigError
         ("workers = 3", "workers is 3; allowed: a table$"),
         ("[platforms]\nmine = 3", "platforms.mine is 3; allowed: a table$"),
         ("daemon.scope = 'galaxy'", 'daemon.scope is "galaxy"; allowed: "job" or "site"$'),
-        ("daemon.name = 2026-01-01", 'daemon.name is 2026-01-01; allowed: a text$'),
+        ("daemon.name = 2026-01-01", "daemon.name is 2026-01-01; allowed: a text$"),
         # Keys that nobody knows: the nearest of their table, else of another one.
         ("[platforms.mine]\nplugins = 'x'", r"\[platforms.mine\] has no such key; did you mean `plugin`"),
         ("engine = []", "the top level has no such key; did you mean `engines`"),
