@@ -128,7 +128,9 @@ class FakeTools:
     def open(self, reactor: Any, ended: Callable[[int, bytes | ErrorReport], None]) -> None:
         self.ended = ended
 
-    def lower(self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes) -> None:
+    def lower(
+        self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes, time_limit_s: float
+    ) -> None:
         self.asked[number] = session, program, pipeline, target
         version = msgspec.msgpack.decode(target, type=Target).version
         self.runs.append((Program.decode(program).digest, version))
@@ -165,11 +167,12 @@ class Bench:
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
         self.clock = Ticking()
         self.reactor = ManualReactor()
+        scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
         self.tools = FakeTools()
         self.core = Core(
             settings,
             self.journal,
-            FairScheduler(),
+            scheduler,
             self.platforms,
             self.clock,
             lambda: WALL_NS,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qfw.config.settings import Settings
+from qfw.config.current import Current
 from qfw.model.device import DeviceProfile, Estimate, Timing
 from qfw.model.errors import (
     ErrorReport,
@@ -44,7 +44,7 @@ class Fitted(NamedTuple):
 class Intake:
     """Checks tasks against their devices and estimates them."""
 
-    def __init__(self, platforms: Platforms, settings: Settings) -> None:
+    def __init__(self, platforms: Platforms, settings: Current) -> None:
         """`platforms` serve the devices that tasks may name."""
         self._platforms = platforms
         self._settings = settings

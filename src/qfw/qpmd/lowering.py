@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from qfw.config.settings import Settings
+from qfw.config.current import Current
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile, Estimate
 from qfw.model.errors import ErrorReport, NotLowered, ProgramError, QFwError, ToolFailed
@@ -52,8 +52,10 @@ class ToolRunner(Protocol):
         """Begins to serve; `ended` is told of each program a LoweredProgram (MessagePack), or why there is none."""
         ...
 
-    def lower(self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes) -> None:
-        """Lowers a program, for a session. Never within this call."""
+    def lower(
+        self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes, time_limit_s: float
+    ) -> None:
+        """Lowers a program, for a session, within so many seconds from its begin. Never within this call."""
         ...
 
     def forget(self, number: int) -> bool:
@@ -70,7 +72,7 @@ class Lowerings:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Current,
         state: DaemonState,
         platforms: Platforms,
         devices: Devices,
@@ -94,10 +96,10 @@ class Lowerings:
         self._end_failed = end_failed
         self._clock_ns = clock_ns
         self._tools = tools
-        self._max_stale = settings.workers.max_attempts
+        self._settings = settings
         self._reactor: Reactor
         self.pipelines = PipelineStore()
-        self._asking = Asking(peers, settings.tools.time_limit_s, self._answered, touch)
+        self._asking = Asking(peers, settings, self._answered, touch)
         self._store = LoweredStore(programs, settings.tools.kept, clock_ns)
         self._runs: dict[int, Lowering] = {}
         self._last = 0
@@ -206,7 +208,7 @@ class Lowerings:
         if held is None or error.code != "StaleCalibration":
             return False
         self._stale[number] = times = self._stale.get(number, 0) + 1
-        if times >= self._max_stale:
+        if times >= self._settings.workers.max_attempts:
             return False
         self._emit(TaskRequeued(self._clock_ns(), number, entry.epoch, error.message, False))
         self._devices.look(device)
@@ -362,7 +364,8 @@ class Lowerings:
         assert self._tools is not None
         self._number(lowering)
         self.made += 1
-        self._tools.lower(lowering.number, session, *self._request(lowering.key))
+        limit_s = self._settings.tools.time_limit_s
+        self._tools.lower(lowering.number, session, *self._request(lowering.key), limit_s)
 
     def _number(self, lowering: Lowering) -> None:
         self._last += 1
