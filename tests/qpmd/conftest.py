@@ -128,13 +128,12 @@ class FakeTools:
     def open(self, reactor: Any, ended: Callable[[int, bytes | ErrorReport], None]) -> None:
         self.ended = ended
 
-    def lower(self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes) -> None:
+    def lower(
+        self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes, time_limit_s: float
+    ) -> None:
         self.asked[number] = session, program, pipeline, target
         version = msgspec.msgpack.decode(target, type=Target).version
         self.runs.append((Program.decode(program).digest, version))
-
-    def limit(self, time_limit_s: float) -> None:
-        self.time_limit_s = time_limit_s
 
     def forget(self, number: int) -> bool:
         # The first one is always under way.
@@ -168,10 +167,16 @@ class Bench:
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
         self.clock = Ticking()
         self.reactor = ManualReactor()
-        self.tools = FakeTools()
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
+        self.tools = FakeTools()
         self.core = Core(
-            settings, self.journal, scheduler, self.platforms, self.clock, lambda: WALL_NS, self.tools
+            settings,
+            self.journal,
+            scheduler,
+            self.platforms,
+            self.clock,
+            lambda: WALL_NS,
+            self.tools,
         )
         self.core.open_platforms(self.reactor)
         self.clients: dict[int, tuple[Peer, socket.socket, wire.FrameReader]] = {}

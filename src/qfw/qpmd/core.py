@@ -136,8 +136,6 @@ class Core:
             clock_ns,
             wall_ns,
         )
-        self._handlers[Control] = self.control.take
-        self._settings.follow(self._follow)
         self._lowerings = Lowerings(
             self._settings,
             self.state,
@@ -152,6 +150,10 @@ class Core:
             clock_ns,
             tools,
         )
+        self._handlers[Control] = self.control.take
+        self._handlers[StorePipeline] = self._lowerings.store
+        self._handlers[Lowered] = self._lowerings.heard
+        self._settings.follow(self._follow)
         self._listing = Listing(
             self.state,
             scheduler,
@@ -161,8 +163,6 @@ class Core:
             clock_ns,
             lambda: self._lowerings.made,
         )
-        self._handlers[StorePipeline] = self._lowerings.store
-        self._handlers[Lowered] = self._lowerings.heard
 
     # What clients ask -------------------------------------------------------------------------
 
@@ -177,10 +177,10 @@ class Core:
         if self.peers.pop(peer.session, None) is None:
             return
         self._native.forget(peer)
-        self._lowerings.left(peer.session)
         if self._keeps:
             self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
             return
+        self._lowerings.left(peer.session)
         self._scheduler.hold(peer.session, True)
         self._leaving.append((peer, deque(sorted(peer.tasks)), reason))
 
