@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "run an application with a private stack, then show its profile",
     "sinfo": "devices and their load",
     "squeue": "tasks that are not answered yet",
+    "result": "the result of a detached task, whichever process submitted it",
     "platform": "begin a platform of your own, check one",
     "calibration": "a device's errors and times, as a table or a picture",
     "doctor": "what is here, what is not, what to do",

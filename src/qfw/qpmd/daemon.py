@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from qfw import __version__
-from qfw.config.runtime import daemon_lock_path, journal_dir, lock_path, socket_path
+from qfw.config.runtime import daemon_lock_path, journal_dir, lock_path, results_dir, socket_path
 from qfw.config.settings import Settings
 from qfw.hosts.platform import HostedPlatform
 from qfw.model.errors import ErrorReport, ForeignOwner, QFwError, SetupError, VersionMismatch, WireError
@@ -39,6 +39,7 @@ from qfw.qpm.wire import (
 from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Host, Platforms
+from qfw.qpmd.results import ResultStore
 from qfw.scheduling.fair import FairScheduler
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,9 @@ class Daemon:
         plugins = registry.names(registry.PLATFORMS)
         platforms = Platforms(settings, {WITHIN: within}, plugins, host)
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
-        self._core = Core(settings, self._journal, scheduler, platforms)
+        # Whoever comes later finds another daemon where a private one was.
+        results = None if private else ResultStore(results_dir(folder), settings.results)
+        self._core = Core(settings, self._journal, scheduler, platforms, results=results)
         self._receiver = Receiver()
         self._peers: dict[int, Peer] = {}
         self._stopping = ""
