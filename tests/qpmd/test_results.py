@@ -86,7 +86,9 @@ def test_what_was_kept_is_found_by_a_later_daemon(tmp_path: Path, clock: Clock) 
     entry = again.index[number(1)]
     assert (entry.uid, entry.key, entry.size) == (UID, "mine", 7)
     kept, content = again.read(number(1))
-    assert content == b"answers" and kept.answer and kept.answer.conditions == Conditions("v1", 99, ("a note",))
+    assert (
+        content == b"answers" and kept.answer and kept.answer.conditions == Conditions("v1", 99, ("a note",))
+    )
     kept, content = again.read(number(2))
     assert content == b"" and kept.error == ErrorReport("TooLarge", "too wide")
 
@@ -143,7 +145,7 @@ def test_no_changed_byte_is_taken_for_a_result(tmp_path: Path, clock: Clock, siz
     keep(results, number(1), b"\x55" * size, clock)
     path = path_of(results.folder, number(1))
     whole = path.read_bytes()
-    places = [*range(0, 60), len(whole) // 2, len(whole) - 1]
+    places = [*range(60), len(whole) // 2, len(whole) - 1]
     for at in places:
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(ResultDamaged, match="Run the task again"):
@@ -170,12 +172,17 @@ def test_a_damaged_file_is_counted_and_says_why_there_is_no_result(tmp_path: Pat
     assert again.index[number(1)].uid == UID
     with pytest.raises(ResultDamaged):
         again.read(number(1))
-    assert sorted(path.name for path in again.folder.iterdir()) == ["3.1.qfr", "3.2.qfr", "notes.txt", "tasks"]
+    assert sorted(path.name for path in again.folder.iterdir()) == [
+        "3.1.qfr",
+        "3.2.qfr",
+        "notes.txt",
+        "tasks",
+    ]
 
 
 def test_a_full_disk_is_an_error_of_that_result_alone(tmp_path: Path, clock: Clock) -> None:
     results = store(tmp_path, clock)
-    with files_of_at_most(8192), pytest.raises(NoCapacity, match="cannot be kept.*Make room"):
+    with files_of_at_most(8192), pytest.raises(NoCapacity, match=r"cannot be kept.*Make room"):
         keep(results, number(1), b"x" * 20_000, clock)
     assert list(results.folder.iterdir()) == [results.folder / "tasks"]
     keep(results, number(1), b"x" * 20_000, clock)
@@ -329,5 +336,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-StoreAgainstModel.TestCase.settings = hypothesis_settings(max_examples=40, stateful_step_count=30, deadline=None)
+StoreAgainstModel.TestCase.settings = hypothesis_settings(
+    max_examples=40, stateful_step_count=30, deadline=None
+)
 test_the_store_does_what_its_model_does = StoreAgainstModel.TestCase
