@@ -127,8 +127,9 @@ class Bench:
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
         self.clock = Ticking()
         self.reactor = ManualReactor()
+        scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
         self.core = Core(
-            settings, self.journal, FairScheduler(), self.platforms, self.clock, lambda: WALL_NS, results
+            settings, self.journal, scheduler, self.platforms, self.clock, lambda: WALL_NS, results
         )
         self.core.open_platforms(self.reactor)
         self.clients: dict[int, tuple[Peer, socket.socket, wire.FrameReader]] = {}

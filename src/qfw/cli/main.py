@@ -15,6 +15,8 @@ COMMANDS = {
     "sinfo": "devices and their load",
     "squeue": "tasks that are not answered yet",
     "result": "the result of a detached task, whichever process submitted it",
+    "daemon": "start a daemon that outlives sessions; drain, reload, stop it",
+    "config": "check a settings file; list every key",
     "platform": "begin a platform of your own, check one",
     "calibration": "a device's errors and times, as a table or a picture",
     "doctor": "what is here, what is not, what to do",

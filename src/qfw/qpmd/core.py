@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from qfw.config.current import Current
 from qfw.config.settings import Settings
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
@@ -50,6 +51,7 @@ from qfw.qpm.wire import (
     Bye,
     CallNative,
     Cancel,
+    Control,
     Query,
     Received,
     Reply,
@@ -59,6 +61,7 @@ from qfw.qpm.wire import (
     TaskAnswer,
     pack,
 )
+from qfw.qpmd.control import Controls
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.handles import Handles
 from qfw.qpmd.intake import Intake
@@ -94,11 +97,11 @@ class Core:
 
         `results`: where those of detached tasks are kept; None: such tasks are refused.
         """
-        self._settings = settings
+        self.settings = self._settings = Current(settings)
         self._journal = journal
         self._scheduler = scheduler
         self._platforms = platforms
-        self._intake = Intake(platforms, settings)
+        self._intake = Intake(platforms, self._settings)
         self._clock_ns = clock_ns
         self.programs = ProgramStore(settings.program_bytes)
         self.state = DaemonState()
@@ -113,6 +116,8 @@ class Core:
         self._leaving: deque[tuple[Peer, deque[int], str]] = deque()
         #: Tasks that waited for a device when it went offline, and why they fail.
         self._failing: deque[tuple[deque[int], ErrorReport]] = deque()
+        #: Whether tasks of sessions that end stay as they are: the daemon ends too.
+        self._keeps = False
         #: Whether the scheduler has more to decide than fitted the last turn.
         self._undecided = False
         #: Peers that were given something in this turn.
@@ -122,9 +127,22 @@ class Core:
         #: What the parts of the daemon do with the messages that are theirs.
         self._handlers: dict[type, Callable[[Peer, Any], None]] = {}
         self._devices = Devices(self.state, platforms, self._emit_reported, clock_ns, wall_ns)
-        self._native = NativeCalls(platforms, self._devices, settings.workers.time_limit_s, self.touch)
-        self._listing = Listing(self.state, scheduler, platforms, self._devices, clock_ns)
-        self._handles = Handles(settings, results, scheduler, self.peers, self.touch, wall_ns)
+        self._native = NativeCalls(platforms, self._devices, self._settings, self.touch)
+        #: What the daemon's owner has it do.
+        self.control = Controls(
+            self._settings,
+            self.state,
+            platforms,
+            self.emit,
+            self.devices_changed,
+            self._native.busy,
+            clock_ns,
+            wall_ns,
+        )
+        self._handlers[Control] = self.control.take
+        self._settings.follow(self._follow)
+        self._listing = Listing(self.state, scheduler, platforms, self._devices, self.control, clock_ns)
+        self._handles = Handles(self._settings, results, scheduler, self.peers, self.touch, wall_ns)
         self._listing.more = self._handles.counts
         self._handlers[Attach] = self._handles.attach
 
@@ -141,8 +159,12 @@ class Core:
         if self.peers.pop(peer.session, None) is None:
             return
         self._native.forget(peer)
+        ending = self._handles.leave(peer)
+        if self._keeps:
+            self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
+            return
         self._scheduler.hold(peer.session, True)
-        self._leaving.append((peer, deque(self._handles.leave(peer)), reason))
+        self._leaving.append((peer, deque(ending), reason))
 
     @property
     def behind(self) -> bool:
@@ -226,6 +248,10 @@ class Core:
                 f"{peer.task_bytes}; {most} are taken in all (scheduling.max_bytes_per_session). Wait for some results"
             )
             peer.fail(task.number, ErrorReport.of(refusal))
+            return
+        draining = self.control.refusal(task.device)
+        if draining is not None:
+            peer.fail(task.number, ErrorReport.of(draining))
             return
         program = self.programs.get(task.program)
         if program is None:
@@ -522,6 +548,8 @@ class Core:
                 self._journal.append(WorkerReady(now_ns, device, worker, pid))
         for event in self._devices.restated():
             self._journal.append(event)
+        for draining in self.control.restated():
+            self._journal.append(draining)
         self._journal.flush()
 
     def _decide(self) -> list[tuple[str, str, Run]]:
@@ -530,6 +558,8 @@ class Core:
         tasks, workers = self.state.tasks, self.state.workers
         again, budget = True, MAX_ITEMS_PER_MESSAGE
         self._undecided = False
+        if self.control.stopping:
+            return decided
         while again:
             again = False
             if budget <= 0:
@@ -591,9 +621,30 @@ class Core:
         self._reactor = reactor
         self._native.open(reactor)
         self._handles.open(reactor)
+        self.control.open(reactor)
         self._platforms.open(reactor, self, self.programs)
         for device in list(self._platforms.of):
             self._devices.look(device)
+
+    def _follow(self, settings: Settings) -> None:
+        """The settings in force changed: those who were told values once are told again."""
+        scheduling = settings.scheduling
+        self._scheduler.limit(scheduling.prefetch_s, scheduling.prefetch_tasks)
+        self._journal.limit(settings.journal.segment_bytes, settings.journal.retain_bytes)
+        self.programs.limit(settings.program_bytes)
+        self._handles.limit(settings.results)
+        self._intake.forget()
+
+    def interrupt(self, why: str) -> None:
+        """Fails what runs; what waits stays as it is, whoever leaves from now on."""
+        self._keeps = True
+        for number in sorted(number for tasks in self.state.running.values() for number in tasks):
+            entry = self.state.tasks[number]
+            if number in self._cancelling:
+                self._end_cancelled(entry, "cancelled while it ran")
+                continue
+            error = TaskInterrupted(f"task {task_name(number)} was ended while it ran: {why}. Send it again")
+            self._end_failed(entry, ErrorReport.of(error))
 
     def close_platforms(self) -> None:
         """Ends what the platforms started."""

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from qfw.config.settings import Settings
+from qfw.config.current import Current
+from qfw.config.settings import ResultSettings, Settings
 from qfw.model.errors import (
     ErrorReport,
     NoCapacity,
@@ -76,7 +77,7 @@ class Handles:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Settings | Current,
         store: ResultStore | None,
         scheduler: Scheduler,
         peers: dict[int, Peer],
@@ -117,6 +118,11 @@ class Handles:
     def open(self, reactor: Reactor) -> None:
         """Large results are written and read beside this loop."""
         self._background.open(reactor)
+
+    def limit(self, settings: ResultSettings) -> None:
+        """Results are kept as `settings` say from now on."""
+        if self._store is not None:
+            self._store.limit(settings)
 
     # Submission ---------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qfw.config.settings import Settings
+from qfw.config.current import Current
 from qfw.model.device import DeviceProfile, Estimate
 from qfw.model.errors import (
     ErrorReport,
@@ -34,7 +34,7 @@ _USUAL = TaskOptions()
 class Intake:
     """Checks tasks against their devices and estimates them."""
 
-    def __init__(self, platforms: Platforms, settings: Settings) -> None:
+    def __init__(self, platforms: Platforms, settings: Current) -> None:
         """`platforms` serve the devices that tasks may name."""
         self._platforms = platforms
         self._settings = settings

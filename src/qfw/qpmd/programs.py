@@ -21,6 +21,11 @@ class ProgramStore:
         #: Bytes of the idle ones.
         self._idle_size = 0
 
+    def limit(self, idle_bytes: int) -> None:
+        """Another bound, at once."""
+        self._idle_bytes = idle_bytes
+        self._make_room(0)
+
     def add(self, encoded: bytes) -> bytes | None:
         """Stores a program that travelled; its digest, or None where it was there.
 
@@ -70,8 +75,11 @@ class ProgramStore:
 
     def _rest(self, digest: bytes) -> None:
         """No live task uses it (yet): the others that are idle make room for it, the oldest first."""
-        while self._idle and self._idle_size + len(self._programs[digest][1]) > self._idle_bytes:
-            oldest, _ = self._idle.popitem(last=False)
-            self._idle_size -= len(self._programs.pop(oldest)[1])
+        self._make_room(len(self._programs[digest][1]))
         self._idle[digest] = None
         self._idle_size += len(self._programs[digest][1])
+
+    def _make_room(self, size: int) -> None:
+        while self._idle and self._idle_size + size > self._idle_bytes:
+            oldest, _ = self._idle.popitem(last=False)
+            self._idle_size -= len(self._programs.pop(oldest)[1])

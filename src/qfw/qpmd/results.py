@@ -72,6 +72,11 @@ class ResultStore:
         self.register.begin(set(self.index))
         self.prune()
 
+    def limit(self, settings: ResultSettings) -> None:
+        """Keeps as much and as long as `settings` say from now on."""
+        self._settings = settings
+        self.prune()
+
     def _look(self) -> None:
         found: list[tuple[int, Entry]] = []
         for number in files.tasks_of(self.folder):

@@ -9,6 +9,7 @@ from typing import Any
 from qfw.model.device import DEVICE_TRANSITIONS, DeviceState
 from qfw.model.errors import InternalError
 from qfw.model.events import (
+    DaemonDraining,
     DaemonStarted,
     DeviceCame,
     DeviceEventKind,
@@ -134,8 +135,11 @@ class DaemonState:
         #: Tasks that ended, by final state; executions that were repeated.
         self.counters: Counter[str] = Counter()
         self.last_session = 0
+        #: Why no new tasks are taken, and since when; None where they are.
+        self.draining: tuple[str, int] | None = None
         self._handlers: dict[type, Callable[[Any], None]] = {
             DaemonStarted: self._daemon_started,
+            DaemonDraining: self._daemon_draining,
             SessionOpened: self._session_opened,
             SessionClosed: self._session_closed,
             ProgramStored: self._program_stored,
@@ -198,7 +202,7 @@ class DaemonState:
         if not isinstance(other, DaemonState):
             return NotImplemented
         mine, others = (
-            (s.tasks, s.sessions, s.workers, s.running, s.devices, s.counters, s.last_session)
+            (s.tasks, s.sessions, s.workers, s.running, s.devices, s.counters, s.last_session, s.draining)
             for s in (self, other)
         )
         return mine == others
@@ -230,6 +234,10 @@ class DaemonState:
         self.workers.clear()
         self.running.clear()
         self.devices.clear()
+        self.draining = None
+
+    def _daemon_draining(self, event: DaemonDraining) -> None:
+        self.draining = (event.reason, event.at_ns) if event.draining else None
 
     def _session_opened(self, event: SessionOpened) -> None:
         self.sessions[event.session] = SessionEntry(event)

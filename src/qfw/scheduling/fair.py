@@ -204,6 +204,11 @@ class FairScheduler:
             DeviceReported: self._reported,
         }
 
+    def limit(self, prefetch_s: float, prefetch_tasks: int) -> None:
+        """See Scheduler."""
+        self._prefetch_s = prefetch_s
+        self._prefetch_tasks = prefetch_tasks
+
     def observe(self, event: Event) -> None:
         """See Scheduler."""
         handler = self._handlers.get(type(event))

@@ -6,7 +6,7 @@ import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit.quantum_info import Statevector, state_fidelity
 
-from qfw.adapters.qiskit.target import calibrated_target, ideal_target
+from qfw.formats.qiskit_target import calibrated_target, ideal_target
 from qfw.adapters.qiskit.tasks import Task
 from qfw.formats.qiskit import loads
 from qfw.model.native import check_native
