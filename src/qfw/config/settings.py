@@ -44,6 +44,8 @@ class SchedulingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     max_tasks_per_session: int = 1_000_000
     #: Bytes that the parameters and outputs of a session's unanswered tasks may have; one task is always taken.
     max_bytes_per_session: int = 2**30
+    #: Seconds that tasks wait for a device that says that it is offline; then they fail.
+    offline_limit_s: float = 3600.0
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +122,7 @@ class ResultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReservationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Soft reservations."""
 
-    #: Share of a device that may be reserved in all, 0 to 1.
+    #: Share of a device that may be reserved in all; the others always keep something.
     max_share: float = 0.8
     #: Seconds that one may last without a renewal.
     max_lifetime_s: float = 3600.0
@@ -187,6 +189,7 @@ def _check(settings: Settings, path: Path) -> None:
         ("scheduling.prefetch_tasks", scheduling.prefetch_tasks, 1, _MOST),
         ("scheduling.max_tasks_per_session", scheduling.max_tasks_per_session, 1, _MOST),
         ("scheduling.max_bytes_per_session", scheduling.max_bytes_per_session, 1, _MOST),
+        ("scheduling.offline_limit_s", scheduling.offline_limit_s, 0, _MOST),
         ("journal.segment_bytes", settings.journal.segment_bytes, 4096, _MOST),
         ("journal.retain_bytes", settings.journal.retain_bytes, 4096, _MOST),
         ("journal.answer_bytes", settings.journal.answer_bytes, 0, _MOST),
@@ -197,7 +200,7 @@ def _check(settings: Settings, path: Path) -> None:
         ("tools.kept", settings.tools.kept, 1, _MOST),
         ("results.retain_bytes", settings.results.retain_bytes, 0, _MOST),
         ("results.retain_s", settings.results.retain_s, 0, _MOST),
-        ("reservations.max_share", settings.reservations.max_share, 0, 1),
+        ("reservations.max_share", settings.reservations.max_share, 0, 0.95),
         ("reservations.max_lifetime_s", settings.reservations.max_lifetime_s, 1, _MOST),
         ("unread_bytes", settings.unread_bytes, 4096, _MOST),
         ("program_bytes", settings.program_bytes, 0, _MOST),

@@ -51,13 +51,18 @@ from qfw.qpm.wire import (
     Cancel,
     Query,
     Received,
+    Release,
+    Renew,
     Reply,
     Request,
+    Reserve,
     StoreProgram,
     Submit,
+    Subscribe,
     TaskAnswer,
     pack,
 )
+from qfw.qpmd.absences import Absences
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.intake import Intake
 from qfw.qpmd.listing import SETTLED, Listing
@@ -65,7 +70,9 @@ from qfw.qpmd.native import NativeCalls
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.programs import ProgramStore
+from qfw.qpmd.reservations import Reservations
 from qfw.qpmd.state import DaemonState, TaskEntry
+from qfw.qpmd.subscriptions import Subscriptions
 from qfw.scheduling.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -117,6 +124,25 @@ class Core:
         self._devices = Devices(self.state, platforms, self._emit_reported, clock_ns, wall_ns)
         self._native = NativeCalls(platforms, self._devices, settings.workers.time_limit_s, self.touch)
         self._listing = Listing(self.state, scheduler, platforms, self._devices, clock_ns)
+        self._subscriptions = Subscriptions(self._listing.device, self.touch, wall_ns)
+        tell = self._subscriptions.tell
+        self._reservations = Reservations(
+            settings.reservations,
+            self.state,
+            platforms,
+            self._devices,
+            self.emit,
+            tell,
+            self.touch,
+            clock_ns,
+            wall_ns,
+        )
+        limit_s = settings.scheduling.offline_limit_s
+        self._absences = Absences(self.state, limit_s, self._fail_waiting)
+        self._handlers[Subscribe] = self._subscriptions.subscribe
+        self._handlers[Reserve] = self._reservations.reserve
+        self._handlers[Renew] = self._reservations.renew
+        self._handlers[Release] = self._reservations.release
 
     # What clients ask -------------------------------------------------------------------------
 
@@ -128,9 +154,11 @@ class Core:
 
     def close_session(self, peer: Peer, reason: str) -> None:
         """A client left: what it had in flight is cancelled, a part of it in each turn."""
+        self._subscriptions.forget(peer)
         if self.peers.pop(peer.session, None) is None:
             return
         self._native.forget(peer)
+        self._reservations.forget(peer)
         self._scheduler.hold(peer.session, True)
         self._leaving.append((peer, deque(sorted(peer.tasks)), reason))
 
@@ -318,6 +346,7 @@ class Core:
             self._devices.give_up(device, "its platform is gone")
             self._devices.forget(device)
             self._native.lost(device, "its platform is gone")
+            self._reservations.lost(device, "its platform is gone")
             error = NoCapacity(f"device {device} is gone: its platform {platform} does not serve it any more")
             self._fail_waiting(device, ErrorReport.of(error))
         for device in self._platforms.devices(platform):
@@ -463,6 +492,9 @@ class Core:
         self.emit(event)
         if isinstance(event, DeviceCame) or event.event.calibration:
             self._intake.forget()
+        if isinstance(event, DeviceReported):
+            self._absences.note(event.device)
+            self._subscriptions.tell(event.device, event.event)
 
     def hold(self, session: int, held: bool) -> None:
         """A session's waiting tasks wait on while held: it leaves its results unread."""
@@ -488,6 +520,7 @@ class Core:
         self._journal.flush()
         if self._journal.segment != self._segment:
             self._restate()
+        self._subscriptions.look_at_loads()
         for (device, slot), runs in starts.items():
             platform = self._platforms.of.get(device)
             # Gone in this very turn: its slots were lost, and the runs with them.
@@ -509,6 +542,8 @@ class Core:
                 self._journal.append(WorkerReady(now_ns, device, worker, pid))
         for event in self._devices.restated():
             self._journal.append(event)
+        for granted in self._reservations.restated():
+            self._journal.append(granted)
         self._journal.flush()
 
     def _decide(self) -> list[tuple[str, str, Run]]:
@@ -575,7 +610,8 @@ class Core:
     def open_platforms(self, reactor: Reactor) -> None:
         """Begins to serve the devices."""
         self._reactor = reactor
-        self._native.open(reactor)
+        for part in (self._native, self._subscriptions, self._reservations, self._absences):
+            part.open(reactor)
         self._platforms.open(reactor, self, self.programs)
         for device in list(self._platforms.of):
             self._devices.look(device)

@@ -15,6 +15,8 @@ from qfw.model.events import (
     DeviceReported,
     Event,
     ProgramStored,
+    ReservationEnded,
+    ReservationGranted,
     SessionClosed,
     SessionOpened,
     TaskAccepted,
@@ -131,6 +133,8 @@ class DaemonState:
         self.running: dict[tuple[str, str], set[int]] = {}
         #: Devices that said something of themselves.
         self.devices: dict[str, DeviceEntry] = {}
+        #: Reservations that last, by number: each as it was granted, or renewed, last.
+        self.reservations: dict[int, ReservationGranted] = {}
         #: Tasks that ended, by final state; executions that were repeated.
         self.counters: Counter[str] = Counter()
         self.last_session = 0
@@ -151,6 +155,8 @@ class DaemonState:
             WorkerLost: self._worker_lost,
             DeviceReported: self._device_reported,
             DeviceCame: self._device_came,
+            ReservationGranted: self._reservation_granted,
+            ReservationEnded: self._reservation_ended,
         }
 
     def apply(self, event: Event) -> None:
@@ -198,7 +204,7 @@ class DaemonState:
         if not isinstance(other, DaemonState):
             return NotImplemented
         mine, others = (
-            (s.tasks, s.sessions, s.workers, s.running, s.devices, s.counters, s.last_session)
+            (s.tasks, s.sessions, s.workers, s.running, s.devices, s.reservations, s.counters, s.last_session)
             for s in (self, other)
         )
         return mine == others
@@ -230,6 +236,7 @@ class DaemonState:
         self.workers.clear()
         self.running.clear()
         self.devices.clear()
+        self.reservations.clear()
 
     def _session_opened(self, event: SessionOpened) -> None:
         self.sessions[event.session] = SessionEntry(event)
@@ -286,6 +293,12 @@ class DaemonState:
     def _device_came(self, event: DeviceCame) -> None:
         entry = self.devices.setdefault(event.device, DeviceEntry())
         entry.sequence, entry.calibration = 0, ""
+
+    def _reservation_granted(self, event: ReservationGranted) -> None:
+        self.reservations[event.number] = event
+
+    def _reservation_ended(self, event: ReservationEnded) -> None:
+        self.reservations.pop(event.number, None)
 
     def _device_reported(self, event: DeviceReported) -> None:
         said = event.event
