@@ -81,8 +81,9 @@ class EventQueue:
         self._devices: tuple[Device, ...] = ()
         #: Daemons that may still push something.
         self._clients: list[Client] = []
-        #: How many wait without reading.
+        #: How many wait without reading; how many wait and may read.
         self._idle_waiters = 0
+        self._readers = 0
         self._closed = False
         self._error: QFwError | None = None
 
@@ -243,6 +244,9 @@ class EventQueue:
             _hub(client).remove(self)
             client.need_no_reader(self)
         self._wake()
+        if self._readers:
+            for client in clients:
+                _hub(client).nudge()
 
     def __enter__(self) -> EventQueue:
         return self
@@ -286,7 +290,13 @@ class EventQueue:
     def _wait(self, timeout_s: float | None) -> bool:
         clients = self._clients
         if len(clients) == 1:
-            return clients[0].wait(self, timeout_s)
+            with self._lock:
+                self._readers += 1
+            try:
+                return clients[0].wait(self, timeout_s)
+            finally:
+                with self._lock:
+                    self._readers -= 1
         if timeout_s == 0.0:
             return any(client.wait(self, 0.0) for client in list(clients))
         # Nobody can read several connections at once; their background threads do.

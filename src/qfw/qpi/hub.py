@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qfw.model.errors import NoCapacity, QFwError, UsageError
 from qfw.model.events import DeviceEvent, DeviceEventKind
-from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, DeviceEvents, Subscribe
+from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, DeviceEvents, Query, Subscribe
 
 if TYPE_CHECKING:
     from qfw.qpi.client import Client
@@ -81,6 +81,14 @@ class EventHub:
             # Where nothing can be sent, nothing comes either.
             with contextlib.suppress(QFwError):
                 self._post()
+
+    def nudge(self) -> None:
+        """Lets the daemon say something: whoever reads the connection looks whether it is still to wait."""
+        client = self._client()
+        if client is not None:
+            # A reply to what nobody asked is passed over.
+            with contextlib.suppress(QFwError):
+                client.post(Query(0, "counters"))
 
     def _post(self) -> None:
         client = self._client()
