@@ -17,7 +17,7 @@ from qfw.model.errors import DaemonLost, OptionError, QFwError, ResultTimeout, U
 from qfw.model.events import DeviceEventKind
 from qfw.model.program import Gate, Measure, Program
 from qfw.qpi import Device, Event, EventQueue, Session, TaskFuture
-from tests.stack import LIMIT_S, SHORT, Z0, long_program, runtime_folder, until
+from tests.stack import LIMIT_S, Z0, long_program, runtime_folder, until
 
 FLIP = Program(2, 1, 0, (Gate("x", (0,)), Measure(0, 0)))
 SHOTS = 100

@@ -110,13 +110,18 @@ class Bench:
     """A Core, a fake platform, and clients whose messages can be read."""
 
     def __init__(
-        self, folder: Path, *devices: str, settings: Settings = SETTINGS, plugins: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        *devices: str,
+        settings: Settings = SETTINGS,
+        plugins: tuple[str, ...] = (),
+        platform: FakePlatform | None = None,
     ) -> None:
         self.plugins = plugins
         #: Platforms that were started in hosts, by name.
         self.hosted: dict[str, FakeHosted] = {}
         self.folder = folder
-        self.platform = FakePlatform(*devices)
+        self.platform = platform or FakePlatform(*devices)
         self.journal = JournalWriter(folder, settings.journal.segment_bytes, settings.journal.retain_bytes)
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
         self.clock = Ticking()

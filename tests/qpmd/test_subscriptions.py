@@ -172,4 +172,3 @@ class TestLoad:
         bench.reactor.pass_s(0.2)
         assert events(bench.turn(), 1) == []
         assert bench.reactor.timers == []
-
