@@ -12,7 +12,7 @@ import pytest
 
 from qfw.config.settings import JournalSettings, ReservationSettings, Settings
 from qfw.model.device import DeviceState
-from qfw.model.errors import AskAgain, NoCapacity, RequestError
+from qfw.model.errors import NoCapacity, RequestError
 from qfw.model.events import DeviceEventKind, ReservationEnded, ReservationGranted, TaskAccepted
 from qfw.qpm.journal import read
 from qfw.qpm.platform import Offer, ReservationRequest
@@ -225,7 +225,7 @@ class Choosy(FakePlatform):
         key = verb, number, lifetime_s
         if self.silent or key not in self.asked:
             self.asked.add(key)
-            error = AskAgain("asked")
+            error = NoCapacity("asked")
             error.retry_after_s = 0.05
             raise error
 

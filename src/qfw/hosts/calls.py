@@ -10,7 +10,7 @@ from qfw.config.settings import PlatformSettings
 from qfw.hosts import claims
 from qfw.hosts.answers import trimmed
 from qfw.hosts.protocol import Answered, CallHost, NativeEnded, Reservation
-from qfw.model.errors import AskAgain, DeadlineExceeded, ErrorReport, NoCapacity, QFwError, WireError
+from qfw.model.errors import DeadlineExceeded, ErrorReport, NoCapacity, QFwError, WireError
 from qfw.qpm.platform import NativeCall, NativeFailed, Offer, Reactor, ReservationRequest, Sink
 
 #: Seconds after which the question for a reservation is worth repeating.
@@ -93,7 +93,7 @@ class Questions:
         """What the host answered to this before; else it is asked.
 
         Raises:
-            AskAgain: it was asked just now.
+            NoCapacity: it was asked just now.
         """
         key = (device, verb, request)
         answer = self._asked.get(key)
@@ -109,7 +109,7 @@ class Questions:
             self._number += 1
             self._open[self._number] = key
             self._say(Reservation(self._number, device, verb, request))
-        error = AskAgain(f"platform {self._name} was asked to {verb}; ask again for its answer")
+        error = NoCapacity(f"platform {self._name} was asked to {verb}; ask again for its answer")
         error.retry_after_s = ASK_AGAIN_S
         raise error
 

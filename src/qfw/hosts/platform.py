@@ -200,7 +200,7 @@ class HostedPlatform:
         """See ResourceManagement.
 
         Raises:
-            AskAgain: the host was asked; the same call later gives its answer. So do the three below.
+            NoCapacity: the host was asked; the same call later gives its answer. So do the three below.
         """
         return self._ask(device, "evaluate", request) or Offer(0, None)
 

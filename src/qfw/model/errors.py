@@ -15,7 +15,6 @@ QFwError
 ├── NotAllowed               somebody else's
 │   └── ForeignOwner         a socket or folder that belongs to another user
 ├── NoCapacity               not now: try later (retry_after_s)
-│   └── AskAgain             somebody else was asked, and has not answered yet
 ├── SetupError               this machine or configuration is not ready
 │   ├── ConfigError          file, key, allowed values
 │   ├── NotInstalled         an optional package is missing
@@ -124,10 +123,6 @@ class NoCapacity(QFwError):
     """Not now; try again later."""
 
     retryable = True
-
-
-class AskAgain(NoCapacity):
-    """Who decides was asked and has not answered yet; the same call a little later gives the answer."""
 
 
 class SetupError(QFwError):

@@ -14,7 +14,6 @@ from typing import Any
 
 from qfw.config.settings import ReservationSettings
 from qfw.model.errors import (
-    AskAgain,
     ErrorReport,
     NoCapacity,
     NotAllowed,
@@ -39,8 +38,8 @@ from qfw.qpmd.state import DaemonState
 WHOLE_PPM = 1_000_000
 #: Reservations of a session, and of a device, at once; those that are asked for counted.
 MAX_OF_SESSION, MAX_OF_DEVICE = 64, 64
-#: Seconds within which a platform answers, and between two questions.
-ANSWER_S, ASK_AGAIN_S = 5.0, 0.05
+#: Seconds within which a platform answers, and between two questions, as long as it says that it needs a moment.
+ANSWER_S, ASK_AGAIN_S, MOMENT_S = 5.0, 0.05, 1.0
 NO_BOUND = "the daemon's scheduler keeps the share; no bound on waiting is promised"
 
 
@@ -344,9 +343,13 @@ class Reservations:
             if self._platforms.of.get(device) is not platform:
                 raise NoCapacity(f"device {device} is gone: its platform does not serve it any more")
             answer = call()
-        except AskAgain as error:
+        except NoCapacity as error:
+            if error.retry_after_s is None or error.retry_after_s > MOMENT_S:
+                ended(error)
+                return
+            # It asks elsewhere, as a hosted one does, and will know in a moment.
             if now_s < end_s:
-                again_s = now_s + max(ASK_AGAIN_S, error.retry_after_s or 0.0)
+                again_s = now_s + max(ASK_AGAIN_S, error.retry_after_s)
                 self._reactor.call_at(again_s, lambda: self._ask(platform, device, call, ended, end_s))
                 return
             ended(
