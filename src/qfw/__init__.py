@@ -35,6 +35,7 @@ if _TYPE_CHECKING:
     from qfw.model.outputs import (
         Statevector as Statevector,
     )
+    from qfw.model.pipeline import Stage as Stage
     from qfw.model.program import Gate as Gate
     from qfw.model.program import Measure as Measure
     from qfw.model.program import slot as slot
@@ -43,9 +44,13 @@ if _TYPE_CHECKING:
     from qfw.qpi.completions import Completion as Completion
     from qfw.qpi.completions import CompletionQueue as CompletionQueue
     from qfw.qpi.device import Device as Device
+    from qfw.qpi.events import Event as Event
+    from qfw.qpi.events import EventQueue as EventQueue
     from qfw.qpi.future import TaskFuture as TaskFuture
     from qfw.qpi.operation import Operation as Operation
+    from qfw.qpi.pipeline import ToolPipeline as ToolPipeline
     from qfw.qpi.program import Program as Program
+    from qfw.qpi.reservation import Reservation as Reservation
     from qfw.qpi.session import Session as Session
     from qfw.qpi.stream import QStream as QStream
     from qfw.qpi.stream import Request as Request
@@ -59,6 +64,7 @@ _HOMES = {
     "Memory": "qfw.model.outputs",
     "Probabilities": "qfw.model.outputs",
     "Statevector": "qfw.model.outputs",
+    "Stage": "qfw.model.pipeline",
     "Gate": "qfw.model.program",
     "Measure": "qfw.model.program",
     "slot": "qfw.model.program",
@@ -67,9 +73,13 @@ _HOMES = {
     "Completion": "qfw.qpi.completions",
     "CompletionQueue": "qfw.qpi.completions",
     "Device": "qfw.qpi.device",
+    "Event": "qfw.qpi.events",
+    "EventQueue": "qfw.qpi.events",
     "TaskFuture": "qfw.qpi.future",
     "Operation": "qfw.qpi.operation",
+    "ToolPipeline": "qfw.qpi.pipeline",
     "Program": "qfw.qpi.program",
+    "Reservation": "qfw.qpi.reservation",
     "Session": "qfw.qpi.session",
     "QStream": "qfw.qpi.stream",
     "Request": "qfw.qpi.stream",

@@ -342,7 +342,7 @@ def test_a_pipeline_travels_by_digest_and_counts_are_of_the_portable_program(dev
     stream = device.stream(pipeline=pipeline)
     assert pipeline.streams == [stream] and stream.pipeline is pipeline
     draft = stream.drafting.draft(Request(SHORT, [0.5], 100, (Counts(),)), device, 1)
-    assert draft.more == (pipeline.pipeline.digest, 0, 0)
+    assert draft.pipeline == pipeline.pipeline
     assert draft.program.num_clbits == 2 and draft.program.terminal_measurements == ((0, 0), (1, 1))
     again = stream.drafting.draft(Request(SHORT, [0.6], 100), device, 1)
     assert again.program is draft.program

@@ -1,9 +1,11 @@
-"""The application's interface: sessions, devices, streams, futures, completion queues."""
+"""The application's interface: sessions, devices, streams, futures, queues, reservations."""
 
 from qfw.qpi.completions import Completion, CompletionQueue
 from qfw.qpi.device import Device
+from qfw.qpi.events import Event, EventQueue
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.operation import Operation
+from qfw.qpi.reservation import Reservation
 from qfw.qpi.session import Session
 from qfw.qpi.stream import QStream, Request
 
@@ -11,9 +13,12 @@ __all__ = [
     "Completion",
     "CompletionQueue",
     "Device",
+    "Event",
+    "EventQueue",
     "Operation",
     "QStream",
     "Request",
+    "Reservation",
     "Session",
     "TaskFuture",
 ]

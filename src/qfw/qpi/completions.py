@@ -199,7 +199,7 @@ class CompletionQueue:
             finally:
                 self._arrival.forget(wake)
                 for client in clients:
-                    client.let_go(self._arrival)
+                    client.need_no_reader(self._arrival)
 
     def close(self) -> None:
         """Unbinds it from its streams; what is there can still be taken. May be called twice."""

@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from qfw.model.errors import OptionError, ParameterError
 from qfw.model.outputs import Counts, Memory, Output, Statevector, check_shots, encode_outputs
+from qfw.model.pipeline import Pipeline
 from qfw.model.program import Measure, Program, check_parameters
+from qfw.model.seeds import key_seed
 from qfw.model.task import TaskOptions, check_options
 from qfw.qpi.client import Draft
 from qfw.qpi.device import Device
 from qfw.qpi.future import TaskFuture
 
 DEFAULT_OPTIONS: TaskOptions = TaskOptions()
-NO_PIPELINE = b""
 _NO_PARAMETERS = b""
 _COUNTS: tuple[Output, ...] = (Counts(),)
 _STATEVECTOR: tuple[Output, ...] = (Statevector(),)
@@ -52,8 +53,8 @@ class NeedsResult(Exception):
 class Drafting:
     """Makes drafts for one stream."""
 
-    def __init__(self, pipeline: bytes) -> None:
-        """`pipeline`: digest of the stream's, or NO_PIPELINE."""
+    def __init__(self, pipeline: Pipeline | None) -> None:
+        """`pipeline`: of the stream."""
         self._pipeline = pipeline
         #: By the digest of what has no measurements.
         self._measured: OrderedDict[bytes, Program] = OrderedDict()
@@ -83,10 +84,13 @@ class Drafting:
             if isinstance(given, TaskFuture):
                 raise NeedsResult
             sets, parameters = _values(() if given is None else given, program.num_slots)
-        more = (self._pipeline, 0, 0)
-        if request.first_set:
-            more = (self._pipeline, _first_set(request.first_set), 0)
-        if self._pipeline:
+        more = (b"", _first_set(request.first_set) if request.first_set else 0, 0)
+        if self._pipeline is not None:
+            if request.calibration:
+                raise OptionError(
+                    "the stream's pipeline lowers the program for the calibration that the device has when the task "
+                    "starts; name no calibration, or use a stream without a pipeline"
+                )
             program = self._measuring(program, outputs)
         return Draft(
             program,
@@ -96,12 +100,13 @@ class Drafting:
                 sets,
                 parameters,
                 shots,
-                _seed(request.seed),
+                _seed(request.seed, request.options.idempotency_key),
                 request.options,
                 request.calibration,
                 request.began_ns or now_ns,
             ),
             more,
+            self._pipeline,
         )
 
     def _measuring(self, program: Program, outputs: tuple[Output, ...]) -> Program:
@@ -141,9 +146,10 @@ def _values(given: Any, num_slots: int) -> tuple[int, bytes]:
     return values.shape[0], values.astype("<f8", copy=False).tobytes()
 
 
-def _seed(seed: int | None) -> int:
+def _seed(seed: int | None, key: str) -> int:
     if seed is None:
-        return secrets.randbits(63)
+        # Sent again from another process it must be the same task.
+        return key_seed(key) if key else secrets.randbits(63)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise OptionError(f"seed must be an integer from 0 to 2**63 - 1, not {seed!r}")
     return int(seed)

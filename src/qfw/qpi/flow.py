@@ -213,7 +213,7 @@ class Flow:
             return
         before, self._held = self._held, wanted
         for client in before:
-            client.let_go(self._progress)
+            client.need_no_reader(self._progress)
         for client in wanted:
             client.need_reader(self._progress)
 
@@ -303,7 +303,7 @@ class Flow:
             works.append(partial(self._part_over, part, None, TaskCancelled("cancelled before it began")))
             return
         sets, shots = draft.rest[1], draft.rest[3]
-        lowered = bool(draft.more[0])
+        lowered = draft.pipeline is not None
         try:
             device = self.stream.ground.place(draft.program, part.outputs, sets, shots, lowered)
             if device is None:
@@ -474,7 +474,7 @@ class Flow:
                 return
             if operation.watched:
                 for client in self.stream.clients:
-                    client.let_go(operation)
+                    client.need_no_reader(operation)
             operation.tell()
 
     # Cancelling -----------------------------------------------------------------------------------

@@ -63,6 +63,13 @@ class Operation(TaskFuture):
             raise UsageError(f"operation {self.name} is no task, or none yet; wait for its result")
         return next(iter(tasks)).task
 
+    @property
+    def handle(self) -> str:
+        """See TaskFuture.handle. Raises UsageError where it has not begun, or is no task."""
+        # That it has one is checked there.
+        number = self.task.number
+        return next(future for future in self.tasks if future.task.number == number).handle
+
     def result(self, timeout: float | None = None) -> Any:
         """The result: a task's Result, or what the callback or question gave. See TaskFuture.result.
 
@@ -83,6 +90,11 @@ class Operation(TaskFuture):
 
     def _need_reader(self) -> None:
         self._flow.need_reader(self)
+
+    def _abandon(self) -> None:
+        detached = any(future.task.options.detached for future in tuple(self.tasks))
+        if not detached:
+            self._give_up()
 
     def _give_up(self) -> None:
         self._flow.give_up(self)

@@ -23,7 +23,7 @@ from qfw.model.task import TaskOptions
 from qfw.qpi.client import Client, Draft
 from qfw.qpi.completions import Completion, CompletionKind, CompletionQueue
 from qfw.qpi.device import Device
-from qfw.qpi.drafting import DEFAULT_OPTIONS, NO_PIPELINE, Drafting, NeedsResult, Request
+from qfw.qpi.drafting import DEFAULT_OPTIONS, Drafting, NeedsResult, Request
 from qfw.qpi.flow import Flow, Follow, Task
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.operation import Operation
@@ -75,7 +75,7 @@ class QStream:
         *,
         order: Order = "parallel",
         window: int | None = None,
-        pipeline: BoundPipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | None = None,
         on_failure: OnFailure = "continue",
     ) -> None:
         """Made by `Device.stream` and `Mesh.stream`, which say what is what."""
@@ -95,9 +95,9 @@ class QStream:
         self._window = window
         self._stops = on_failure == "stop"
         self._pipeline = pipeline
-        digest = NO_PIPELINE if pipeline is None else pipeline.pipeline.digest
+        value = pipeline if pipeline is None or isinstance(pipeline, Pipeline) else pipeline.pipeline
         #: For the stream's parts: makes drafts of requests.
-        self.drafting = Drafting(digest)
+        self.drafting = Drafting(value)
         self._closed = False
         #: Futures by idempotency key; the lock is held from a look at them to the submission.
         self._keys: OrderedDict[str, TaskFuture] = OrderedDict()
@@ -120,7 +120,7 @@ class QStream:
         if order == "ordered" or self._device is None or self._stops:
             self._follows = True
             self._flow = Flow(self, ordered=order == "ordered", stops=self._stops, first=0)
-        if pipeline is not None:
+        if pipeline is not None and not isinstance(pipeline, Pipeline):
             pipeline.bind(self)
 
     @property
@@ -146,7 +146,7 @@ class QStream:
         return self._window
 
     @property
-    def pipeline(self) -> BoundPipeline | None:
+    def pipeline(self) -> BoundPipeline | Pipeline | None:
         """What lowers its programs."""
         return self._pipeline
 
@@ -178,7 +178,7 @@ class QStream:
                 future of an earlier operation of this stream: its result are the parameters.
             shots: executions per set, 1 or more; None for exact results.
             outputs: what to answer; by default counts with shots, the statevector without.
-            seed: 0 to 2**63 - 1; None draws one. Equal seeds give equal results.
+            seed: 0 to 2**63 - 1; None draws one, or takes that of the idempotency key. Equal seeds give equal results.
             options: job type, priority, time limit, idempotency key.
             began_ns: time.monotonic_ns() at which the application handed this work over, where that
                 was earlier than now; for the timeline.
@@ -211,7 +211,7 @@ class QStream:
         if self._closed:
             raise UsageError("the stream is closed; open a new one")
         now_ns = time.monotonic_ns()
-        if any(request.options.idempotency_key for request in requests):
+        if any(_stream_key(request.options) for request in requests):
             with self._keyed:
                 return self._run_keyed(requests, now_ns, timeout_s)
         return self._submit(requests, now_ns, timeout_s)
@@ -447,7 +447,7 @@ class QStream:
         known: dict[str | int, TaskFuture] = {}
         places: list[str | int] = []
         for place, request in enumerate(requests):
-            key = request.options.idempotency_key or place
+            key = _stream_key(request.options) or place
             places.append(key)
             seen = self._keys.get(key) if isinstance(key, str) else None
             if seen is None:
@@ -693,7 +693,7 @@ class QStream:
             signal.forget(wake)
             self._wanted.remove(signal)
             for client in self.clients:
-                client.let_go(signal)
+                client.need_no_reader(signal)
         return True
 
     def _await(self, signal: Signal, timeout_s: float | None) -> bool:
@@ -805,6 +805,11 @@ class QStream:
                 "the result of the operation before is not kept; give call() the future that you mean as argument"
             )
         return found
+
+
+def _stream_key(options: TaskOptions) -> str:
+    """The key that counts within a stream: of a detached task the daemon looks itself, for all sessions."""
+    return "" if options.detached else options.idempotency_key
 
 
 def _takes_one(function: Callable[..., Any]) -> bool:

@@ -105,5 +105,5 @@ class Lookout:
         finally:
             awaited.forget(wake)
             for client in clients:
-                client.let_go(awaited)
+                client.need_no_reader(awaited)
         return awaited.settled

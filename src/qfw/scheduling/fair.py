@@ -6,6 +6,9 @@ first, so a session that was idle goes ahead of one that has been served, whatev
 latter has queued, and of two that always have tasks neither falls behind by more than one task.
 Goyal, Vin, Cheng: "Start-time fair queuing", IEEE/ACM ToN 5(5), 1997.
 
+A session with a reservation gets its share of the device while it has tasks waiting, and the others the rest:
+`qfw.scheduling.order` derives it. The costs are estimates, so shares are of estimated time.
+
 A flow that has nothing here, neither waiting nor running, starts anew at the virtual time: who sends
 one task at a time waits for a free slot and no longer, however long the task before was or was thought
 to be. Such a session never has more than one slot.
@@ -17,6 +20,10 @@ waits for is then never more than the tasks that run.
 A task whose worker died runs again before the others of its flow: it has waited long enough. The second
 time it goes behind them: a program that kills its workers must not take one after the other, and one that
 was merely where others were killed is not hit again at once.
+
+A task whose program has to be lowered waits for a tool, in no queue. Back from it, it goes before the others of
+its flow and priority; those that came back stand in the order in which they were accepted, in whatever order their
+tools ended. What its flow was charged for a start that was none is given back.
 
 A device that is in no state of `qfw.model.device.RUNNING` is given nothing; its tasks wait until it is back.
 """
@@ -33,6 +40,8 @@ from qfw.model.device import RUNNING
 from qfw.model.events import (
     DeviceReported,
     Event,
+    ReservationEnded,
+    ReservationGranted,
     SessionClosed,
     SessionOpened,
     TaskAccepted,
@@ -46,6 +55,7 @@ from qfw.model.events import (
     WorkerReady,
 )
 from qfw.model.task import task_session
+from qfw.scheduling.order import Flow, Order
 from qfw.scheduling.scheduler import Decision, Start
 
 #: Cancelled tasks that may stand in the queues of a flow, or as many as wait in it.
@@ -57,9 +67,11 @@ MAX_AT_HEAD = 2
 class _Task:
     """A task that waits or runs."""
 
-    __slots__ = ("cost_s", "flow", "interruptions", "number", "order", "priority", "slot", "waits")
+    __slots__ = ("cost_s", "flow", "interruptions", "lowered", "number", "order", "priority", "slot", "waits")
 
-    def __init__(self, number: int, cost_s: float, priority: int, order: int, flow: _Flow) -> None:
+    def __init__(
+        self, number: int, cost_s: float, priority: int, order: int, flow: _Flow, lowered: int = 0
+    ) -> None:
         self.number = number
         self.cost_s = cost_s
         self.priority = priority
@@ -69,23 +81,22 @@ class _Task:
         self.waits = True
         #: How often a worker died under it.
         self.interruptions = 0
+        #: How often it came back from a tool.
+        self.lowered = lowered
 
 
-class _Flow:
+class _Flow(Flow):
     """The tasks of one session that wait for one device."""
 
-    __slots__ = ("dead", "device", "finish_tag", "live", "plain", "queued", "session", "special", "waiting")
+    __slots__ = ("dead", "device", "live", "plain", "special", "waiting")
 
     def __init__(self, session: int, device: _Device) -> None:
-        self.session = session
+        super().__init__(session)
         self.device = device
         #: Tasks of priority 0, first in first out; most tasks are here.
         self.plain: deque[_Task] = deque()
-        #: Tasks of other priorities: (-priority, order, task).
-        self.special: list[tuple[int, int, _Task]] = []
-        self.finish_tag = 0.0
-        #: Whether the flow stands in its device's heap.
-        self.queued = False
+        #: Tasks of other priorities, and those that came back from a tool: (-priority, order, returns, task).
+        self.special: list[tuple[int, int, int, _Task]] = []
         #: Tasks that wait; that wait or run; that were cancelled and still stand in a queue.
         self.waiting = 0
         self.live = 0
@@ -93,8 +104,8 @@ class _Flow:
 
     def push(self, task: _Task, front: bool = False) -> None:
         self.waiting += 1
-        if task.priority:
-            heapq.heappush(self.special, (-task.priority, task.order, task))
+        if task.priority or task.lowered:
+            heapq.heappush(self.special, (-task.priority, task.order, task.lowered, task))
         elif front:
             self.plain.appendleft(task)
         else:
@@ -102,17 +113,15 @@ class _Flow:
 
     def head(self) -> _Task | None:
         """The next task; those that were cancelled meanwhile are dropped on the way."""
-        while self.special and not self.special[0][2].waits:
+        while self.special and not self.special[0][-1].waits:
             heapq.heappop(self.special)
             self.dead -= 1
         while self.plain and not self.plain[0].waits:
             self.plain.popleft()
             self.dead -= 1
-        if self.special and (not self.plain or self.special[0][0] < 0):
-            return self.special[0][2]
-        if self.plain:
-            return self.plain[0]
-        return self.special[0][2] if self.special else None
+        if self.special and (not self.plain or self.special[0][0] <= 0):
+            return self.special[0][-1]
+        return self.plain[0] if self.plain else None
 
     def pop(self, task: _Task) -> None:
         self.waiting -= 1
@@ -128,7 +137,7 @@ class _Flow:
         self.dead += 1
         if self.dead > max(self.waiting, MAX_DEAD):
             self.plain = deque(task for task in self.plain if task.waits)
-            self.special = [entry for entry in self.special if entry[2].waits]
+            self.special = [entry for entry in self.special if entry[-1].waits]
             heapq.heapify(self.special)
             self.dead = 0
 
@@ -147,7 +156,7 @@ class _Slot:
 
 
 class _Device:
-    __slots__ = ("flows", "heap", "name", "open", "runs", "slots", "virtual_time", "waiting", "waiting_s")
+    __slots__ = ("flows", "name", "open", "order", "runs", "slots", "waiting", "waiting_s")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -155,9 +164,8 @@ class _Device:
         #: Slots that may take a task, idle ones first.
         self.open: deque[_Slot] = deque()
         self.flows: dict[int, _Flow] = {}
-        #: (start tag, tie, flow) of the flows that have tasks.
-        self.heap: list[tuple[float, int, _Flow]] = []
-        self.virtual_time = 0.0
+        #: The flows that have tasks waiting.
+        self.order = Order()
         #: Tasks that wait, and their estimated seconds.
         self.waiting = 0
         self.waiting_s = 0.0
@@ -187,6 +195,8 @@ class FairScheduler:
         self._held: set[int] = set()
         self._devices: dict[str, _Device] = {}
         self._tasks: dict[int, _Task] = {}
+        #: Device, session and share in millionths of each reservation.
+        self._reservations: dict[int, tuple[str, int, int]] = {}
         self._order = count()
         self._dirty: set[str] = set()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -202,7 +212,14 @@ class FairScheduler:
             WorkerReady: self._ready,
             WorkerLost: self._lost,
             DeviceReported: self._reported,
+            ReservationGranted: self._granted,
+            ReservationEnded: self._reservation_ended,
         }
+
+    def limit(self, prefetch_s: float, prefetch_tasks: int) -> None:
+        """See Scheduler."""
+        self._prefetch_s = prefetch_s
+        self._prefetch_tasks = prefetch_tasks
 
     def observe(self, event: Event) -> None:
         """See Scheduler."""
@@ -242,15 +259,14 @@ class FairScheduler:
         return decisions
 
     def _decide(self, device: _Device, decisions: list[Decision]) -> None:
-        heap, slots = device.heap, device.open
+        order, slots = device.order, device.open
         if not device.runs:
             return
-        while heap and slots:
-            tag, _, flow = heap[0]
+        while slots and (flow := order.first()) is not None:
+            assert isinstance(flow, _Flow)
             task = flow.head()
             if task is None or flow.session in self._held:
-                heapq.heappop(heap)
-                flow.queued = False
+                order.pass_over(flow)
                 continue
             slot = slots[0]
             if slot.tasks and not self._may_prefetch(slot, task):
@@ -261,13 +277,7 @@ class FairScheduler:
             slots.popleft()
             flow.pop(task)
             device.left(task)
-            device.virtual_time = tag
-            flow.finish_tag = tag + task.cost_s
-            if flow.waiting:
-                heapq.heapreplace(heap, (flow.finish_tag, next(self._order), flow))
-            else:
-                heapq.heappop(heap)
-                flow.queued = False
+            order.served(flow, task.cost_s, bool(flow.waiting))
             task.slot = slot
             slot.tasks.add(task.number)
             slot.load_s += task.cost_s
@@ -285,9 +295,7 @@ class FairScheduler:
         self._dirty.add(flow.device.name)
         if flow.queued or flow.session in self._held:
             return
-        flow.queued = True
-        tag = max(flow.device.virtual_time, flow.finish_tag)
-        heapq.heappush(flow.device.heap, (tag, next(self._order), flow))
+        flow.device.order.join(flow)
 
     def _offer(self, device: _Device, slot: _Slot) -> None:
         self._dirty.add(device.name)
@@ -325,7 +333,7 @@ class FairScheduler:
             flow = device.flows[session] = _Flow(session, device)
         task = _Task(quantum.number, event.cost_s, quantum.options.priority, next(self._order), flow)
         self._tasks[task.number] = task
-        if not flow.live:
+        if not flow.live and not device.order.holds_share(session):
             flow.finish_tag = 0.0
         flow.live += 1
         flow.push(task)
@@ -351,9 +359,7 @@ class FairScheduler:
         flow.bury()
         flow.device.left(task)
         if flow.queued and not flow.waiting:
-            flow.queued = False
-            flow.device.heap = [entry for entry in flow.device.heap if entry[2] is not flow]
-            heapq.heapify(flow.device.heap)
+            flow.device.order.leave(flow)
 
     def _forget(self, flow: _Flow) -> None:
         """Drops the flow of a closed session that has nothing here any more."""
@@ -380,30 +386,35 @@ class FairScheduler:
         # What had not begun is innocent.
         behind = event.interrupted and task.interruptions >= MAX_AT_HEAD
         if behind:
-            task.order = next(self._order)
+            task.order, task.lowered = next(self._order), 0
         task.flow.push(task, front=not behind)
         task.flow.device.joined(task)
         self._enqueue(task.flow)
 
     def _lowering(self, event: TaskLowering) -> None:
-        """It waits for a tool, not for its device."""
         task = self._tasks.get(event.task)
         if task is None:
             return
         if task.waits:
             task.waits = False
             self._leave_queue(task)
-        else:
+        elif task.slot is not None:
+            # It was picked, and not started after all: its flow is where it was.
+            task.flow.device.order.refund(task.flow, task.cost_s)
             self._release(task)
 
     def _lowered(self, event: TaskLowered) -> None:
         task = self._tasks.get(event.task)
-        if task is None or task.waits:
+        if task is None or task.waits or task.slot is not None:
             return
-        task.waits = True
-        task.flow.push(task, front=True)
-        task.flow.device.joined(task)
-        self._enqueue(task.flow)
+        # Another one: where it stood before, it may still stand as one that does not wait.
+        cost_s = event.cost_s or task.cost_s
+        fresh = _Task(task.number, cost_s, task.priority, task.order, task.flow, task.lowered + 1)
+        fresh.interruptions = task.interruptions
+        self._tasks[task.number] = fresh
+        fresh.flow.push(fresh)
+        fresh.flow.device.joined(fresh)
+        self._enqueue(fresh.flow)
 
     def _ready(self, event: WorkerReady) -> None:
         device = self._device(event.device)
@@ -422,3 +433,18 @@ class FairScheduler:
             device = self._device(event.device)
             device.runs = event.event.state in RUNNING
             self._dirty.add(device.name)
+
+    def _granted(self, event: ReservationGranted) -> None:
+        self._reservations[event.number] = event.device, event.session, event.share_ppm
+        self._share(event.device, event.session)
+
+    def _reservation_ended(self, event: ReservationEnded) -> None:
+        found = self._reservations.pop(event.number, None)
+        if found is not None:
+            self._share(found[0], found[1])
+
+    def _share(self, name: str, session: int) -> None:
+        """The shares of a session's reservations of a device add up."""
+        held = sum(ppm for *of, ppm in self._reservations.values() if of == [name, session])
+        device = self._device(name)
+        device.order.reserve(session, held / 1_000_000, device.flows.get(session))
