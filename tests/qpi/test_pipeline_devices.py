@@ -57,9 +57,9 @@ def test_a_lowered_program_runs_on_the_twin_and_gives_what_was_meant(session: Se
     found = pipeline.lower(GHZ, device)
     check_native(found.program, device.profile)
     with device.stream() as stream:
-        result = stream.run(
-            found.program, [1.2], shots=SHOTS, seed=1, calibration=found.calibration
-        ).result(LIMIT_S)
+        result = stream.run(found.program, [1.2], shots=SHOTS, seed=1, calibration=found.calibration).result(
+            LIMIT_S
+        )
     wanted = distribution(GHZ, np.array([[1.2]]))[0]
     off = variation(frequencies(result.counts[0], 5), wanted)
     # What errs is what the pipeline estimates; some of it is not seen.
@@ -87,6 +87,7 @@ def test_on_a_simulator_everything_stays_exact(session: Session) -> None:
     z = Expectation((PauliSum.of("Z0"), PauliSum.of("Z0 Z4")))
     with device.stream() as stream:
         values = [
-            stream.run(p, [1.2], outputs=(z,)).result(LIMIT_S).expectation_values for p in (bare, found.program)
+            stream.run(p, [1.2], outputs=(z,)).result(LIMIT_S).expectation_values
+            for p in (bare, found.program)
         ]
     assert np.allclose(values[0], values[1], atol=1e-12)
