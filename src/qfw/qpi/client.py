@@ -26,11 +26,13 @@ from qfw.model.errors import (
     WireError,
 )
 from qfw.model.outputs import Output, encode_outputs
+from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.model.timeline import Timeline
-from qfw.qpi.future import TaskFuture
+from qfw.qpi.future import AttachedFuture, TaskFuture
+from qfw.qpi.lowering import ClientLowering
 from qfw.qpi.question import Awaited, Question
 from qfw.qpm.incoming import Mapped
 from qfw.qpm.remote import Link
@@ -39,13 +41,17 @@ from qfw.qpm.wire import (
     MAX_PROGRAM_BYTES,
     MAX_REQUEST_BYTES,
     Accepted,
+    Attach,
+    Attached,
     Bye,
     CallNative,
     Cancel,
     Control,
     Done,
     Failed,
+    Known,
     NativeAnswer,
+    NeedPipelines,
     NeedPrograms,
     Query,
     Received,
@@ -54,6 +60,7 @@ from qfw.qpm.wire import (
     Renew,
     Reply,
     Reserve,
+    StorePipeline,
     StoreProgram,
     Submit,
     TaskAnswer,
@@ -82,8 +89,10 @@ class Draft(NamedTuple):
     device: str
     #: The fields of a QuantumTask from `outputs` to `began_ns`, in its order.
     rest: tuple[bytes, int, bytes, int, int, TaskOptions, str, int]
-    #: Its last three: pipeline, first set, group.
+    #: Its last three: pipeline (empty: that of `pipeline`), first set, group.
     more: tuple[bytes, int, int] = (b"", 0, 0)
+    #: What lowers the program for the device.
+    pipeline: Pipeline | None = None
 
 
 class Client:
@@ -95,6 +104,8 @@ class Client:
         self.welcome = link.welcome
         self._pid = os.getpid()
         self._session = link.welcome.session
+        #: The runtime folder of its daemon.
+        self.folder = link.folder
         self._sequence = 0
         # Both may be taken again by a callback that runs while they are held.
         self._sending = threading.RLock()
@@ -110,6 +121,9 @@ class Client:
         self._listeners: dict[type, Callable[[Any], None]] = {}
         self._asked = 0
         self._sent: set[bytes] = set()
+        #: Those that were sent.
+        self._pipelines: dict[bytes, Pipeline] = {}
+        self._lowering = ClientLowering(self.hear, self._pipelines, link.welcome.tools, self.post)
         self._receipts: deque[tuple[int, int]] = deque()
         self._outputs: dict[tuple[Output, ...], bytes] = {}
         self._watched: set[TaskFuture] = set()
@@ -155,6 +169,8 @@ class Client:
             outputs, _, parameters, *_ = draft.rest
             size = len(outputs) + len(parameters)
             _check_size(size, MAX_REQUEST_BYTES - 2**16, "a task's parameters", "Send fewer sets in a task")
+            if draft.pipeline is not None and draft.pipeline.digest not in self._pipelines:
+                Pipeline.decode(draft.pipeline.encoded)
             if draft.program.digest not in self._sent:
                 # As the daemon will: what it cannot read would end the session.
                 Program.decode(draft.program.encoded)
@@ -171,12 +187,19 @@ class Client:
         frames: list[bytes] = []
         tasks: list[QuantumTask] = []
         futures: list[TaskFuture] = []
+        asked: list[TaskFuture] = []
         size = 0
         for draft in drafts:
             self._sequence += 1
             number = task_number(self._session, self._sequence)
             digest = draft.program.digest
-            task = QuantumTask(number, draft.device, digest, *draft.rest, time.monotonic_ns(), *draft.more)
+            more, pipeline = draft.more, draft.pipeline
+            if pipeline is not None:
+                more = (pipeline.digest, *more[1:])
+                if pipeline.digest not in self._pipelines:
+                    self._pipelines[pipeline.digest] = pipeline
+                    frames.append(pack(StorePipeline(pipeline.encoded)))
+            task = QuantumTask(number, draft.device, digest, *draft.rest, time.monotonic_ns(), *more)
             if digest not in self._sent:
                 if len(self._sent) >= SENT_DIGESTS:
                     self._sent.clear()
@@ -187,7 +210,11 @@ class Client:
                     tasks, size = [], 0
                 frames.append(pack(StoreProgram(draft.program.encoded)))
             future = self._futures[number] = TaskFuture(self, task, draft.program)
+            if task.options.detached:
+                future.receipt = Question()
             futures.append(future)
+            if pipeline is not None and self._lowering.may_be_asked(pipeline):
+                asked.append(future)
             if tasks and size + len(task.parameters) + len(task.outputs) > BYTES_PER_MESSAGE:
                 frames.append(pack(Submit(tasks)))
                 tasks, size = [], 0
@@ -197,7 +224,21 @@ class Client:
         if len(self._receipts) >= RECEIPTS_PER_MESSAGE:
             frames.append(self._pack_receipts())
         self._send(b"".join(frames))
+        for future in asked:
+            # Whether or not anybody waits, the daemon's question must be read.
+            self.need_reader(future)
         return futures
+
+    def attach(self, task: int) -> TaskFuture:
+        """The future of a detached task, of whatever session; of one that is open here the same as before."""
+        self.check()
+        with self._sending:
+            future = self._futures.get(task)
+            if future is None:
+                future = self._futures[task] = AttachedFuture(self, task)
+                future.receipt = Question()
+                self._send(pack(Attach([task])))
+        return future
 
     def cancel(self, tasks: list[int]) -> None:
         """Asks the daemon to end these tasks."""
@@ -408,7 +449,7 @@ class Client:
                 return message.errors
             case Refused():
                 raise message.error.to_exception()
-            case NeedPrograms():
+            case NeedPrograms() | NeedPipelines():
                 self._send_again(message)
             case Reply():
                 self._replied(message.request, message.body)
@@ -416,7 +457,17 @@ class Client:
                 error = message.error.to_exception() if message.error else None
                 self._replied(message.request, message.body, error)
             case Accepted():
-                pass  # The daemon has journalled them; nothing waits for this word.
+                self._acknowledged(message.tasks)
+            case Known():
+                for number, earlier in message.tasks:
+                    if (future := self._futures.get(number)) is not None:
+                        future.earlier = earlier
+                self._acknowledged([number for number, _ in message.tasks])
+            case Attached():
+                for followed in message.tasks:
+                    if (future := self._futures.get(followed.asked)) is not None:
+                        future.follow(followed)
+                self._acknowledged([followed.asked for followed in message.tasks])
             case _:
                 listener = self._listeners.get(type(message))
                 if listener is not None:
@@ -427,12 +478,17 @@ class Client:
         future = self._futures.get(answer.task)
         if future is None:
             return
-        received_ns = time.monotonic_ns()
-        task = future.task
-        self._receipts.append((answer.task, received_ns))
+        task, client_pid, daemon_pid, received_ns = future.task, self._pid, self.welcome.pid, 0
+        followed = future.followed
+        if followed is None:
+            received_ns = time.monotonic_ns()
+            self._receipts.append((answer.task, received_ns))
+        else:
+            # When who submitted it had the answer nobody knows.
+            task, client_pid, daemon_pid = followed.quantum, followed.client_pid, followed.daemon_pid
         timeline = Timeline(
-            self._pid,
-            self.welcome.pid,
+            client_pid,
+            daemon_pid,
             answer.worker_pid,
             task.began_ns,
             task.sent_ns,
@@ -444,7 +500,7 @@ class Client:
             answer.answered_ns,
             received_ns,
         )
-        future.finish(Result(answer.task, task.device, encoded, task.sets, timeline, answer.conditions))
+        future.finish(Result(task.number, task.device, encoded, task.sets, timeline, answer.conditions))
         self._settled(future)
 
     def _replied(self, request: int, body: bytes, error: Exception | None = None) -> None:
@@ -465,20 +521,38 @@ class Client:
     def _settled(self, future: TaskFuture) -> None:
         self._futures.pop(future.task.number, None)
         self._watched.discard(future)
+        if future.receipt is not None:
+            future.receipt.settle(b"")
 
-    def _send_again(self, message: NeedPrograms) -> None:
+    def _acknowledged(self, tasks: Sequence[int]) -> None:
+        """The daemon has these in its journal, or kept. Whoever does not detach them need not know."""
+        for number in tasks:
+            future = self._futures.get(number)
+            if future is not None and future.receipt is not None:
+                future.acknowledged = True
+                future.receipt.settle(b"")
+
+    def _send_again(self, message: NeedPrograms | NeedPipelines) -> None:
         wanted = [future for number in message.tasks if (future := self._futures.get(number)) is not None]
+        what = "program" if isinstance(message, NeedPrograms) else "pipeline"
         for future in wanted:
             future.sent_again += 1
             if future.sent_again > MAX_SENT_AGAIN:
                 raise WireError(
-                    f"the daemon asked {MAX_SENT_AGAIN} times for the program of task {future.name}; either it "
-                    f"and this client disagree on its digest, or the daemon's program_bytes are too few"
+                    f"the daemon asked {MAX_SENT_AGAIN} times for what task {future.name} needs, the last time for "
+                    f"its {what}; either it and this client disagree on a digest, or the daemon's program_bytes are "
+                    "too few"
                 )
         frames: list[bytes] = []
-        for _, group in groupby(sorted(wanted, key=_program), key=_program):
+        key = _program if isinstance(message, NeedPrograms) else _pipeline
+        for digest, group in groupby(sorted(wanted, key=key), key=key):
             futures = list(group)
-            frames.append(pack(StoreProgram(futures[0].program.encoded)))
+            store = (
+                StoreProgram(futures[0].program.encoded)
+                if isinstance(message, NeedPrograms)
+                else StorePipeline(self._pipelines[digest].encoded)
+            )
+            frames.append(pack(store))
             for at in range(0, len(futures), TASKS_PER_MESSAGE):
                 frames.append(pack(Submit([future.task for future in futures[at : at + TASKS_PER_MESSAGE]])))
         self._send(b"".join(frames))
@@ -515,6 +589,7 @@ class Client:
                 self._watch.notify_all()
             # Whoever still reads wakes, and finds the connection over.
             self._link.shutdown()
+            self._lowering.close()
             if self._reading.acquire(timeout=1.0):
                 self._reading.release()
             self._fail_all(_closed())
@@ -552,6 +627,10 @@ def _check_size(size: int, most: int, what: str, remedy: str) -> None:
 
 def _program(future: TaskFuture) -> bytes:
     return future.task.program
+
+
+def _pipeline(future: TaskFuture) -> bytes:
+    return future.task.pipeline
 
 
 def _closed() -> UsageError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -27,8 +27,13 @@ def needs_client(pipeline: Pipeline) -> bool:
     return any(_kind(stage.tool).needs_client for stage in pipeline.stages)
 
 
-def run(pipeline: Pipeline, program: Program, target: Target) -> LoweredProgram:
-    """What the pipeline makes of a program for a target.
+def run(
+    pipeline: Pipeline,
+    program: Program,
+    target: Target,
+    begins: Callable[[Stage], None] = lambda stage: None,
+) -> LoweredProgram:
+    """What the pipeline makes of a program for a target; `begins` is told of every stage before it.
 
     A program that measures nothing answers counts of all its qubits, qubit i as bit i. Where its qubits went
     elsewhere, or others joined them, the lowered one says so with measurements; other answers they do not change.
@@ -41,6 +46,7 @@ def run(pipeline: Pipeline, program: Program, target: Target) -> LoweredProgram:
     portable, layout = program, None
     reports: list[StageReport] = []
     for stage in pipeline.stages:
+        begins(stage)
         began = time.perf_counter()
         given = _apply(stage, program, target)
         took_s = time.perf_counter() - began
