@@ -96,6 +96,15 @@ def test_equal_input_gives_equal_output(tool: TranspileTool) -> None:
         assert first == again
 
 
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_between_equally_good_places_the_choice_is_the_same_every_time(
+    tool: TranspileTool, level: int
+) -> None:
+    # All qubits of the line are alike, and one of the program's is free to be anywhere.
+    program = Program(4, 0, 0, (Gate("sx", (0,)), Gate("cz", (3, 1)), Gate("cry", (2, 1), (0.3,))))
+    assert len({tool.apply(program, LINE, {"level": level}).program.digest for _ in range(20)}) == 1
+
+
 def test_a_seed_searches_elsewhere(tool: TranspileTool) -> None:
     ring = Program(9, 0, 0, tuple(Gate("cx", (q, (q + 4) % 9)) for q in range(9)))
     found = {tool.apply(ring, TARGETS["heavy-hex-20"], {"seed": seed}).program.digest for seed in range(4)}

@@ -44,8 +44,8 @@ class Relocation(NamedTuple):
 
         Raises:
             ProgramError: an output names a qubit that the program does not have.
-            UnsupportedFeature: a statevector, or counts of a program that measures nothing, where qubits moved or
-                the register grew.
+            UnsupportedFeature: where qubits moved or the register grew, a statevector; or counts of a program that
+                measures nothing, unless the lowered one measures for it.
         """
         return tuple(map(self._output, outputs))
 
@@ -54,6 +54,13 @@ class Relocation(NamedTuple):
         """Whether a qubit is elsewhere, or the register is another one."""
         num_qubits = self.program.num_qubits
         return num_qubits != self.lowered.num_qubits or self.layout not in (None, tuple(range(num_qubits)))
+
+    @property
+    def _is_measured(self) -> bool:
+        """Whether the lowered program measures each qubit of one that measures nothing into the bit of its number."""
+        wanted = tuple((self._place(qubit), qubit) for qubit in range(self.program.num_qubits))
+        measured = self.lowered.has_measurements and self.lowered.terminal_measurements == wanted
+        return measured and self.lowered.num_bits == self.program.num_bits
 
     def _output(self, output: Output) -> Output:
         match output:
@@ -68,7 +75,7 @@ class Relocation(NamedTuple):
                         f"probabilities of {output.qubits}: the program has {self.program.num_qubits} qubits"
                     )
                 return Probabilities(tuple(map(self._place, qubits)))
-            case Counts() | Memory() if self.program.has_measurements or not self.moves:
+            case Counts() | Memory() if self.program.has_measurements or not self.moves or self._is_measured:
                 return output
             case Counts() | Memory():
                 raise UnsupportedFeature(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
-from qfw.model.program import Program
+from qfw.model.program import Measure, Program
 from qfw.qpm import registry
 from qfw.qpm.quality import depth, duration_s, fidelity
 from qfw.qpm.tool import Target, Tool, ToolOutput
@@ -35,12 +35,15 @@ def run(
 ) -> LoweredProgram:
     """What the pipeline makes of a program for a target; `begins` is told of every stage before it.
 
+    A program that measures nothing answers counts of all its qubits, qubit i as bit i. Where its qubits went
+    elsewhere, or others joined them, the lowered one says so with measurements; other answers they do not change.
+
     Raises:
         ProgramError: a tool says that the program cannot be transformed.
         ToolFailed: a tool failed otherwise, or what it gave is no program; says which stage.
         NotInstalled, UnknownDevice: a tool is not here.
     """
-    layout: tuple[int, ...] | None = None
+    portable, layout = program, None
     reports: list[StageReport] = []
     for stage in pipeline.stages:
         begins(stage)
@@ -50,6 +53,8 @@ def run(
         layout = _composed(stage, program.num_qubits, layout, given)
         program = given.program
         reports.append(report(stage.name, program, target, took_s))
+    if not portable.has_measurements and (layout or program.num_qubits != portable.num_qubits):
+        program = _measured(program, layout or range(portable.num_qubits))
     return LoweredProgram(program.encoded, layout, tuple(reports))
 
 
@@ -95,6 +100,13 @@ def _composed(
             f"one that is no place of its own"
         )
     return layout if before is None else tuple(layout[place] for place in before)
+
+
+def _measured(program: Program, places: Sequence[int]) -> Program:
+    """The program with a measurement of each of these qubits, in order, into the bits from 0 on."""
+    clbits = max(len(places), program.num_clbits) if program.has_control else len(places)
+    ending = tuple(Measure(place, bit) for bit, place in enumerate(places))
+    return Program(program.num_qubits, clbits, program.num_slots, program.operations + ending)
 
 
 def _kind(name: str) -> Any:

@@ -6,6 +6,7 @@ import threading
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from qiskit.dagcircuit import DAGCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import AnalysisPass, generate_preset_pass_manager
@@ -20,6 +21,8 @@ from qfw.qpm.tool import Target
 
 #: Pass managers that a process keeps. One of 127 qubits takes some MiB.
 MAX_KEPT = 32
+#: By how much equal errors are told apart, times a number.
+NUDGE = 1e-13
 
 
 def lowered(
@@ -61,6 +64,31 @@ class _Passes:
             return self._manager.run(circuit)
 
 
+def _distinct(calibration: Calibration) -> Calibration:
+    """The calibration with errors of which no two are equal, and none is off by more than rounding would matter.
+
+    Between places that are equally good the layout passes choose by chance, from one call to the next.
+    """
+    gates = tuple(
+        msgspec.structs.replace(gate, error=_nudged(gate.error, place))
+        for place, gate in enumerate(calibration.gates)
+    )
+    qubits = tuple(
+        msgspec.structs.replace(
+            qubit,
+            read1_given0=_nudged(qubit.read1_given0, place),
+            read0_given1=_nudged(qubit.read0_given1, place),
+            reset_error=_nudged(qubit.reset_error, place),
+        )
+        for place, qubit in enumerate(calibration.qubits)
+    )
+    return msgspec.structs.replace(calibration, gates=gates, qubits=qubits)
+
+
+def _nudged(error: float, place: int) -> float:
+    return error + (place + 1) * (NUDGE if error < 0.5 else -NUDGE)
+
+
 class _NothingIsMapped(AnalysisPass):  # type: ignore[misc]
     """Stands for the look whether a program's qubits fit as they are numbered, and says no."""
 
@@ -71,7 +99,9 @@ class _NothingIsMapped(AnalysisPass):  # type: ignore[misc]
 
 @lru_cache(maxsize=MAX_KEPT)
 def _passes(profile: DeviceProfile, calibration: Calibration | None, level: int, seed: int) -> _Passes:
-    target = ideal_target(profile) if calibration is None else calibrated_target(profile, calibration)
+    target = (
+        ideal_target(profile) if calibration is None else calibrated_target(profile, _distinct(calibration))
+    )
     # With a degree of 1 every pass is exact; with None they may err as much as the gates that they save.
     manager = generate_preset_pass_manager(
         level, target=target, seed_transpiler=seed, approximation_degree=1.0
