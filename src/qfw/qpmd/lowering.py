@@ -151,7 +151,7 @@ class Lowerings:
         for number in self._asking.left(session):
             lowering = self._runs.pop(number, None)
             if lowering is not None:
-                lowering.number = lowering.asked = 0
+                lowering.number = 0
                 self._begin(lowering)
 
     # The life of a task ---------------------------------------------------------------------------
@@ -355,7 +355,6 @@ class Lowerings:
         session = next((s for s in map(task_session, waiting) if s in self._peers), 0)
         if session:
             self._number(lowering)
-            lowering.asked = session
             self._asking.ask(session, NeedLowering(lowering.number, *self._request(key)))
             return
         # Tasks of a session that ended are cancelled with it; those that outlive theirs have nobody now.
@@ -397,7 +396,7 @@ class Lowerings:
         lowering = self._runs.pop(answer.number, None)
         if lowering is None:
             return
-        lowering.number = lowering.asked = 0
+        lowering.number = 0
         report = answer.outcome if isinstance(answer.outcome, ErrorReport) else None
         if report is None:
             report = self._take(lowering, answer.outcome)
