@@ -25,6 +25,7 @@ from qfw.qpm.wire import StorePipeline, StoreProgram, Submit
 from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms
+from qfw.qpmd.results import ResultStore
 from qfw.qpmd.state import DaemonState
 from qfw.scheduling.fair import FairScheduler
 from tests.stack import SHORT, FakePlatform, quantum_task
@@ -156,13 +157,19 @@ class Bench:
     """A Core, a fake platform, and clients whose messages can be read."""
 
     def __init__(
-        self, folder: Path, *devices: str, settings: Settings = SETTINGS, plugins: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        *devices: str,
+        settings: Settings = SETTINGS,
+        plugins: tuple[str, ...] = (),
+        results: ResultStore | None = None,
+        platform: FakePlatform | None = None,
     ) -> None:
         self.plugins = plugins
         #: Platforms that were started in hosts, by name.
         self.hosted: dict[str, FakeHosted] = {}
         self.folder = folder
-        self.platform = FakePlatform(*devices)
+        self.platform = platform or FakePlatform(*devices)
         self.journal = JournalWriter(folder, settings.journal.segment_bytes, settings.journal.retain_bytes)
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
         self.clock = Ticking()
@@ -177,6 +184,7 @@ class Bench:
             self.clock,
             lambda: WALL_NS,
             self.tools,
+            results,
         )
         self.core.open_platforms(self.reactor)
         self.clients: dict[int, tuple[Peer, socket.socket, wire.FrameReader]] = {}
@@ -186,11 +194,11 @@ class Bench:
         self.hosted[config.name] = made = FakeHosted(config, plugin, settings)
         return made
 
-    def open(self, session: int) -> Peer:
+    def open(self, session: int, uid: int = 0) -> Peer:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
-        peer = Peer(ours, 0)
+        peer = Peer(ours, uid)
         self.clients[session] = (peer, theirs, wire.FrameReader(2**30))
         self.core.open_session(peer, session)
         self.core.request(peer, StoreProgram(SHORT.encoded))
