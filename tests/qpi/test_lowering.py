@@ -219,13 +219,16 @@ def test_the_next_client_lowers_when_the_first_is_killed(folder: Path, tmp_path:
         first = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment)
         try:
             assert first.stdout is not None and first.stdout.readline() == b"sent\n"
-            until(log.exists)
+            until(log.exists, "the first client lowers")
             future = session.device("reference").stream(stages).run(SHORT, [0.3], outputs=Z0)
-            until(lambda: sum(e.state is TaskState.NEEDS_LOWERING for e in lowerings(folder)) == 2)
+            until(
+                lambda: sum(e.state is TaskState.NEEDS_LOWERING for e in lowerings(folder)) == 2,
+                "both tasks wait",
+            )
         finally:
             first.kill()
             first.communicate()
-        until(lambda: len(log.read_text().splitlines()) == 2)
+        until(lambda: len(log.read_text().splitlines()) == 2, "the second client lowers")
         gate.touch()
         assert cosine_is_right(future.result(LIMIT_S), 0.3)
     assert [int(line.split()[0]) for line in log.read_text().splitlines()] == [first.pid, os.getpid()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from qfw.model.errors import ErrorReport
 from qfw.model.events import (
     TaskAccepted,
     TaskDone,
+    TaskFailed,
     TaskLowered,
     TaskLowering,
     TaskRequeued,
@@ -47,9 +49,10 @@ from qfw.qpm.wire import (
     StoreProgram,
 )
 from qfw.qpmd.lowered import FAILED_NS
+from qfw.qpmd.results import ResultStore
 from qfw.qpmd.state import DaemonState
 from qfw.telemetry.profile import profile
-from tests.qpmd.conftest import HERE, THERE, Bench, number
+from tests.qpmd.conftest import HERE, THERE, WALL_NS, Bench, number
 from tests.qpmd.test_devices import Said, calibration, errors
 from tests.stack import SHORT, quantum_task
 
@@ -457,19 +460,49 @@ def test_a_client_that_fails_fails_its_own_tasks(bench: Bench, how: str) -> None
     assert bench.replayed() == bench.core.state
 
 
-def test_a_detached_task_whose_client_is_gone_fails_and_says_so(bench: Bench) -> None:
-    peer = bench.open(1)
-    bench.submit(1, 1, pipeline=THERE.digest, options=TaskOptions(detached=True))
-    bench.submit(1, 2, pipeline=THERE.digest)
-    bench.turn()
-    # As when a session ends whose detached tasks stay.
-    bench.core.peers.pop(1)
-    bench.core._lowerings.left(1)
-    bench.turn()
-    assert list(bench.core.state.tasks) == [number(1, 2)]
-    bench.core.peers[1] = peer
-    (failed,) = [event for event in read(bench.folder) if getattr(event, "error", None) is not None]
-    assert failed.error.code == "NotLowered" and "Keep its session open" in failed.error.message
+@pytest.fixture
+def lasting(tmp_path: Path) -> Iterator[Bench]:
+    """A daemon that keeps the results of detached tasks."""
+    results = ResultStore(tmp_path / "results", Settings().results, lambda: WALL_NS)
+    made = Bench(tmp_path / "journal", results=results)
+    yield made
+    made.dispose()
+
+
+def test_a_detached_task_whose_client_is_gone_fails_and_says_so(lasting: Bench) -> None:
+    lasting.open(1)
+    lasting.submit(1, 1, pipeline=THERE.digest, options=TaskOptions(detached=True))
+    lasting.submit(1, 2, pipeline=THERE.digest)
+    lasting.turn()
+    lasting.close(1)
+    lasting.core.end_turn()
+    failed = [event for event in of_kind(lasting, TaskFailed) if event.task == number(1, 1)]
+    assert [event.error.code for event in failed] == ["NotLowered"]
+    assert "Keep its session open" in failed[0].error.message
+    assert lasting.core.state.tasks == {} and lasting.replayed() == lasting.core.state
+    assert lasting.core.state.counters["cancelled"] == 1
+
+
+def test_a_detached_task_is_lowered_again_when_its_client_is_gone(lasting: Bench) -> None:
+    """Recalibrated in the meantime: by the daemon's tools, which need nobody."""
+    lasting.open(1)
+    say = Said(lasting)
+    say(calibration=calibration("v1"))
+    lasting.submit(1, 1, pipeline=HERE.digest, options=TaskOptions(detached=True))
+    lasting.tools.answer()
+    lasting.turn()
+    lasting.close(1)
+    lasting.core.end_turn()
+    say(calibration=calibration("v2"))
+    lasting.tools.answer()
+    lasting.ready("fake/1")
+    lasting.turn()
+    (run,) = lasting.platform.given["fake", "fake/1"]
+    assert run.calibration == "v2" and len(lasting.tools.runs) == 2
+    lasting.answer("fake/1")
+    lasting.turn()
+    assert [event.conditions.calibration for event in of_kind(lasting, TaskDone)] == ["v2"]
+    assert lasting.core.state.tasks == {}
 
 
 def test_a_client_is_asked_a_few_at_a_time(bench: Bench) -> None:

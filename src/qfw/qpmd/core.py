@@ -322,9 +322,9 @@ class Core:
             if task.calibration or self.state.devices:
                 self._devices.check(task)
             if task.pipeline:
-                estimate = self._lowerings.estimate(task, program)
+                estimate, lowering = self._lowerings.estimate(task, program)
             else:
-                estimate = self._intake.estimate(task, program)
+                estimate, lowering = self._intake.estimate(task, program), None
         except QFwError as error:
             peer.fail(task.number, ErrorReport.of(error))
             return
@@ -336,7 +336,7 @@ class Core:
         self.emit(TaskAccepted(self._clock_ns(), task, estimate.cost_s))
         self._handles.accepted(peer, task)
         if task.pipeline:
-            self._lowerings.accepted(task)
+            self._lowerings.accepted(task, lowering)
         if task.device not in self._warmed:
             self._warmed.add(task.device)
             self._devices.try_again(task.device)

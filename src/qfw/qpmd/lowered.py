@@ -38,7 +38,6 @@ class Lowering:
     """A program, a pipeline, a device and a calibration; and what was made of them."""
 
     __slots__ = (
-        "asked",
         "digest",
         "error",
         "failed_ns",
@@ -55,8 +54,6 @@ class Lowering:
         self.key = key
         #: Of the run of its tools, while they run.
         self.number = 0
-        #: The session whose client was asked; 0: none was.
-        self.asked = 0
         #: Tasks that wait for it.
         self.waiting: dict[int, None] = {}
         #: Tasks that have it.

@@ -36,6 +36,8 @@ from qfw.qpmd.state import DaemonState, TaskEntry
 
 #: How long a task waits for the word of a device that refused its calibration, until it is tried again.
 WORD_S = 1.0
+#: Pipelines of which it is remembered who runs them.
+KNOWN_PIPELINES = 4096
 #: What came of a program whose last task ended, and which was forgotten, while tools ran on it.
 _FORGOTTEN = ErrorReport.of(ToolFailed("the program was forgotten while it was lowered; send it again"))
 
@@ -101,6 +103,8 @@ class Lowerings:
         self.pipelines = PipelineStore()
         self._asking = Asking(peers, settings, self._answered, touch)
         self._store = LoweredStore(programs, settings.tools.kept, clock_ns)
+        #: Whether the daemon has the tools of a pipeline.
+        self._here: dict[bytes, bool] = {}
         self._runs: dict[int, Lowering] = {}
         self._last = 0
         #: By task: what it has, or waits for.
@@ -147,32 +151,31 @@ class Lowerings:
         for number in self._asking.left(session):
             lowering = self._runs.pop(number, None)
             if lowering is not None:
-                lowering.number = lowering.asked = 0
+                lowering.number = 0
                 self._begin(lowering)
 
     # The life of a task ---------------------------------------------------------------------------
 
-    def estimate(self, task: QuantumTask, program: Program) -> Estimate:
-        """Cost of a task with a pipeline that is fit to run, by its lowered program where that is known.
+    def estimate(self, task: QuantumTask, program: Program) -> tuple[Estimate, Lowering | None]:
+        """Cost of a task with a pipeline that is fit to run; and what is known of its lowered program.
 
         Raises:
             QFwError: it is not fit; its pipeline failed on the program a moment ago.
         """
         lowering = self._store.find(self._key(task))
         if lowering is None or not lowering.settled:
-            return self._intake.estimate(task, program)
+            return self._intake.estimate(task, program), lowering
         if lowering.error is not None:
             raise lowering.error.to_exception()
-        return self._intake.estimate(task, program, fitted(lowering, task))
+        return self._intake.estimate(task, program, fitted(lowering, task)), lowering
 
-    def accepted(self, task: QuantumTask) -> None:
+    def accepted(self, task: QuantumTask, lowering: Lowering | None) -> None:
         """A task with a pipeline was accepted: it goes on if its program is lowered already, else it waits."""
         self.pipelines.use(task.pipeline)
-        entry, lowering = self._state.tasks[task.number], self._store.find(self._key(task))
         if lowering is not None and lowering.relocation is not None:
             self._hold(task.number, lowering)
         else:
-            self._wait(entry)
+            self._wait(self._state.tasks[task.number])
 
     def fitted(self, entry: TaskEntry) -> tuple[Fitted, str] | None:
         """What a task that was picked runs, and the calibration that it is for.
@@ -224,8 +227,8 @@ class Lowerings:
         """A task with a pipeline ended, however."""
         number = task.number
         self._drop(number)
-        self._stale.pop(number, None)
-        self._wordless.get(task.device, {}).pop(number, None)
+        if self._stale.pop(number, 0):
+            self._wordless.get(task.device, {}).pop(number, None)
         lowering = self._awaited.pop(number, None)
         if lowering is not None:
             lowering.waiting.pop(number, None)
@@ -309,12 +312,15 @@ class Lowerings:
         return Key(task.program, task.pipeline, task.device, self._devices.version(task.device), owner)
 
     def _runs_here(self, digest: bytes) -> bool:
-        pipeline = self.pipelines.get(digest)
-        return (
-            self._tools is not None
-            and pipeline is not None
-            and all(stage.tool in self._tools.tools for stage in pipeline.stages)
-        )
+        found = self._here.get(digest)
+        if found is None:
+            pipeline = self.pipelines.get(digest)
+            assert pipeline is not None
+            tools = self._tools.tools if self._tools is not None else frozenset()
+            if len(self._here) >= KNOWN_PIPELINES:
+                self._here.clear()
+            found = self._here[digest] = all(stage.tool in tools for stage in pipeline.stages)
+        return found
 
     def _wait(self, entry: TaskEntry) -> None:
         """A task waits until its program is lowered for its device as that is now."""
@@ -349,7 +355,6 @@ class Lowerings:
         session = next((s for s in map(task_session, waiting) if s in self._peers), 0)
         if session:
             self._number(lowering)
-            lowering.asked = session
             self._asking.ask(session, NeedLowering(lowering.number, *self._request(key)))
             return
         # Tasks of a session that ended are cancelled with it; those that outlive theirs have nobody now.
@@ -391,7 +396,7 @@ class Lowerings:
         lowering = self._runs.pop(answer.number, None)
         if lowering is None:
             return
-        lowering.number = lowering.asked = 0
+        lowering.number = 0
         report = answer.outcome if isinstance(answer.outcome, ErrorReport) else None
         if report is None:
             report = self._take(lowering, answer.outcome)
