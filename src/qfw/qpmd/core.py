@@ -177,10 +177,10 @@ class Core:
         if self.peers.pop(peer.session, None) is None:
             return
         self._native.forget(peer)
-        self._lowerings.left(peer.session)
         if self._keeps:
             self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
             return
+        self._lowerings.left(peer.session)
         self._scheduler.hold(peer.session, True)
         self._leaving.append((peer, deque(sorted(peer.tasks)), reason))
 
