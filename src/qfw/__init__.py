@@ -42,9 +42,12 @@ if _TYPE_CHECKING:
     from qfw.model.result import Result as Result
     from qfw.model.task import TaskOptions as TaskOptions
     from qfw.qpi.device import Device as Device
+    from qfw.qpi.events import Event as Event
+    from qfw.qpi.events import EventQueue as EventQueue
     from qfw.qpi.future import TaskFuture as TaskFuture
     from qfw.qpi.pipeline import ToolPipeline as ToolPipeline
     from qfw.qpi.program import Program as Program
+    from qfw.qpi.reservation import Reservation as Reservation
     from qfw.qpi.session import Session as Session
     from qfw.qpi.stream import QStream as QStream
     from qfw.qpi.stream import Request as Request
@@ -65,9 +68,12 @@ _HOMES = {
     "Result": "qfw.model.result",
     "TaskOptions": "qfw.model.task",
     "Device": "qfw.qpi.device",
+    "Event": "qfw.qpi.events",
+    "EventQueue": "qfw.qpi.events",
     "TaskFuture": "qfw.qpi.future",
     "ToolPipeline": "qfw.qpi.pipeline",
     "Program": "qfw.qpi.program",
+    "Reservation": "qfw.qpi.reservation",
     "Session": "qfw.qpi.session",
     "QStream": "qfw.qpi.stream",
     "Request": "qfw.qpi.stream",

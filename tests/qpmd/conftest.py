@@ -163,12 +163,13 @@ class Bench:
         settings: Settings = SETTINGS,
         plugins: tuple[str, ...] = (),
         results: ResultStore | None = None,
+        platform: FakePlatform | None = None,
     ) -> None:
         self.plugins = plugins
         #: Platforms that were started in hosts, by name.
         self.hosted: dict[str, FakeHosted] = {}
         self.folder = folder
-        self.platform = FakePlatform(*devices)
+        self.platform = platform or FakePlatform(*devices)
         self.journal = JournalWriter(folder, settings.journal.segment_bytes, settings.journal.retain_bytes)
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
         self.clock = Ticking()

@@ -1,8 +1,10 @@
 """The application's interface: sessions, devices, streams, futures."""
 
 from qfw.qpi.device import Device
+from qfw.qpi.events import Event, EventQueue
 from qfw.qpi.future import TaskFuture
+from qfw.qpi.reservation import Reservation
 from qfw.qpi.session import Session
 from qfw.qpi.stream import QStream, Request
 
-__all__ = ["Device", "QStream", "Request", "Session", "TaskFuture"]
+__all__ = ["Device", "Event", "EventQueue", "QStream", "Request", "Reservation", "Session", "TaskFuture"]

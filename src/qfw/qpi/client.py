@@ -119,6 +119,8 @@ class Client:
         self._questions: dict[int, Question] = {}
         #: Who takes the messages of a kind that is no answer to a question or task.
         self._listeners: dict[type, Callable[[Any], None]] = {}
+        #: Who is told, once, that the connection is over.
+        self._mourners: list[Callable[[QFwError], None]] = []
         self._asked = 0
         self._sent: set[bytes] = set()
         #: Those that were sent.
@@ -126,7 +128,7 @@ class Client:
         self._lowering = ClientLowering(self.hear, self._pipelines, link.welcome.tools, self.post)
         self._receipts: deque[tuple[int, int]] = deque()
         self._outputs: dict[tuple[Output, ...], bytes] = {}
-        self._watched: set[TaskFuture] = set()
+        self._watched: set[Awaited] = set()
         self._watch = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -299,6 +301,14 @@ class Client:
         """Gives every message of a kind to `listener` from now on, on the thread that reads; it must not wait."""
         self._listeners[kind] = listener
 
+    def when_over(self, listener: Callable[[QFwError], None]) -> None:
+        """Calls `listener` when nothing comes any more, with the reason; at once where it is so. It must not wait."""
+        self._mourners.append(listener)
+        if self._closed:
+            listener(_closed())
+        elif self._lost is not None:
+            listener(DaemonLost(self._lost))
+
     def _send(self, data: bytes) -> None:
         with self._sending:
             try:
@@ -372,8 +382,11 @@ class Client:
         except IndexError:
             return
 
-    def need_reader(self, future: TaskFuture) -> None:
-        """Somebody waits for `future` without reading: the background thread does until it is done."""
+    def need_reader(self, future: Awaited) -> None:
+        """Somebody waits for `future` without reading: the background thread does until it is done.
+
+        What is no task is done when `need_no_reader` says so.
+        """
         self._check_process()
         with self._watch:
             self._watched.add(future)
@@ -387,6 +400,10 @@ class Client:
                 )
                 self._thread.start()
             self._watch.notify()
+
+    def need_no_reader(self, awaited: Awaited) -> None:
+        """Nobody waits for it without reading any more."""
+        self._watched.discard(awaited)
 
     def _read_in_background(self) -> None:
         while True:
@@ -564,6 +581,8 @@ class Client:
         self._link.shutdown()
         for question in list(self._questions.values()):
             question.settle(b"", error)
+        for listener in list(self._mourners):
+            listener(error)
         while self._futures:
             for future in list(self._futures.values()):
                 future.fail(error)

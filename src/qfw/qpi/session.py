@@ -13,12 +13,15 @@ import msgspec
 from qfw.config.discover import config_path, runtime_dir
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import UnknownDevice, UsageError
+from qfw.qpi import reservation
 from qfw.qpi.client import Client
 from qfw.qpi.device import ASK_LIMIT_S, AUTOMATIC, AutomaticDevice, Device
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.handle import parse_handle
+from qfw.qpi.reservation import Reservation
 from qfw.qpm import registry
 from qfw.qpm.join import join
+from qfw.qpm.platform import Offer
 from qfw.qpm.status import PlatformState, PlatformStatus
 
 #: Seconds within which the platforms that are installed come up, or the daemon says which did not.
@@ -135,6 +138,53 @@ class Session:
                 f"open Session(runtime_folder={wanted.daemon!r})"
             )
         return self.client.attach(wanted.task)
+
+    def reserve(
+        self,
+        device: Device | str,
+        share: float = 0.5,
+        *,
+        burst_s: float = 0.0,
+        activation_s: float = 0.0,
+        lifetime_s: float = 600.0,
+    ) -> Reservation:
+        """Reserves a share of a device: this session gets it, by estimated time, while it has tasks waiting.
+
+        What it does not use goes to the others. It ends after `lifetime_s` unless it is renewed, when it is released,
+        and with the session. It is soft: nothing that runs is interrupted, and no bound on waiting is promised.
+
+        Args:
+            device: of this session, or its name.
+            share: of the device's time, above 0, at most the daemon's `reservations.max_share`.
+            burst_s: device-seconds that the platform should allow in flight, where it takes reservations.
+            activation_s: 0; daemons promise no time within which the first task starts, yet.
+            lifetime_s: seconds from now, at most `reservations.max_lifetime_s`.
+
+        Raises:
+            NoCapacity: so much is not free; says what is, and when to try again.
+            OptionError: a value out of range.
+            UnsupportedFeature: `activation_s` is not 0.
+            UsageError: the device is the automatic one, or the session is closed.
+        """
+        found = self.device(device) if isinstance(device, str) else device
+        return reservation.reserve(found, share, burst_s, activation_s, lifetime_s)
+
+    def evaluate(
+        self,
+        device: Device | str,
+        share: float = 0.5,
+        *,
+        burst_s: float = 0.0,
+        activation_s: float = 0.0,
+        lifetime_s: float = 600.0,
+    ) -> Offer:
+        """What `reserve` would be granted now, with the reason where it is less; changes nothing.
+
+        Raises:
+            OptionError, UnsupportedFeature, UsageError: see `reserve`.
+        """
+        found = self.device(device) if isinstance(device, str) else device
+        return reservation.evaluate(found, share, burst_s, activation_s, lifetime_s)
 
     def close(self) -> None:
         """Finalises: tasks that are unanswered and not detached are cancelled. May be called twice."""

@@ -55,14 +55,19 @@ from qfw.qpm.wire import (
     Lowered,
     Query,
     Received,
+    Release,
+    Renew,
     Reply,
     Request,
+    Reserve,
     StorePipeline,
     StoreProgram,
     Submit,
+    Subscribe,
     TaskAnswer,
     pack,
 )
+from qfw.qpmd.absences import Absences
 from qfw.qpmd.control import Controls
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.handles import Handles
@@ -73,8 +78,10 @@ from qfw.qpmd.native import NativeCalls
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.programs import ProgramStore
+from qfw.qpmd.reservations import Reservations
 from qfw.qpmd.results import ResultStore
 from qfw.qpmd.state import DaemonState, TaskEntry
+from qfw.qpmd.subscriptions import Subscriptions
 from qfw.scheduling.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -174,6 +181,24 @@ class Core:
         self._handles = Handles(self._settings, results, scheduler, self.peers, self.touch, wall_ns)
         self._listing.more = self._handles.counts
         self._handlers[Attach] = self._handles.attach
+        self._subscriptions = Subscriptions(self._listing.device, self.touch, wall_ns)
+        tell = self._subscriptions.tell
+        self._reservations = Reservations(
+            self._settings,
+            self.state,
+            platforms,
+            self._devices,
+            self.emit,
+            tell,
+            self.touch,
+            clock_ns,
+            wall_ns,
+        )
+        self._absences = Absences(self.state, settings.scheduling.offline_limit_s, self._fail_waiting)
+        self._handlers[Subscribe] = self._subscriptions.subscribe
+        self._handlers[Reserve] = self._reservations.reserve
+        self._handlers[Renew] = self._reservations.renew
+        self._handlers[Release] = self._reservations.release
 
     # What clients ask -------------------------------------------------------------------------
 
@@ -185,9 +210,11 @@ class Core:
 
     def close_session(self, peer: Peer, reason: str) -> None:
         """A client left: what it had in flight and not detached is cancelled, a part of it in each turn."""
+        self._subscriptions.forget(peer)
         if self.peers.pop(peer.session, None) is None:
             return
         self._native.forget(peer)
+        self._reservations.forget(peer)
         ending = self._handles.leave(peer)
         if self._keeps:
             self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
@@ -397,6 +424,7 @@ class Core:
             self._devices.give_up(device, "its platform is gone")
             self._devices.forget(device)
             self._native.lost(device, "its platform is gone")
+            self._reservations.lost(device, "its platform is gone")
             error = NoCapacity(f"device {device} is gone: its platform {platform} does not serve it any more")
             self._fail_waiting(device, ErrorReport.of(error))
         for device in self._platforms.devices(platform):
@@ -545,6 +573,9 @@ class Core:
             self._intake.forget()
             if isinstance(event, DeviceReported):
                 self._lowerings.recalibrated(event.device)
+        if isinstance(event, DeviceReported):
+            self._absences.note(event.device)
+            self._subscriptions.tell(event.device, event.event)
 
     def hold(self, session: int, held: bool) -> None:
         """A session's waiting tasks wait on while held: it leaves its results unread."""
@@ -572,6 +603,7 @@ class Core:
         self._journal.flush()
         if self._journal.segment != self._segment:
             self._restate()
+        self._subscriptions.look_at_loads()
         for (device, slot), runs in starts.items():
             platform = self._platforms.of.get(device)
             # Gone in this very turn: its slots were lost, and the runs with them.
@@ -595,6 +627,8 @@ class Core:
             self._journal.append(event)
         for draining in self.control.restated():
             self._journal.append(draining)
+        for granted in self._reservations.restated():
+            self._journal.append(granted)
         self._journal.flush()
 
     def _decide(self) -> list[tuple[str, str, Run]]:
@@ -674,10 +708,16 @@ class Core:
     def open_platforms(self, reactor: Reactor) -> None:
         """Begins to serve the devices."""
         self._reactor = reactor
-        self._native.open(reactor)
-        self._handles.open(reactor)
-        self.control.open(reactor)
-        self._lowerings.open(reactor)
+        for part in (
+            self._native,
+            self._handles,
+            self.control,
+            self._lowerings,
+            self._subscriptions,
+            self._reservations,
+            self._absences,
+        ):
+            part.open(reactor)
         self._platforms.open(reactor, self, self.programs)
         for device in list(self._platforms.of):
             self._devices.look(device)

@@ -320,8 +320,7 @@ class Daemon:
         self._peers.pop(fd, None)
         peer.socket.close()
         peer.forget()
-        if peer.session:
-            self._core.close_session(peer, reason)
+        self._core.close_session(peer, reason)
 
     def _next_session(self) -> int:
         """A number that no session of this folder had, under an earlier daemon either."""

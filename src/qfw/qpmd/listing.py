@@ -99,6 +99,16 @@ class Listing:
             self._status(profile, running.get(name, 0)) for name, profile in self._platforms.profiles.items()
         ]
 
+    def device(self, name: str) -> DeviceStatus | None:
+        """A device and what it does now; None where there is no such device."""
+        profile = self._platforms.profiles.get(name)
+        if profile is None:
+            return None
+        workers = self._state.workers.get(name, {})
+        return self._status(
+            profile, sum(len(self._state.running.get((name, worker), ())) for worker in workers)
+        )
+
     def _status(self, profile: DeviceProfile, running: int) -> DeviceStatus:
         name = profile.name
         waiting = self._scheduler.waiting(name)
