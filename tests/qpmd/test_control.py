@@ -13,7 +13,7 @@ from qfw.config.keys import every_key, live
 from qfw.config.settings import PlatformSettings, Settings, load
 from qfw.model.device import DeviceKind, DeviceProfile
 from qfw.model.errors import ConfigError, NotAllowed, UsageError
-from qfw.model.events import DaemonDraining, DaemonStopped, TaskDone
+from qfw.model.events import DaemonDraining, DaemonStopped, TaskDone, TaskFailed
 from qfw.model.task import TaskState
 from qfw.qpm import wire
 from qfw.qpm.journal import read
@@ -22,7 +22,7 @@ from qfw.qpm.status import DaemonStatus, Outcome
 from qfw.qpm.wire import Control, Failed, NativeAnswer
 from qfw.qpmd.control import RETIRE_LOOK_S
 from qfw.qpmd.platforms import LEAVE_S
-from tests.qpmd.conftest import SETTINGS, Bench, number
+from tests.qpmd.conftest import HERE, SETTINGS, THERE, Bench, number
 from tests.stack import long_program, quantum_task
 
 ACME = DeviceProfile("acme-1", DeviceKind.SIMULATOR, "acme", 8, ("ry",), ("expectation",), 1, platform="acme")
@@ -198,6 +198,25 @@ def test_what_runs_at_the_end_of_the_patience_fails_as_interrupted(owner: Owner)
     # What a worker still answers is late.
     bench.answer("a")
     assert not bench.turn().get(1)
+
+
+def test_what_waits_to_be_lowered_stays_as_it_is_when_its_client_is_left(owner: Owner) -> None:
+    bench = owner.bench
+    bench.open(1)
+    bench.open(2)
+    bench.submit(1, 1, pipeline=THERE.digest)
+    bench.submit(2, 1, pipeline=THERE.digest)
+    bench.submit(2, 2, pipeline=HERE.digest)
+    bench.turn()
+    before = {task: entry.state for task, entry in bench.core.state.tasks.items()}
+    assert len(before) == 3
+    owner.act("stop")
+    owner.core.interrupt("test")
+    bench.close(1)
+    bench.close(2)
+    bench.turn()
+    assert {task: entry.state for task, entry in bench.replayed().tasks.items()} == before
+    assert not [event for event in read(bench.folder) if isinstance(event, TaskFailed)]
 
 
 # Reload ----------------------------------------------------------------------------------------------
