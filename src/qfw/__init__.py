@@ -35,6 +35,7 @@ if _TYPE_CHECKING:
     from qfw.model.outputs import (
         Statevector as Statevector,
     )
+    from qfw.model.pipeline import Stage as Stage
     from qfw.model.program import Gate as Gate
     from qfw.model.program import Measure as Measure
     from qfw.model.program import slot as slot
@@ -44,6 +45,7 @@ if _TYPE_CHECKING:
     from qfw.qpi.events import Event as Event
     from qfw.qpi.events import EventQueue as EventQueue
     from qfw.qpi.future import TaskFuture as TaskFuture
+    from qfw.qpi.pipeline import ToolPipeline as ToolPipeline
     from qfw.qpi.program import Program as Program
     from qfw.qpi.reservation import Reservation as Reservation
     from qfw.qpi.session import Session as Session
@@ -59,6 +61,7 @@ _HOMES = {
     "Memory": "qfw.model.outputs",
     "Probabilities": "qfw.model.outputs",
     "Statevector": "qfw.model.outputs",
+    "Stage": "qfw.model.pipeline",
     "Gate": "qfw.model.program",
     "Measure": "qfw.model.program",
     "slot": "qfw.model.program",
@@ -68,6 +71,7 @@ _HOMES = {
     "Event": "qfw.qpi.events",
     "EventQueue": "qfw.qpi.events",
     "TaskFuture": "qfw.qpi.future",
+    "ToolPipeline": "qfw.qpi.pipeline",
     "Program": "qfw.qpi.program",
     "Reservation": "qfw.qpi.reservation",
     "Session": "qfw.qpi.session",

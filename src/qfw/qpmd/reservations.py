@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from qfw.config.settings import ReservationSettings
+from qfw.config.current import Current
 from qfw.model.errors import (
     ErrorReport,
     NoCapacity,
@@ -29,7 +29,6 @@ from qfw.qpm import registry
 from qfw.qpm.defaults import NoReservations
 from qfw.qpm.platform import Offer, Platform, Reactor, ReservationRequest
 from qfw.qpm.wire import Grant, NativeAnswer, Release, Renew, Reserve, encode, pack
-from qfw.qpmd.devices import Devices
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.state import DaemonState
@@ -48,21 +47,23 @@ class Reservations:
 
     def __init__(
         self,
-        settings: ReservationSettings,
+        settings: Current,
         state: DaemonState,
         platforms: Platforms,
-        devices: Devices,
+        refusal: Callable[[str], QFwError | None],
         emit: Callable[[Event], None],
         tell: Callable[[str, DeviceEvent], None],
         touch: Callable[[Peer], None],
         clock_ns: Callable[[], int],
         wall_ns: Callable[[], int],
     ) -> None:
-        """`emit` journals, `tell` says it to subscribers, `touch` is told of peers that are owed something."""
+        """`refusal` says why a device takes no tasks, `emit` journals, `tell` says it to subscribers, `touch` is told of
+        peers that are owed something.
+        """
         self._settings = settings
         self._state = state
         self._platforms = platforms
-        self._devices = devices
+        self._refusal = refusal
         self._emit, self._tell, self._touch = emit, tell, touch
         self._clock_ns, self._wall_ns = clock_ns, wall_ns
         self._reactor: Reactor
@@ -209,11 +210,11 @@ class Reservations:
         platform = self._platforms.of.get(device)
         if platform is None:
             raise UnknownDevice(registry.unknown("device", device, sorted(self._platforms.of)))
-        most_ppm = round(WHOLE_PPM * self._settings.max_share)
+        most_ppm = round(WHOLE_PPM * self._settings.reservations.max_share)
         if not 0 < message.share_ppm <= most_ppm:
             raise OptionError(
                 f"a share of {message.share_ppm / WHOLE_PPM:g} was asked for; it must be above 0, and at most "
-                f"{self._settings.max_share:g} of a device may be reserved (reservations.max_share)"
+                f"{self._settings.reservations.max_share:g} of a device may be reserved (reservations.max_share)"
             )
         if not (math.isfinite(message.burst_s) and message.burst_s >= 0):
             raise OptionError(f"a burst is device-seconds of 0 or more, not {message.burst_s!r}")
@@ -223,7 +224,7 @@ class Reservations:
                 "waiting yet. Ask with activation_s=0"
             )
         self._check_lifetime(message.lifetime_s)
-        refusal = self._devices.refusal(device)
+        refusal = self._refusal(device)
         if refusal is not None:
             raise refusal
         self._check_number(peer, device)
@@ -233,14 +234,14 @@ class Reservations:
         if message.share_ppm > free_ppm:
             error = NoCapacity(
                 f"{message.share_ppm / WHOLE_PPM:g} of {device} was asked for; {free_ppm / WHOLE_PPM:g} is free, of "
-                f"{self._settings.max_share:g} that may be reserved (reservations.max_share)"
+                f"{self._settings.reservations.max_share:g} that may be reserved (reservations.max_share)"
             )
             error.retry_after_s = self._next_end_s(device)
             raise error
         return platform, message.share_ppm
 
     def _check_lifetime(self, lifetime_s: float) -> None:
-        most_s = self._settings.max_lifetime_s
+        most_s = self._settings.reservations.max_lifetime_s
         if not 0 < lifetime_s <= most_s:
             raise OptionError(
                 f"a lifetime of {lifetime_s:g} s was asked for; it must be above 0 and at most {most_s:g} s "
