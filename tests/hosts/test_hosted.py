@@ -240,7 +240,7 @@ def test_a_turn_hears_little_of_a_host_that_floods(stand: Stand) -> None:
     """Every look at the clock takes 40 µs: a few of the events, and then others come first."""
     platform = stand.host("events")
     stand.up(platform)
-    stand.start(platform)
+    stand.start(platform, limit_s=LIMIT_S)
     looks = itertools.count()
     stand.reactor.now = lambda: time.monotonic() + 40e-6 * next(looks)
     most, before = 0, len(stand.sink.events)
