@@ -57,8 +57,10 @@ class Reservations:
         clock_ns: Callable[[], int],
         wall_ns: Callable[[], int],
     ) -> None:
-        """`refusal` says why a device takes no tasks; `emit` journals; `tell` reaches subscribers; `touch` is told of
-        peers that are owed something.
+        """Without reservations.
+
+        `refusal` says why a device takes no tasks; `emit` journals; `tell` reaches subscribers; `touch` is told of peers
+        that are owed something.
         """
         self._settings = settings
         self._state = state
