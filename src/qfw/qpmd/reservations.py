@@ -59,8 +59,8 @@ class Reservations:
     ) -> None:
         """Without reservations.
 
-        `refusal` says why a device takes no tasks; `emit` journals; `tell` reaches subscribers; `touch` is told of peers
-        that are owed something.
+        `refusal` says why a device takes no tasks; `emit` journals; `tell` reaches subscribers; `touch` is told of
+        peers that are owed something.
         """
         self._settings = settings
         self._state = state
