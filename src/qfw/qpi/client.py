@@ -31,7 +31,7 @@ from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.model.timeline import Timeline
-from qfw.qpi.future import TaskFuture
+from qfw.qpi.future import AttachedFuture, TaskFuture
 from qfw.qpi.lowering import ClientLowering
 from qfw.qpi.question import Awaited, Question
 from qfw.qpm.incoming import Mapped
@@ -41,12 +41,15 @@ from qfw.qpm.wire import (
     MAX_PROGRAM_BYTES,
     MAX_REQUEST_BYTES,
     Accepted,
+    Attach,
+    Attached,
     Bye,
     CallNative,
     Cancel,
     Control,
     Done,
     Failed,
+    Known,
     NativeAnswer,
     NeedPipelines,
     NeedPrograms,
@@ -101,6 +104,8 @@ class Client:
         self.welcome = link.welcome
         self._pid = os.getpid()
         self._session = link.welcome.session
+        #: The runtime folder of its daemon.
+        self.folder = link.folder
         self._sequence = 0
         # Both may be taken again by a callback that runs while they are held.
         self._sending = threading.RLock()
@@ -207,6 +212,8 @@ class Client:
                     tasks, size = [], 0
                 frames.append(pack(StoreProgram(draft.program.encoded)))
             future = self._futures[number] = TaskFuture(self, task, draft.program)
+            if task.options.detached:
+                future.receipt = Question()
             futures.append(future)
             if pipeline is not None and self._lowering.may_be_asked(pipeline):
                 asked.append(future)
@@ -223,6 +230,17 @@ class Client:
             # Whether or not anybody waits, the daemon's question must be read.
             self.need_reader(future)
         return futures
+
+    def attach(self, task: int) -> TaskFuture:
+        """The future of a detached task, of whatever session; of one that is open here the same as before."""
+        self.check()
+        with self._sending:
+            future = self._futures.get(task)
+            if future is None:
+                future = self._futures[task] = AttachedFuture(self, task)
+                future.receipt = Question()
+                self._send(pack(Attach([task])))
+        return future
 
     def cancel(self, tasks: list[int]) -> None:
         """Asks the daemon to end these tasks."""
@@ -456,7 +474,17 @@ class Client:
                 error = message.error.to_exception() if message.error else None
                 self._replied(message.request, message.body, error)
             case Accepted():
-                pass  # The daemon has journalled them; nothing waits for this word.
+                self._acknowledged(message.tasks)
+            case Known():
+                for number, earlier in message.tasks:
+                    if (future := self._futures.get(number)) is not None:
+                        future.earlier = earlier
+                self._acknowledged([number for number, _ in message.tasks])
+            case Attached():
+                for followed in message.tasks:
+                    if (future := self._futures.get(followed.asked)) is not None:
+                        future.follow(followed)
+                self._acknowledged([followed.asked for followed in message.tasks])
             case _:
                 listener = self._listeners.get(type(message))
                 if listener is not None:
@@ -467,12 +495,17 @@ class Client:
         future = self._futures.get(answer.task)
         if future is None:
             return
-        received_ns = time.monotonic_ns()
-        task = future.task
-        self._receipts.append((answer.task, received_ns))
+        task, client_pid, daemon_pid, received_ns = future.task, self._pid, self.welcome.pid, 0
+        followed = future.followed
+        if followed is None:
+            received_ns = time.monotonic_ns()
+            self._receipts.append((answer.task, received_ns))
+        else:
+            # When who submitted it had the answer nobody knows.
+            task, client_pid, daemon_pid = followed.quantum, followed.client_pid, followed.daemon_pid
         timeline = Timeline(
-            self._pid,
-            self.welcome.pid,
+            client_pid,
+            daemon_pid,
             answer.worker_pid,
             task.began_ns,
             task.sent_ns,
@@ -484,7 +517,7 @@ class Client:
             answer.answered_ns,
             received_ns,
         )
-        future.finish(Result(answer.task, task.device, encoded, task.sets, timeline, answer.conditions))
+        future.finish(Result(task.number, task.device, encoded, task.sets, timeline, answer.conditions))
         self._settled(future)
 
     def _replied(self, request: int, body: bytes, error: Exception | None = None) -> None:
@@ -505,6 +538,16 @@ class Client:
     def _settled(self, future: TaskFuture) -> None:
         self._futures.pop(future.task.number, None)
         self._watched.discard(future)
+        if future.receipt is not None:
+            future.receipt.settle(b"")
+
+    def _acknowledged(self, tasks: Sequence[int]) -> None:
+        """The daemon has these in its journal, or kept. Whoever does not detach them need not know."""
+        for number in tasks:
+            future = self._futures.get(number)
+            if future is not None and future.receipt is not None:
+                future.acknowledged = True
+                future.receipt.settle(b"")
 
     def _send_again(self, message: NeedPrograms | NeedPipelines) -> None:
         wanted = [future for number in message.tasks if (future := self._futures.get(number)) is not None]

@@ -12,10 +12,12 @@ import msgspec
 
 from qfw.config.discover import config_path, runtime_dir
 from qfw.model.device import DeviceStatus
-from qfw.model.errors import UnknownDevice
+from qfw.model.errors import UnknownDevice, UsageError
 from qfw.qpi import reservation
 from qfw.qpi.client import Client
 from qfw.qpi.device import ASK_LIMIT_S, AUTOMATIC, AutomaticDevice, Device
+from qfw.qpi.future import TaskFuture
+from qfw.qpi.handle import parse_handle
 from qfw.qpi.reservation import Reservation
 from qfw.qpm import registry
 from qfw.qpm.join import join
@@ -116,6 +118,27 @@ class Session:
         message = registry.unknown("device", name, sorted(self._devices))
         raise UnknownDevice(message + ("." if missing else "") + "".join(missing))
 
+    def attach(self, handle: str) -> TaskFuture:
+        """The future of a detached task that any process of this user submitted.
+
+        Returns at once; what the future gives, or why there is nothing, is found out by waiting for it.
+
+        Args:
+            handle: `TaskFuture.handle`, or its name (SESSION.SEQUENCE).
+
+        Raises:
+            OptionError: it is no handle.
+            UsageError: it is of another daemon than this session's.
+            DaemonLost: the daemon is gone; its results are found by a later one in the same folder.
+        """
+        wanted = parse_handle(handle)
+        if not wanted.is_of(self.client.folder, self.client.welcome.name):
+            raise UsageError(
+                f"task {handle} is of the daemon of {wanted.daemon}, this session of that of {self.client.folder}; "
+                f"open Session(runtime_folder={wanted.daemon!r})"
+            )
+        return self.client.attach(wanted.task)
+
     def reserve(
         self,
         device: Device | str,
@@ -164,7 +187,7 @@ class Session:
         return reservation.evaluate(found, share, burst_s, activation_s, lifetime_s)
 
     def close(self) -> None:
-        """Finalises: tasks that are unanswered are cancelled. May be called twice."""
+        """Finalises: tasks that are unanswered and not detached are cancelled. May be called twice."""
         self._finalise()
 
     def __enter__(self) -> Session:

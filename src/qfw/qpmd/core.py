@@ -47,6 +47,7 @@ from qfw.qpm.platform import NativeDone, NativeFailed, Reactor, Run, RunDone, Ru
 from qfw.qpm.shared import Memory
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
+    Attach,
     Bye,
     CallNative,
     Cancel,
@@ -69,6 +70,7 @@ from qfw.qpm.wire import (
 from qfw.qpmd.absences import Absences
 from qfw.qpmd.control import Controls
 from qfw.qpmd.devices import Devices
+from qfw.qpmd.handles import Handles
 from qfw.qpmd.intake import Intake
 from qfw.qpmd.listing import SETTLED, Listing
 from qfw.qpmd.lowering import Lowerings, ToolRunner
@@ -77,6 +79,7 @@ from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.programs import ProgramStore
 from qfw.qpmd.reservations import Reservations
+from qfw.qpmd.results import ResultStore
 from qfw.qpmd.state import DaemonState, TaskEntry
 from qfw.qpmd.subscriptions import Subscriptions
 from qfw.scheduling.scheduler import Scheduler
@@ -99,8 +102,13 @@ class Core:
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
         tools: ToolRunner | None = None,
+        results: ResultStore | None = None,
     ) -> None:
-        """`clock_ns` is the host's monotonic clock, `wall_ns` Unix time; without `tools` clients lower programs."""
+        """`clock_ns` is the host's monotonic clock, `wall_ns` Unix time.
+
+        `tools`: lower programs; without, clients do. `results`: where those of detached tasks are kept; None: such
+        tasks are refused.
+        """
         self.settings = self._settings = Current(settings)
         self._journal = journal
         self._scheduler = scheduler
@@ -143,8 +151,6 @@ class Core:
             clock_ns,
             wall_ns,
         )
-        self._handlers[Control] = self.control.take
-        self._settings.follow(self._follow)
         self._lowerings = Lowerings(
             self._settings,
             self.state,
@@ -159,6 +165,10 @@ class Core:
             clock_ns,
             tools,
         )
+        self._handlers[Control] = self.control.take
+        self._handlers[StorePipeline] = self._lowerings.store
+        self._handlers[Lowered] = self._lowerings.heard
+        self._settings.follow(self._follow)
         self._listing = Listing(
             self.state,
             scheduler,
@@ -168,8 +178,9 @@ class Core:
             clock_ns,
             lambda: self._lowerings.made,
         )
-        self._handlers[StorePipeline] = self._lowerings.store
-        self._handlers[Lowered] = self._lowerings.heard
+        self._handles = Handles(self._settings, results, scheduler, self.peers, self.touch, wall_ns)
+        self._listing.more = self._handles.counts
+        self._handlers[Attach] = self._handles.attach
         self._subscriptions = Subscriptions(self._listing.device, self.touch, wall_ns)
         self._reservations = Reservations(
             self._settings,
@@ -197,23 +208,25 @@ class Core:
         self.emit(SessionOpened(self._clock_ns(), session, peer.uid, peer.pid, peer.name))
 
     def close_session(self, peer: Peer, reason: str) -> None:
-        """A client left: what it had in flight is cancelled, a part of it in each turn."""
+        """A client left: what it had in flight and not detached is cancelled, a part of it in each turn."""
         self._subscriptions.forget(peer)
         if self.peers.pop(peer.session, None) is None:
             return
         self._native.forget(peer)
         self._reservations.forget(peer)
-        self._lowerings.left(peer.session)
+        ending = self._handles.leave(peer)
         if self._keeps:
             self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
             return
+        self._lowerings.left(peer.session)
         self._scheduler.hold(peer.session, True)
-        self._leaving.append((peer, deque(sorted(peer.tasks)), reason))
+        self._leaving.append((peer, deque(ending), reason))
 
     @property
     def behind(self) -> bool:
         """Whether the next turn has work without anything arriving."""
-        return bool(self._leaving or self._failing) or self._undecided or self._lowerings.behind
+        begun = self._leaving or self._failing or self._undecided
+        return bool(begun) or self._lowerings.behind or self._handles.behind
 
     def _let_leave(self) -> None:
         """Goes on with the sessions that ended; a hundred thousand tasks must not hold up the others."""
@@ -226,6 +239,7 @@ class Core:
             if not tasks:
                 self._leaving.popleft()
                 self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
+                self._handles.left(peer.session)
 
     def request(self, peer: Peer, message: Request) -> bool:
         """Acts on a message; False where the client says goodbye.
@@ -249,8 +263,7 @@ class Core:
             case Cancel():
                 _check_length(message.tasks)
                 for number in message.tasks:
-                    if number in peer.tasks:
-                        self._cancel(number, "its owner cancelled it")
+                    self._cancel(self._handles.cancellable(peer, number), "its owner cancelled it")
             case Query() | CallNative():
                 if peer.unread_replies > MAX_UNREAD_REPLY_BYTES:
                     raise WireError(
@@ -276,6 +289,8 @@ class Core:
             raise WireError(f"task {task_name(task.number)} was submitted in session {peer.session}")
         if task.number in peer.tasks:
             return  # Sent again while it is live: it is the same task.
+        if self._handles.answered(peer, task):
+            return
         if len(peer.tasks) >= self._settings.scheduling.max_tasks_per_session:
             limit = self._settings.scheduling.max_tasks_per_session
             refusal = NoCapacity(
@@ -318,6 +333,7 @@ class Core:
         self.programs.use(task.program)
         self._segments[task.number] = self._journal.task_opened()
         self.emit(TaskAccepted(self._clock_ns(), task, estimate.cost_s))
+        self._handles.accepted(peer, task)
         if task.pipeline:
             self._lowerings.accepted(task)
         if task.device not in self._warmed:
@@ -522,22 +538,21 @@ class Core:
             )
         )
         peer = self._release(entry)
+        answer = TaskAnswer(
+            outcome.task,
+            pid,
+            entry.accepted_ns,
+            entry.started_ns,
+            outcome.run_began_ns,
+            outcome.run_ended_ns,
+            outcome.compile_ns,
+            now_ns,
+            outcome.conditions,
+            outcome.answers,
+        )
+        self._handles.done(entry, answer, memory)
         if peer is not None:
-            peer.answer(
-                TaskAnswer(
-                    outcome.task,
-                    pid,
-                    entry.accepted_ns,
-                    entry.started_ns,
-                    outcome.run_began_ns,
-                    outcome.run_ended_ns,
-                    outcome.compile_ns,
-                    now_ns,
-                    outcome.conditions,
-                    outcome.answers,
-                ),
-                memory,
-            )
+            peer.answer(answer, memory)
 
     # The turn -----------------------------------------------------------------------------------
 
@@ -563,7 +578,7 @@ class Core:
 
     def hold(self, session: int, held: bool) -> None:
         """A session's waiting tasks wait on while held: it leaves its results unread."""
-        self._scheduler.hold(session, held)
+        self._scheduler.hold(session, held or self._handles.holds(session))
 
     def touch(self, peer: Peer) -> None:
         """This peer may be owed something at the end of the turn."""
@@ -580,6 +595,7 @@ class Core:
         if self._failing:
             self._let_fail()
         self._lowerings.turn()
+        self._handles.turn()
         starts: dict[tuple[str, str], list[Run]] = {}
         for device, slot, run in self._decide():
             starts.setdefault((device, slot), []).append(run)
@@ -608,10 +624,10 @@ class Core:
                 self._journal.append(WorkerReady(now_ns, device, worker, pid))
         for event in self._devices.restated():
             self._journal.append(event)
-        for granted in self._reservations.restated():
-            self._journal.append(granted)
         for draining in self.control.restated():
             self._journal.append(draining)
+        for granted in self._reservations.restated():
+            self._journal.append(granted)
         self._journal.flush()
 
     def _decide(self) -> list[tuple[str, str, Run]]:
@@ -670,6 +686,7 @@ class Core:
         self._fail(entry, report)
 
     def _fail(self, entry: TaskEntry, report: ErrorReport) -> None:
+        self._handles.failed(entry, report)
         peer = self._release(entry)
         if peer is not None:
             peer.fail(entry.quantum.number, report)
@@ -690,10 +707,16 @@ class Core:
     def open_platforms(self, reactor: Reactor) -> None:
         """Begins to serve the devices."""
         self._reactor = reactor
-        for part in (self._native, self._subscriptions, self._reservations, self._absences):
+        for part in (
+            self._native,
+            self._handles,
+            self.control,
+            self._lowerings,
+            self._subscriptions,
+            self._reservations,
+            self._absences,
+        ):
             part.open(reactor)
-        self.control.open(reactor)
-        self._lowerings.open(reactor)
         self._platforms.open(reactor, self, self.programs)
         for device in list(self._platforms.of):
             self._devices.look(device)
@@ -704,6 +727,7 @@ class Core:
         self._scheduler.limit(scheduling.prefetch_s, scheduling.prefetch_tasks)
         self._journal.limit(settings.journal.segment_bytes, settings.journal.retain_bytes)
         self.programs.limit(settings.program_bytes)
+        self._handles.limit(settings.results)
         self._intake.forget()
 
     def interrupt(self, why: str) -> None:
@@ -724,6 +748,7 @@ class Core:
         # Their runs ended with the workers.
         for number in sorted(self._cancelling):
             self._end_cancelled(self.state.tasks[number], "cancelled while it ran")
+        self._handles.close()
 
 
 def _size(task: QuantumTask) -> int:

@@ -52,6 +52,8 @@ class Listing:
         self._answers: dict[str, tuple[int, bytes]] = {}
         #: Answers that were refused because their run was no longer the task's.
         self.late_answers = 0
+        #: More counts, of other parts of the daemon.
+        self.more: Callable[[], dict[str, int]] = dict
 
     def answer(self, subject: str) -> bytes:
         """MessagePack of devices, tasks, counters, platforms or a calibration, at most 100 ms old.
@@ -154,6 +156,7 @@ class Listing:
         counts["late_answers"] = self.late_answers
         counts["lowerings"] = self._lowerings()
         counts["refused_events"] = self._devices.refused
+        counts |= self.more()
         uptime_s = (self._clock_ns() - self._started_ns) / 1e9
         sessions, tasks = len(self._state.sessions), len(self._state.tasks)
         return Counters(counts, sessions, tasks, os.getpid(), __version__, uptime_s)

@@ -217,8 +217,15 @@ class DaemonState:
             return NotImplemented
         mine, others = (
             (
-                *(s.tasks, s.sessions, s.workers, s.running, s.devices, s.reservations),
-                *(s.counters, s.last_session, s.draining),
+                s.tasks,
+                s.sessions,
+                s.workers,
+                s.running,
+                s.devices,
+                s.reservations,
+                s.counters,
+                s.last_session,
+                s.draining,
             )
             for s in (self, other)
         )
