@@ -24,7 +24,7 @@ from qfw.model.errors import ConfigError
             "journal.retain_bytes = 1" + "0" * 30,
             "allowed: a whole number, at least 4096 and at most 4611686018427387904$",
         ),
-        ("reservations.max_share = 1.5", "max_share is 1.5; allowed: a number from 0 to 1$"),
+        ("reservations.max_share = 1.5", "max_share is 1.5; allowed: a number from 0 to 0.95$"),
         (
             "[platforms.mine]\nmax_processes = 0",
             "platforms.mine.max_processes is 0; allowed: a whole number, at l",

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qfw.model.task import task_session
+from qfw.scheduling.order import Flow, Order
 from tests.scheduling.test_fair import Site
 
 #: Seconds of a task, and how many of them a measurement takes.
@@ -154,3 +155,25 @@ def test_nobody_gets_less_than_was_promised(
         free = 1 - sum(shares) / 1e6
         assert sum(found[session] for session in rest) == pytest.approx(free, abs=0.03)
         assert all(found[session] == pytest.approx(free / others, abs=0.03) for session in rest)
+
+
+@pytest.mark.parametrize("share", [None, 0.6])
+def test_a_start_that_was_none_costs_nothing(share: float | None) -> None:
+    """What was picked and taken back comes again first, and nobody's part changes by it."""
+    order, flows = Order(), [Flow(session) for session in (1, 2, 3)]
+    if share:
+        order.reserve(1, share, None)
+    for flow in flows:
+        order.join(flow)
+    total: Counter[int] = Counter()
+    for number in range(LENGTH):
+        flow = order.first()
+        assert flow is not None
+        order.served(flow, COST_S, True)
+        if number % 3 == 0:
+            order.refund(flow, COST_S)
+        else:
+            total[flow.session] += 1
+    parts = {session: count / sum(total.values()) for session, count in total.items()}
+    first = share or 1 / 3
+    assert parts == pytest.approx({1: first, 2: (1 - first) / 2, 3: (1 - first) / 2}, abs=0.02)

@@ -54,7 +54,7 @@ class SchedulingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     #: Bytes that the parameters and outputs of a session's unanswered tasks may have; one task is always taken.
     max_bytes_per_session: Annotated[int, _within(1, live=True)] = 2**30
     #: Seconds that tasks wait for a device that says that it is offline; then they fail.
-    offline_limit_s: Annotated[float, _within(1)] = 3600.0
+    offline_limit_s: Annotated[float, _within(0, live=True)] = 3600.0
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from qfw.config.current import Current
 from qfw.model.device import DeviceState
 from qfw.model.errors import ErrorReport, NoCapacity
 from qfw.qpm.platform import Reactor
@@ -17,11 +18,11 @@ class Absences:
     """Since when devices are offline. One that its platform gave up is no matter of this: its tasks failed at once."""
 
     def __init__(
-        self, state: DaemonState, limit_s: float, fail_waiting: Callable[[str, ErrorReport], None]
+        self, state: DaemonState, settings: Current, fail_waiting: Callable[[str, ErrorReport], None]
     ) -> None:
-        """`limit_s`: seconds that tasks wait for such a device; then `fail_waiting` ends them."""
+        """`fail_waiting` ends the tasks of a device after `scheduling.offline_limit_s`."""
         self._state = state
-        self._limit_s = limit_s
+        self._settings = settings
         self._fail_waiting = fail_waiting
         self._reactor: Reactor
         self._since_s: dict[str, float] = {}
@@ -40,6 +41,10 @@ class Absences:
         elif entry.state is DeviceState.OFFLINE and device not in self._since_s:
             since_s = self._since_s[device] = self._reactor.now()
             self._look_at(device, since_s + self._limit_s)
+
+    @property
+    def _limit_s(self) -> float:
+        return self._settings.scheduling.offline_limit_s
 
     def _look_at(self, device: str, when_s: float) -> None:
         if device not in self._timed:

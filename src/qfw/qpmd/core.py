@@ -182,19 +182,18 @@ class Core:
         self._listing.more = self._handles.counts
         self._handlers[Attach] = self._handles.attach
         self._subscriptions = Subscriptions(self._listing.device, self.touch, wall_ns)
-        tell = self._subscriptions.tell
         self._reservations = Reservations(
             self._settings,
             self.state,
             platforms,
-            self._devices,
+            lambda device: self.control.refusal(device) or self._devices.refusal(device),
             self.emit,
-            tell,
+            self._subscriptions.tell,
             self.touch,
             clock_ns,
             wall_ns,
         )
-        self._absences = Absences(self.state, settings.scheduling.offline_limit_s, self._fail_waiting)
+        self._absences = Absences(self.state, self._settings, self._fail_waiting)
         self._handlers[Subscribe] = self._subscriptions.subscribe
         self._handlers[Reserve] = self._reservations.reserve
         self._handlers[Renew] = self._reservations.renew

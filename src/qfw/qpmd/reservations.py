@@ -29,7 +29,6 @@ from qfw.qpm import registry
 from qfw.qpm.defaults import NoReservations
 from qfw.qpm.platform import Offer, Platform, Reactor, ReservationRequest
 from qfw.qpm.wire import Grant, NativeAnswer, Release, Renew, Reserve, encode, pack
-from qfw.qpmd.devices import Devices
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.state import DaemonState
@@ -51,18 +50,22 @@ class Reservations:
         settings: Current,
         state: DaemonState,
         platforms: Platforms,
-        devices: Devices,
+        refusal: Callable[[str], QFwError | None],
         emit: Callable[[Event], None],
         tell: Callable[[str, DeviceEvent], None],
         touch: Callable[[Peer], None],
         clock_ns: Callable[[], int],
         wall_ns: Callable[[], int],
     ) -> None:
-        """`emit` journals, `tell` says it to subscribers, `touch` is told of peers that are owed something."""
+        """Without reservations.
+
+        `refusal` says why a device takes no tasks; `emit` journals; `tell` reaches subscribers; `touch` is told of
+        peers that are owed something.
+        """
         self._settings = settings
         self._state = state
         self._platforms = platforms
-        self._devices = devices
+        self._refusal = refusal
         self._emit, self._tell, self._touch = emit, tell, touch
         self._clock_ns, self._wall_ns = clock_ns, wall_ns
         self._reactor: Reactor
@@ -223,7 +226,7 @@ class Reservations:
                 "waiting yet. Ask with activation_s=0"
             )
         self._check_lifetime(message.lifetime_s)
-        refusal = self._devices.refusal(device)
+        refusal = self._refusal(device)
         if refusal is not None:
             raise refusal
         self._check_number(peer, device)

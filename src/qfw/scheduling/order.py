@@ -57,6 +57,10 @@ class Order:
         """Whether a session holds a reservation here."""
         return session in self._shares
 
+    @property
+    def _rest_weight(self) -> float:
+        return max(LEAST_REST, 1.0 - sum(self._shares.values()))
+
     def join(self, flow: Flow) -> None:
         """A flow has tasks waiting from now on."""
         flow.queued = True
@@ -91,14 +95,14 @@ class Order:
         flow.finish_tag = tag + cost_s
         if self._shares:
             self._top_time = self._rest_tag
-            self._rest_tag += cost_s / max(LEAST_REST, 1.0 - sum(self._shares.values()))
+            self._rest_tag += cost_s / self._rest_weight
         if goes_on:
             heapq.heapreplace(self._heap, (flow.finish_tag, next(self._ties), flow))
         else:
             self.pass_over(flow)
 
     def refund(self, flow: Flow, cost_s: float) -> None:
-        """What a flow was served was not started after all: it is where it was."""
+        """A task that was started was not after all: its flow is where it was, but never before the present."""
         share = self._shares.get(flow.session)
         if share is not None:
             flow.finish_tag = max(0.0, flow.finish_tag - cost_s / share)
@@ -108,8 +112,7 @@ class Order:
             return
         flow.finish_tag = max(0.0, flow.finish_tag - cost_s)
         if self._shares:
-            rest = max(LEAST_REST, 1.0 - sum(self._shares.values()))
-            self._rest_tag = max(self._top_time, self._rest_tag - cost_s / rest)
+            self._rest_tag = max(self._top_time, self._rest_tag - cost_s / self._rest_weight)
         if flow.queued:
             tag = max(self._virtual_time, flow.finish_tag)
             # A handful of flows: one for each session that has tasks here.
