@@ -40,8 +40,12 @@ if _TYPE_CHECKING:
     from qfw.model.program import slot as slot
     from qfw.model.result import Result as Result
     from qfw.model.task import TaskOptions as TaskOptions
+    from qfw.qpi.choice import Choice as Choice
     from qfw.qpi.device import Device as Device
     from qfw.qpi.future import TaskFuture as TaskFuture
+    from qfw.qpi.group import GroupFuture as GroupFuture
+    from qfw.qpi.group import GroupResult as GroupResult
+    from qfw.qpi.mesh import Mesh as Mesh
     from qfw.qpi.program import Program as Program
     from qfw.qpi.session import Session as Session
     from qfw.qpi.stream import QStream as QStream
@@ -61,8 +65,12 @@ _HOMES = {
     "slot": "qfw.model.program",
     "Result": "qfw.model.result",
     "TaskOptions": "qfw.model.task",
+    "Choice": "qfw.qpi.choice",
     "Device": "qfw.qpi.device",
     "TaskFuture": "qfw.qpi.future",
+    "GroupFuture": "qfw.qpi.group",
+    "GroupResult": "qfw.qpi.group",
+    "Mesh": "qfw.qpi.mesh",
     "Program": "qfw.qpi.program",
     "Session": "qfw.qpi.session",
     "QStream": "qfw.qpi.stream",

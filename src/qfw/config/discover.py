@@ -9,6 +9,8 @@ from pathlib import Path
 
 RUNTIME_DIR = "QFW_RUNTIME_DIR"
 CONFIG = "QFW_CONFIG"
+JOB_DAEMON = "QFW_JOB_DAEMON"
+SITE_DAEMONS = "QFW_SITE_DAEMONS"
 
 
 def runtime_dir() -> Path:
@@ -25,6 +27,17 @@ def runtime_dir() -> Path:
         step = os.environ.get("SLURM_STEP_ID", "")
         name += f"-{job}.{step}" if step.isdecimal() else f"-{job}"
     return Path(tempfile.gettempdir()) / name
+
+
+def job_daemon() -> Path | None:
+    """Runtime folder of the daemon of this job, $QFW_JOB_DAEMON; None where there is none."""
+    chosen = os.environ.get(JOB_DAEMON)
+    return Path(chosen) if chosen else None
+
+
+def site_daemons() -> tuple[Path, ...]:
+    """Runtime folders of the site's daemons, $QFW_SITE_DAEMONS, separated by colons; often none."""
+    return tuple(Path(part) for part in os.environ.get(SITE_DAEMONS, "").split(":") if part)
 
 
 def config_path() -> Path | None:

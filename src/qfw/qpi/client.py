@@ -82,7 +82,7 @@ class Draft(NamedTuple):
     device: str
     #: The fields of a QuantumTask from `outputs` to `began_ns`, in its order.
     rest: tuple[bytes, int, bytes, int, int, TaskOptions, str, int]
-    #: Its last three: pipeline, first set, group.
+    #: Its last three: pipeline, first set, group; a group below 0 is its own, of which it is the first.
     more: tuple[bytes, int, int] = (b"", 0, 0)
 
 
@@ -123,6 +123,11 @@ class Client:
     def open_tasks(self) -> int:
         """Tasks that are not answered yet."""
         return len(self._futures)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the daemon went away, as far as was read."""
+        return self._lost is not None and not self._closed
 
     def check(self) -> None:
         """Raises UsageError or DaemonLost where nothing can be sent any more."""
@@ -176,7 +181,8 @@ class Client:
             self._sequence += 1
             number = task_number(self._session, self._sequence)
             digest = draft.program.digest
-            task = QuantumTask(number, draft.device, digest, *draft.rest, time.monotonic_ns(), *draft.more)
+            more = draft.more if draft.more[2] >= 0 else (*draft.more[:2], number)
+            task = QuantumTask(number, draft.device, digest, *draft.rest, time.monotonic_ns(), *more)
             if digest not in self._sent:
                 if len(self._sent) >= SENT_DIGESTS:
                     self._sent.clear()

@@ -20,6 +20,7 @@ from qfw.model.errors import (
 )
 from qfw.model.outputs import Output
 from qfw.model.program import Program
+from qfw.qpi.tables import as_html
 
 if TYPE_CHECKING:
     from qfw.qpi.client import Client
@@ -116,6 +117,14 @@ class Device:
                 ) from error
 
         return operation
+
+    def _repr_html_(self) -> str:
+        profile = self.profile
+        row = (self.name, str(profile.kind), profile.engine, str(profile.max_qubits), str(profile.slots))
+        gates = ", ".join(profile.native_gates[:12]) + (" …" if len(profile.native_gates) > 12 else "")
+        return as_html(
+            "Device", ("device", "kind", "engine", "qubits", "slots", "native gates"), [(*row, gates)]
+        )
 
     def __repr__(self) -> str:
         return f"Device({self.name!r}, engine={self.profile.engine!r}, max_qubits={self.profile.max_qubits})"
