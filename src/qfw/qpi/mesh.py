@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import threading
-import time
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
-from qfw.model.errors import (
-    DaemonLost,
-    NoCapacity,
-    QFwError,
-    ResultTimeout,
-    TooLarge,
-    UnsupportedFeature,
-    UsageError,
-)
+from qfw.model.errors import DaemonLost, QFwError, TooLarge, UnsupportedFeature, UsageError
 from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.model.result import Result
-from qfw.qpi.balance import Kind, Track, choose
-from qfw.qpi.device import AutomaticDevice, Device
-from qfw.qpi.filters import check_able, none_able
+from qfw.model.task import TaskOptions
+from qfw.qpi.device import Device
 from qfw.qpi.group import GroupFuture
-from qfw.qpi.groups import Groups, fresh_seed
+from qfw.qpi.group_task import fresh_seed, group_task
+from qfw.qpi.groups import Groups
 from qfw.qpi.links import MeshLink, links_of
-from qfw.qpi.session import DEVICE_HEAD, Session, device_row
+from qfw.qpi.session import DEVICE_HEAD, device_row
+from qfw.qpi.split import SETS
+from qfw.qpi.spread import Spread
 from qfw.qpi.stream import QStream
 from qfw.qpi.tables import as_html
-from qfw.qpi.waits import Waits
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,12 +31,8 @@ T = TypeVar("T")
 
 #: Native operations that are under way at once.
 MAX_CALLS = 32
-#: Answers to "who can run this task" that are remembered.
-REMEMBERED = 256
-#: Seconds that a device which leaves has for what it was given.
-DRAIN_LIMIT_S = 600.0
 
-_Question = tuple[bytes, tuple[type[Output], ...], int, int, bool]
+_DEFAULT_OPTIONS = TaskOptions()
 
 
 class PerDevice(dict[str, T | QFwError]):
@@ -64,7 +49,7 @@ class PerDevice(dict[str, T | QFwError]):
         return {name: value for name, value in self.items() if isinstance(value, QFwError)}
 
 
-class Mesh:
+class Mesh(Spread):
     """One or more devices of one session, of any platforms and daemons.
 
     Tasks are spread over them: each goes to the device that will answer it first, by its daemon's wait, what this mesh
@@ -78,126 +63,8 @@ class Mesh:
         Raises:
             UsageError: no device, one twice, devices of different sessions, or the one that chooses for each task.
         """
-        self._lock = threading.Lock()
-        #: A task ended, or devices changed.
-        self._changed = threading.Condition(self._lock)
-        self._tracks: dict[Device, Track] = {}
-        #: Devices that have left, and have something unanswered.
-        self._leaving: dict[Device, Track] = {}
-        self._wakes: list[Callable[[], None]] = []
-        self._able: dict[_Question, list[Track]] = {}
-        for device in devices:
-            self._check(device)
-            self._tracks[device] = Track(device)
-        if not self._tracks:
-            raise UsageError("a mesh has at least one device; none was given")
-        self._session = next(iter(self._tracks)).session
-        self._waits = Waits(weakref.ref(self))
+        super().__init__(devices)
         self._groups = Groups(self)
-
-    @property
-    def session(self) -> Session:
-        """The session of its devices."""
-        return self._session
-
-    @property
-    def devices(self) -> list[Device]:
-        """Its devices now, in the order in which they joined."""
-        with self._lock:
-            return list(self._tracks)
-
-    # Devices come and go --------------------------------------------------------------------------
-
-    def add(self, device: str | Device) -> Device:
-        """A device joins; from now on it is given tasks.
-
-        Raises:
-            UsageError: it is here already, of another session, or no device of its own.
-            UnknownDevice: there is none of this name.
-        """
-        self._session._check()
-        found = self._session.resolve(device)
-        with self._changed:
-            self._check(found)
-            track = self._leaving.pop(found, None)
-            self._tracks[found] = track or Track(found)
-            self._devices_changed()
-        self._wake()
-        return found
-
-    def remove(
-        self, device: str | Device, *, drain: bool = True, timeout: float | None = DRAIN_LIMIT_S
-    ) -> None:
-        """A device leaves: from now on it is given nothing.
-
-        Returns when all that it was given is answered. The last one may leave: what comes later finds no device.
-
-        Args:
-            device: of this mesh.
-            drain: it finishes what it was given; else that is cancelled.
-            timeout: seconds to wait for that; None: as long as it takes, 0: not at all.
-
-        Raises:
-            UsageError: it is not here.
-            ResultTimeout: it has not finished in time; it goes on and stays out.
-        """
-        self._session._check()
-        end_s = None if timeout is None else time.monotonic() + timeout
-        with self._changed:
-            found = self._here(device)
-            track = self._tracks.pop(found)
-            if track.in_flight:
-                self._leaving[found] = track
-            self._devices_changed()
-            tasks = sorted(track.tasks)
-        self._wake()
-        if not drain and tasks:
-            # A daemon that is gone has cancelled them already.
-            with contextlib.suppress(DaemonLost):
-                found.client.cancel(tasks)
-        with self._changed:
-            while found in self._leaving and timeout != 0:
-                left_s = None if end_s is None else end_s - time.monotonic()
-                if left_s is not None and left_s <= 0:
-                    raise ResultTimeout(
-                        f"{found.name} has {track.in_flight} tasks unanswered after {timeout:g} s; it finishes them, "
-                        "and is given no others"
-                    )
-                self._changed.wait(left_s)
-
-    def _check(self, device: Device) -> None:
-        if not isinstance(device, Device):
-            raise UsageError(f"a mesh is made of devices, not of {device!r}; Session.mesh takes names")
-        if isinstance(device, AutomaticDevice):
-            raise UsageError(f"{device.name} chooses among devices itself; put those into the mesh")
-        for other in self._tracks:
-            if other.session is not device.session:
-                raise UsageError(
-                    f"{device.name} and {other.name} are of different sessions; open one Session with both daemons"
-                )
-        if device in self._tracks:
-            raise UsageError(f"{device.name} is in the mesh already")
-
-    def _here(self, device: str | Device) -> Device:
-        for found in self._tracks:
-            if device is found or device == found.name:
-                return found
-        # NAME@DAEMON, where the device has a shorter name.
-        if isinstance(device, str):
-            same = self._session._devices.get(device, self._session._members)
-            if same in self._tracks:
-                return same
-        name = device.name if isinstance(device, Device) else device
-        raise UsageError(f"{name!r} is not in the mesh, which has {self._names()}")
-
-    def _names(self) -> str:
-        return ", ".join(device.name for device in self._tracks) or "no device any more"
-
-    def _devices_changed(self) -> None:
-        self._able.clear()
-        self._changed.notify_all()
-
-    # Operations on all ----------------------------------------------------------------------------
 
     def status(self) -> PerDevice[DeviceStatus]:
         """State, queue and wait of every device, by name; in the place of one that cannot be had, its error."""
@@ -255,18 +122,41 @@ class Mesh:
         return opened
 
     def run_group(
-        self, program: Program, parameters: npt.ArrayLike | None = None, **arguments: Any
+        self,
+        program: Program,
+        parameters: npt.ArrayLike | None = None,
+        *,
+        split: str = SETS,
+        shots: int | None = None,
+        outputs: tuple[Output, ...] | None = None,
+        seed: int | None = None,
+        options: TaskOptions = _DEFAULT_OPTIONS,
+        parts: int | None = None,
     ) -> GroupFuture:
-        """One task on many devices: split, and its answers merged exactly.
+        """One task on many devices: split, and its answers merged exactly. Returns at once.
 
         Args:
-            program: what to run.
+            program: what to run; every device of the mesh must be able to.
             parameters: shape (slots,) or (sets, slots), radians.
-            arguments: of `qfw.qpi.groups.Groups.run`: split, shots, outputs, seed, options, parts.
+            split: "sets": the answers are those of the undivided task on a device of the same kind, however many
+                parts there are. "shots": slices of the shots with seeds of their own, a function of the task and
+                `parts` alone, so that the answers do not depend on the number of devices.
+            shots: of each set; None for exact results, which can be split by sets only.
+            outputs: by default counts with shots, the statevector without.
+            seed: 0 to 2**63 - 1; None draws one.
+            options: of every part; without an idempotency key.
+            parts: their number; by default, of sets a few for each slot of the mesh, of shots 8 or more.
+
+        Raises:
+            OptionError, ParameterError: checked here, before anything is sent.
+            UnsupportedFeature: a device lacks gates or outputs; says which device lacks what.
+            UsageError: every device has left, the session is closed, or this process was forked.
         """
         self._session._check()
-        self._at_least_one()
-        return self._groups.run(program, parameters, **arguments)
+        devices = self._at_least_one()
+        return self._groups.run(
+            group_task(devices, program, parameters, split, shots, outputs, seed, options, parts)
+        )
 
     @property
     def links(self) -> list[MeshLink]:
@@ -293,128 +183,6 @@ class Mesh:
         if not devices:
             raise UsageError("every device has left the mesh; add one")
         return devices
-
-    # What streams ask: see `qfw.qpi.placing.Ground` -------------------------------------------------
-
-    def place(
-        self,
-        program: Program,
-        outputs: tuple[Output, ...],
-        sets: int,
-        shots: int,
-        lowered: bool,
-        device: str | Device | None = None,
-    ) -> Device | None:
-        """See `Ground.place`."""
-        # After a fork the lock may be held by a thread that does not exist here.
-        self._session._check()
-        self._waits.wanted()
-        now_s = time.monotonic()
-        with self._lock:
-            if not self._tracks:
-                raise UsageError("every device has left the mesh; add one")
-            if device is not None:
-                track = self._tracks[self._here(device)]
-                check_able(track.device.profile, program, outputs, sets, shots, lowered)
-                track.device.client.check()
-                candidates = [track]
-            else:
-                candidates = self._reached(self._able_to(program, outputs, sets, shots, lowered))
-            chosen = choose(candidates, Kind(program.digest, sets, shots), now_s)
-            return chosen.device if chosen is not None else None
-
-    def when_room(self, wake: Callable[[], None]) -> None:
-        """See `Ground.when_room`."""
-        with self._lock:
-            self._wakes.append(wake)
-
-    def began(
-        self, device: Device, sets: int, shots: int, program: Program | None = None, task: int = 0
-    ) -> None:
-        """See `Ground.began`."""
-        with self._changed:
-            track = self._tracks.get(device) or self._leaving.get(device)
-            if track is None:
-                # It left between place and here: it finishes this too.
-                track = self._leaving[device] = Track(device)
-            track.began(task)
-
-    def ended(
-        self,
-        device: Device,
-        sets: int,
-        shots: int,
-        took_s: float | None,
-        program: Program | None = None,
-        task: int = 0,
-    ) -> None:
-        """See `Ground.ended`."""
-        kind = Kind(program.digest, sets, shots) if program is not None else None
-        with self._changed:
-            track = self._tracks.get(device) or self._leaving.get(device)
-            if track is not None:
-                track.ended(kind, took_s, task)
-                if device in self._leaving and not track.in_flight:
-                    del self._leaving[device]
-                self._changed.notify_all()
-        self._wake()
-
-    def again(self, device: Device, error: BaseException) -> bool:
-        """See `Ground.again`."""
-        if not isinstance(error, NoCapacity):
-            return False
-        now_s = time.monotonic()
-        with self._lock:
-            track = self._tracks.get(device)
-            if track is None:
-                return bool(self._tracks)
-            track.refused(error.retry_after_s, now_s)
-            return any(not other.away(now_s) for other in self._tracks.values())
-
-    def _wake(self) -> None:
-        with self._lock:
-            wakes, self._wakes = self._wakes, []
-        for wake in wakes:
-            wake()
-
-    def _able_to(
-        self, program: Program, outputs: tuple[Output, ...], sets: int, shots: int, lowered: bool
-    ) -> list[Track]:
-        key = (program.digest, tuple(map(type, outputs)), sets, shots, lowered)
-        found = self._able.get(key)
-        if found is None:
-            found, reasons = [], []
-            for device, track in self._tracks.items():
-                try:
-                    check_able(device.profile, program, outputs, sets, shots, lowered)
-                    found.append(track)
-                except QFwError as error:
-                    reasons.append((device.name, error))
-            if not found:
-                raise none_able(reasons)
-            if len(self._able) >= REMEMBERED:
-                self._able.clear()
-            self._able[key] = found
-        return found
-
-    def _reached(self, tracks: Sequence[Track]) -> list[Track]:
-        """Those whose daemon is there; where none is, the error of the first."""
-        found = [track for track in tracks if not track.device.client.lost]
-        if not found:
-            tracks[0].device.client.check()
-        return found or list(tracks)
-
-    def _seen(self, device: Device, status: DeviceStatus) -> None:
-        """For `Waits`: what a daemon says of a device now."""
-        with self._changed:
-            track = self._tracks.get(device)
-            if track is not None:
-                track.seen(status, time.monotonic())
-
-    def _busy(self) -> bool:
-        """For `Waits`: whether something is under way."""
-        with self._lock:
-            return any(track.in_flight for track in self._tracks.values())
 
     def __iter__(self) -> Iterator[Device]:
         return iter(self.devices)

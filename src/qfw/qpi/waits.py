@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qfw.model.errors import QFwError, UsageError
 
 if TYPE_CHECKING:
-    from qfw.qpi.mesh import Mesh
+    from qfw.qpi.spread import Spread
 
 #: Seconds between two rounds of questions.
 EVERY_S = 1.0
@@ -21,7 +21,7 @@ IDLE_ROUNDS = 3
 class Waits:
     """Asks the daemons of a mesh once per second, in a thread that is there only while tasks are placed."""
 
-    def __init__(self, mesh: weakref.ref[Mesh]) -> None:
+    def __init__(self, mesh: weakref.ref[Spread]) -> None:
         """For one mesh, which may go away."""
         self._mesh = mesh
         self._lock = threading.Lock()
