@@ -110,15 +110,18 @@ class Mesh(Spread):
                 found[device.name] = failed
         return found
 
-    def stream(self, **options: Any) -> QStream:
-        """A new stream of tasks, which are spread over the devices.
-
-        Args:
-            options: those of `QStream`: order, window, pipeline.
-        """
+    def stream(
+        self,
+        *,
+        order: str = "parallel",
+        window: int | None = None,
+        pipeline: Any = None,
+        on_failure: str = "continue",
+    ) -> QStream:
+        """A new stream of tasks, which are spread over the devices; the arguments are those of `Device.stream`."""
         self._session._check()
         stream: Any = QStream
-        opened: QStream = stream(self, **options)
+        opened: QStream = stream(self, order=order, window=window, pipeline=pipeline, on_failure=on_failure)
         return opened
 
     def run_group(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import sys
 import threading
@@ -430,12 +431,14 @@ class Opening:
         return self._open().__await__()
 
     async def _open(self) -> Session:
-        task = asyncio.ensure_future(asyncio.to_thread(self._make))
+        pool = concurrent.futures.ThreadPoolExecutor(1, "qfw-open")
+        made = pool.submit(self._make)
+        pool.shutdown(wait=False)
         try:
-            return await asyncio.shield(task)
+            return await asyncio.wrap_future(made)
         except asyncio.CancelledError:
-            # Nobody will have it.
-            task.add_done_callback(_close_unwanted)
+            # Nobody will have it. On its own thread: the loop may be gone by then.
+            made.add_done_callback(_close_unwanted)
             raise
 
     async def __aenter__(self) -> Session:
@@ -480,6 +483,6 @@ def _close(clients: Sequence[Client]) -> None:
         raise failed
 
 
-def _close_unwanted(task: asyncio.Future[Session]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        threading.Thread(target=task.result().close, name="qfw-close").start()
+def _close_unwanted(made: concurrent.futures.Future[Session]) -> None:
+    if not made.cancelled() and made.exception() is None:
+        made.result().close()
