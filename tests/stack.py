@@ -130,7 +130,14 @@ def running_daemon(settings: str) -> Iterator[Path]:
         config.write_text(settings)
         reader, writer = os.pipe()
         process = subprocess.Popen(
-            [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", f"--config={config}", f"--ready-fd={writer}"],
+            [
+                sys.executable,
+                "-m",
+                "qfw.qpmd",
+                f"--folder={folder}",
+                f"--config={config}",
+                f"--ready-fd={writer}",
+            ],
             pass_fds=(writer,),
             stderr=subprocess.DEVNULL,
         )

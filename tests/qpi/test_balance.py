@@ -92,7 +92,11 @@ def test_who_refused_is_left_alone_for_as_long_as_it_said() -> None:
 
 
 def test_only_a_few_ahead() -> None:
-    for took_s, slots, most in ((None, 2, 2 * AHEAD_TASKS), (10.0, 3, 3 * AHEAD_TASKS), (0.0, 1, MAX_AHEAD_TASKS)):
+    for took_s, slots, most in (
+        (None, 2, 2 * AHEAD_TASKS),
+        (10.0, 3, 3 * AHEAD_TASKS),
+        (0.0, 1, MAX_AHEAD_TASKS),
+    ):
         found = track(slots=slots)
         if took_s is not None:
             ran(found, took_s)
@@ -116,7 +120,9 @@ def test_each_kind_has_a_mean_of_its_own_and_they_are_bounded() -> None:
     assert len(found._means) == REMEMBERED
 
 
-@given(st.lists(st.tuples(st.integers(1, 4), st.floats(0.06, 10.0)), min_size=1, max_size=5), st.integers(1, 60))
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.floats(0.06, 10.0)), min_size=1, max_size=5), st.integers(1, 60)
+)
 def test_nobody_has_more_than_its_bound_and_the_work_is_balanced(
     devices: list[tuple[int, float]], tasks: int
 ) -> None:

@@ -15,7 +15,7 @@ from qfw.config.discover import JOB_DAEMON, SITE_DAEMONS
 from qfw.model.errors import DaemonLost, DaemonUnreachable, OptionError, SetupError, UnknownDevice, UsageError
 from qfw.qpi import Mesh, Session
 from qfw.qpi.daemons import capabilities, unique
-from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, daemons_of, runtime_folder, running_daemon, until
+from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, daemons_of, running_daemon, runtime_folder, until
 
 ONE = 'engines = ["reference"]\nworkers.count = 1\n'
 TWO = 'engines = ["reference", "noop"]\nworkers.count = 1\n'
@@ -124,9 +124,8 @@ def test_a_private_daemon_beside_others(
 
 
 def test_a_private_daemon_is_joined_by_its_folder_and_not_started(folder: Path) -> None:
-    with Session(runtime_folder=folder) as own:
-        with Session(daemons=[folder]) as other:
-            assert other.client.welcome.pid == own.client.welcome.pid
+    with Session(runtime_folder=folder) as own, Session(daemons=[folder]) as other:
+        assert other.client.welcome.pid == own.client.welcome.pid
     until(lambda: not daemons_of(folder))
     with pytest.raises(DaemonUnreachable, match=rf"daemons\[0\] names {folder}.*Start it"):
         Session(daemons=[folder])
@@ -136,10 +135,12 @@ def test_a_private_daemon_is_joined_by_its_folder_and_not_started(folder: Path) 
 def test_a_named_daemon_that_does_not_answer_is_said(first: Path, nowhere: pytest.MonkeyPatch) -> None:
     with runtime_folder() as empty:
         nowhere.setenv(SITE_DAEMONS, f"{first}:{empty}")
-        with pytest.raises(DaemonUnreachable, match=rf"QFW_SITE_DAEMONS names {empty}: .*take it out of QFW_SITE"):
+        with pytest.raises(
+            DaemonUnreachable, match=rf"QFW_SITE_DAEMONS names {empty}: .*take it out of QFW_SITE"
+        ):
             Session()
         nowhere.setenv(JOB_DAEMON, str(empty / "gone"))
-        with pytest.raises(DaemonUnreachable, match="QFW_JOB_DAEMON names .*gone"):
+        with pytest.raises(DaemonUnreachable, match=r"QFW_JOB_DAEMON names .*gone"):
             Session()
         assert list(empty.iterdir()) == []
     # What was joined before it was found is closed again.
@@ -184,7 +185,9 @@ def test_a_lost_daemon_leaves_the_others() -> None:
         assert cosine_is_right(here.stream().run(SHORT, [0.4], outputs=Z0).result(LIMIT_S), 0.4)
         assert session.find(engine="reference") == [here]
         assert session.choose(SHORT).device is here
-        assert set(mesh.status().answers) == {here.name} and isinstance(mesh.status().errors[lost.name], DaemonLost)
+        assert set(mesh.status().answers) == {here.name} and isinstance(
+            mesh.status().errors[lost.name], DaemonLost
+        )
         assert cosine_is_right(mesh.run_group(SHORT, [0.3], outputs=Z0).result(LIMIT_S), 0.3)
         futures = mesh.run_on_all(SHORT, [0.3], outputs=Z0)
         assert isinstance(futures[lost.name].exception(LIMIT_S), DaemonLost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,13 +89,15 @@ def test_shots_added_up(sets: int, shots: int, parts: int, words: int, seed: int
     drawn = np.random.default_rng(seed).integers(0, 5, (sets, shots))
     made = by_shots(sets, shots, 7, min(parts, shots // MIN_SLICE_SHOTS))
     bounds = np.cumsum([0] + [part.shots for part in made])
-    slices = [drawn[:, low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+    slices = [drawn[:, low:high] for low, high in pairwise(bounds)]
     found = merge_shots([answers_of(piece, words) for piece in slices], [part.shots for part in made])
     whole = answers_of(drawn, words)
     assert_same(found[:2] + found[3:], whole[:2] + whole[3:])
     np.testing.assert_allclose(found[2].values.numpy(), whole[2].values.numpy(), atol=1e-12)
     # The variance of a sum of independent means.
-    squares = [(p.shots / shots * mean_of(s).standard_errors.numpy()) ** 2 for p, s in zip(made, slices, strict=True)]
+    squares = [
+        (p.shots / shots * mean_of(s).standard_errors.numpy()) ** 2 for p, s in zip(made, slices, strict=True)
+    ]
     np.testing.assert_allclose(found[2].standard_errors.numpy(), np.sqrt(sum(squares)), atol=1e-15)
 
 
@@ -122,7 +125,9 @@ def test_what_does_not_fit_together_is_refused() -> None:
 @given(st.integers(1, 1000), st.integers(1, 1000))
 def test_parts_of_sets_cover_each_set_once(sets: int, parts: int) -> None:
     made = by_sets(sets, 9, 5, min(parts, sets))
-    assert [k for part in made for k in range(part.first_set, part.first_set + part.sets)] == list(range(sets))
+    assert [k for part in made for k in range(part.first_set, part.first_set + part.sets)] == list(
+        range(sets)
+    )
     assert max(part.sets for part in made) - min(part.sets for part in made) <= 1
     assert {(part.shots, part.seed) for part in made} == {(9, 5)}
 

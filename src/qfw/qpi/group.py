@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import threading
 from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -86,6 +87,8 @@ class GroupFuture(concurrent.futures.Future[GroupResult]):
         super().__init__()
         self._work = work
         self._pid = os.getpid()
+        # A callback may cancel again.
+        self._cancelling = threading.RLock()
 
     @property
     def progress(self) -> Progress:
@@ -127,11 +130,13 @@ class GroupFuture(concurrent.futures.Future[GroupResult]):
     def cancel(self) -> bool:
         """Ends the group: nothing more is sent, and the daemons are asked to end what was. True unless it is done."""
         self._check_process()
-        if not super().cancel():
-            return self.cancelled()
-        self.set_running_or_notify_cancel()
-        self._work.stop()
-        return True
+        with self._cancelling:
+            first = not self.cancelled() and super().cancel()
+            if first:
+                self.set_running_or_notify_cancel()
+        if first:
+            self._work.stop()
+        return self.cancelled()
 
     def __await__(self) -> Generator[Any, None, GroupResult]:
         """Awaits the result without blocking the event loop; who stops awaiting it cancels it."""
