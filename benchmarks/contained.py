@@ -29,6 +29,7 @@ from qfw.model.errors import QFwError
 from qfw.model.task import TaskOptions
 from qfw.processes.backoff import retry_s
 from qfw.qpi import Device, QStream, Session
+from qfw.qpm.remote import Observer
 
 #: Seconds of a window: long enough for a host to be ended and another one to be up.
 WINDOW_S = 0.6
@@ -123,8 +124,22 @@ def _session(folder: Path, kind: Misbehaviour, windows: int) -> Iterator[tuple[S
     ]
     config = folder / "qfw.toml"
     config.write_text('engines = ["qulacs"]\n[workers]\ncount = 1\n' + "".join(tables), encoding="utf-8")
-    with Session(runtime_folder=folder, config=config) as session:
-        yield session, [session.device(name) for name in names]
+    with Session(runtime_folder=folder, config=config):
+        _until_listed(folder, names)
+        # One that joins now knows them all. To ask for a device that it does not know would start every installed
+        # platform, among them the tests' one that never comes up, and wait for it.
+        with Session(runtime_folder=folder) as session:
+            yield session, [session.device(name) for name in names]
+
+
+def _until_listed(folder: Path, names: Sequence[str]) -> None:
+    """The daemon's hosts are up, and it knows their devices."""
+    end_s = time.monotonic() + LIMIT_S
+    with Observer(folder) as observer:
+        while missing := set(names) - {status.profile.name for status in observer.devices()}:
+            if time.monotonic() > end_s:
+                raise Disagreement(f"devices {sorted(missing)} did not come up within {LIMIT_S:g} s")
+            time.sleep(LOOK_S)
 
 
 @contextmanager

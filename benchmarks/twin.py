@@ -75,7 +75,7 @@ def ghz(effort: Effort) -> list[Outcome]:
     from qiskit import QuantumCircuit, transpile
 
     from qfw.adapters.qiskit.backend import Backend
-    from qfw.adapters.qiskit.target import calibrated_target
+    from qfw.formats.qiskit_target import calibrated_target
 
     circuit = QuantumCircuit(QUBITS)
     circuit.h(0)

@@ -40,8 +40,8 @@ GROUPS = (
     ),
     Group(
         "For plugins",
-        "Protocols that engines, platforms and launchers satisfy, and how they are found.",
-        ("qfw.qpm.engine", "qfw.qpm.platform", "qfw.qpm.launcher", "qfw.qpm.registry"),
+        "Protocols that engines, platforms, tools and launchers satisfy, and how they are found.",
+        ("qfw.qpm.engine", "qfw.qpm.platform", "qfw.qpm.tool", "qfw.qpm.launcher", "qfw.qpm.registry"),
     ),
     Group(
         "Values",
@@ -177,7 +177,7 @@ def names_that_are_not(page: doc.Module) -> list[str]:
 
 
 #: Groups of entry points look like modules.
-ENTRY_POINTS = {"qfw.engines", "qfw.platforms", "qfw.launchers"}
+ENTRY_POINTS = {"qfw.engines", "qfw.platforms", "qfw.tools", "qfw.launchers"}
 
 
 def exists(name: str) -> bool:

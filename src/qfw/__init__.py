@@ -35,6 +35,7 @@ if _TYPE_CHECKING:
     from qfw.model.outputs import (
         Statevector as Statevector,
     )
+    from qfw.model.pipeline import Stage as Stage
     from qfw.model.program import Gate as Gate
     from qfw.model.program import Measure as Measure
     from qfw.model.program import slot as slot
@@ -46,6 +47,7 @@ if _TYPE_CHECKING:
     from qfw.qpi.group import GroupFuture as GroupFuture
     from qfw.qpi.group import GroupResult as GroupResult
     from qfw.qpi.mesh import Mesh as Mesh
+    from qfw.qpi.pipeline import ToolPipeline as ToolPipeline
     from qfw.qpi.program import Program as Program
     from qfw.qpi.session import Session as Session
     from qfw.qpi.stream import QStream as QStream
@@ -60,6 +62,7 @@ _HOMES = {
     "Memory": "qfw.model.outputs",
     "Probabilities": "qfw.model.outputs",
     "Statevector": "qfw.model.outputs",
+    "Stage": "qfw.model.pipeline",
     "Gate": "qfw.model.program",
     "Measure": "qfw.model.program",
     "slot": "qfw.model.program",
@@ -71,6 +74,7 @@ _HOMES = {
     "GroupFuture": "qfw.qpi.group",
     "GroupResult": "qfw.qpi.group",
     "Mesh": "qfw.qpi.mesh",
+    "ToolPipeline": "qfw.qpi.pipeline",
     "Program": "qfw.qpi.program",
     "Session": "qfw.qpi.session",
     "QStream": "qfw.qpi.stream",

@@ -60,7 +60,7 @@ def test_the_first_page_leads_to_all_others(pages: Path) -> None:
 
 def test_all_of_the_model_and_the_protocols_are_there(pages: Path) -> None:
     wanted = {f"qfw/model/{path.stem}" for path in (ROOT / "src/qfw/model").glob("[!_]*.py")}
-    wanted |= {f"qfw/qpm/{name}" for name in ("engine", "platform", "launcher")}
+    wanted |= {f"qfw/qpm/{name}" for name in ("engine", "platform", "tool", "launcher")}
     assert {name for name in wanted if not (pages / f"{name}.html").exists()} == set()
 
 

@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from qfw.config.settings import PlatformSettings, SchedulingSettings, Settings, WorkerSettings
 from qfw.model.conditions import Conditions
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import ErrorReport, SetupError
+from qfw.model.pipeline import LoweredProgram, Pipeline, Stage
+from qfw.model.program import Program
 from qfw.model.task import task_number
 from qfw.qpm import wire
 from qfw.qpm.journal import JournalWriter, read
 from qfw.qpm.platform import PlatformConfig, RunDone, RunFailed
-from qfw.qpm.wire import StoreProgram, Submit
+from qfw.qpm.tool import Target
+from qfw.qpm.wire import StorePipeline, StoreProgram, Submit
 from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms
@@ -30,6 +34,9 @@ SETTINGS = Settings(
 )
 
 
+#: A pipeline that the daemon runs, and one that only clients run.
+HERE = Pipeline((Stage("first", "here"),))
+THERE = Pipeline((Stage("first", "there"),))
 #: Unix time of every event that the daemon itself makes.
 WALL_NS = 10**18
 
@@ -106,6 +113,46 @@ class FakeHosted(FakePlatform):
         self.closed = True
 
 
+class FakeTools:
+    """Runs no tools: the test says what came of them."""
+
+    tools = frozenset({"here", "also"})
+
+    def __init__(self) -> None:
+        #: What was asked for and not answered, by number: session, program, pipeline, target.
+        self.asked: dict[int, tuple[int, bytes, bytes, bytes]] = {}
+        #: Programs that were asked for, in order, with the calibration of each.
+        self.runs: list[tuple[bytes, str]] = []
+        self.closed = False
+
+    def open(self, reactor: Any, ended: Callable[[int, bytes | ErrorReport], None]) -> None:
+        self.ended = ended
+
+    def lower(self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes) -> None:
+        self.asked[number] = session, program, pipeline, target
+        version = msgspec.msgpack.decode(target, type=Target).version
+        self.runs.append((Program.decode(program).digest, version))
+
+    def limit(self, time_limit_s: float) -> None:
+        self.time_limit_s = time_limit_s
+
+    def forget(self, number: int) -> bool:
+        # The first one is always under way.
+        if number == next(iter(self.asked), number):
+            return False
+        return self.asked.pop(number, None) is not None
+
+    def answer(self, change: Callable[[Program], Program] = lambda program: program, **more: Any) -> None:
+        """What was asked first is lowered by `change`; or, with `error`, failed; or `body` is what came."""
+        number = next(iter(self.asked))
+        _, program, _, _ = self.asked.pop(number)
+        made = LoweredProgram(change(Program.decode(program)).encoded, more.get("layout"))
+        self.ended(number, more.get("error") or more.get("body") or msgspec.msgpack.encode(made))
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class Bench:
     """A Core, a fake platform, and clients whose messages can be read."""
 
@@ -121,7 +168,11 @@ class Bench:
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
         self.clock = Ticking()
         self.reactor = ManualReactor()
-        self.core = Core(settings, self.journal, FairScheduler(), self.platforms, self.clock, lambda: WALL_NS)
+        self.tools = FakeTools()
+        scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
+        self.core = Core(
+            settings, self.journal, scheduler, self.platforms, self.clock, lambda: WALL_NS, self.tools
+        )
         self.core.open_platforms(self.reactor)
         self.clients: dict[int, tuple[Peer, socket.socket, wire.FrameReader]] = {}
         self.slots: set[tuple[str, str]] = set()
@@ -138,6 +189,8 @@ class Bench:
         self.clients[session] = (peer, theirs, wire.FrameReader(2**30))
         self.core.open_session(peer, session)
         self.core.request(peer, StoreProgram(SHORT.encoded))
+        self.core.request(peer, StorePipeline(HERE.encoded))
+        self.core.request(peer, StorePipeline(THERE.encoded))
         return peer
 
     def submit(self, session: int, *tasks: Any, **changes: Any) -> None:

@@ -379,7 +379,7 @@ def test_an_observer_submits_nothing(bench: Bench) -> None:
 
 def test_an_unknown_question_breaks_the_protocol(bench: Bench) -> None:
     peer = bench.open(1)
-    with pytest.raises(WireError, match="devices, tasks, counters, platforms"):
+    with pytest.raises(WireError, match="devices, tasks, counters, daemon, platforms"):
         bench.core.request(peer, Query(1, "secrets"))
     assert bench.core.request(peer, Bye()) is False
 
@@ -499,7 +499,9 @@ class Hour:
 
 def test_an_answer_is_given_again_for_100_ms_and_has_10_000_rows_at_most(bench: Bench) -> None:
     clock = Hour()
-    listing = Listing(bench.core.state, FairScheduler(), bench.platforms, bench.core._devices, clock)
+    listing = Listing(
+        bench.core.state, FairScheduler(), bench.platforms, bench.core._devices, bench.core.control, clock
+    )
     bench.open(1)
 
     def tasks() -> list[str]:

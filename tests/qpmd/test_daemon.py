@@ -20,7 +20,7 @@ import pytest
 
 from qfw.config.runtime import lock_path, log_path, socket_path
 from qfw.model.errors import ErrorReport, UnknownDevice, VersionMismatch
-from qfw.model.events import DaemonStarted, DaemonStopped, SessionClosed, TaskAccepted, TaskCancelled
+from qfw.model.events import DaemonStarted, SessionClosed
 from qfw.model.outputs import Statevector, encode_outputs
 from qfw.model.task import QuantumTask
 from qfw.qpi import Session
@@ -466,26 +466,6 @@ def test_a_plugin_that_breaks_stops_no_daemon(folder: Path, tmp_path: Path) -> N
         assert session.device("reference").status().state == "online"
         with pytest.raises(UnknownDevice, match="stranger-1"):
             session.device("stranger-1")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it_in_order(folder: Path, number: int) -> None:
-    with site(folder) as process, RawClient(folder) as client:
-        program = long_program(gates=4000)
-        client.send(
-            StoreProgram(program.encoded),
-            Submit([quantum_task(client.session, n, program, device="reference") for n in (1, 2, 3, 4)]),
-        )
-        until(lambda: sum(isinstance(event, TaskAccepted) for event in events_of(folder)) == 4)
-        process.send_signal(number)
-        with pytest.raises(EOFError):
-            while True:
-                client.receive()
-        assert process.wait(LIMIT_S) == 0
-    assert not socket_path(folder).exists()
-    events = events_of(folder)
-    assert isinstance(events[-1], DaemonStopped)
-    assert sum(isinstance(event, TaskCancelled) for event in events) == 4
 
 
 def test_a_private_daemon_that_nobody_joins_ends(folder: Path) -> None:

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -16,11 +17,12 @@ from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceState
 from qfw.model.errors import ErrorReport
 from qfw.model.events import DeviceEvent, DeviceEventKind, TaskAccepted, TaskCancelled, TaskDone, TaskFailed
-from qfw.model.task import TaskOptions, TaskState
+from qfw.model.pipeline import LoweredProgram
+from qfw.model.task import LOWERING, TaskOptions, TaskState
 from qfw.qpm.journal import read
 from qfw.qpm.platform import RunDone
-from qfw.qpm.wire import Cancel, Done, Failed
-from tests.qpmd.conftest import Bench, number
+from qfw.qpm.wire import Cancel, Done, Failed, Lowered, NeedLowering
+from tests.qpmd.conftest import HERE, THERE, Bench, number
 
 
 class RandomHistory(RuleBasedStateMachine):
@@ -36,6 +38,8 @@ class RandomHistory(RuleBasedStateMachine):
         #: How often each task was answered to its client, and of what the client knows to be live.
         self.answered: dict[int, int] = {}
         self.stale: list[tuple[str, str, Any]] = []
+        #: What clients were asked to lower.
+        self.questions: list[tuple[int, NeedLowering]] = []
 
     @rule()
     def open(self) -> None:
@@ -48,13 +52,52 @@ class RandomHistory(RuleBasedStateMachine):
         many=st.integers(1, 4),
         device=st.sampled_from(["fake", "other", "nobody"]),
         priority=st.sampled_from([0, 0, 3, -3, 1000]),
-        calibration=st.sampled_from(["", "", "v1", "v2"]),
+        calibration=st.sampled_from(["", "", "", "v1", "v2"]),
+        pipeline=st.sampled_from([b"", HERE.digest, HERE.digest, THERE.digest]),
     )
-    def submit(self, data: st.DataObject, many: int, device: str, priority: int, calibration: str) -> None:
+    def submit(
+        self, data: st.DataObject, many: int, device: str, priority: int, calibration: str, pipeline: bytes
+    ) -> None:
         session = data.draw(st.sampled_from(sorted(self.bench.clients)))
         options = TaskOptions(priority=priority)
         numbers = [next(self.sequence) for _ in range(many)]
-        self.bench.submit(session, *numbers, device=device, options=options, calibration=calibration)
+        self.bench.submit(
+            session, *numbers, device=device, options=options, calibration=calibration, pipeline=pipeline
+        )
+
+    @precondition(lambda self: self.bench.tools.asked)
+    @rule(how=st.sampled_from(["", "", "", "error", "garbage"]), moved=st.booleans())
+    def tool(self, how: str, moved: bool) -> None:
+        if how:
+            report = ErrorReport("ToolFailed", "random") if how == "error" else None
+            self.bench.tools.answer(error=report, body=b"garbage")
+        elif moved:
+            self.bench.tools.answer(lambda program: program, layout=(1, 0))
+        else:
+            self.bench.tools.answer()
+
+    @precondition(lambda self: self.questions)
+    @rule(data=st.data(), how=st.sampled_from(["", "", "error", "garbage", "silence"]))
+    def client_lowers(self, data: st.DataObject, how: str) -> None:
+        session, question = self.questions.pop(data.draw(st.integers(0, len(self.questions) - 1)))
+        if how == "silence":
+            self.bench.reactor.pass_s(1000)
+        elif session in self.bench.clients:
+            error = ErrorReport("ToolFailed", "random") if how == "error" else None
+            body = b"" if how else msgspec.msgpack.encode(LoweredProgram(question.program, None))
+            answer = Lowered(question.lowering, error, body)
+            self.bench.core.request(self.bench.clients[session][0], answer)
+
+    @precondition(lambda self: any(self.bench.platform.given.values()))
+    @rule(data=st.data())
+    def refuse_as_stale(self, data: st.DataObject) -> None:
+        busy = sorted(key for key, runs in self.bench.platform.given.items() if runs)
+        device, slot = data.draw(st.sampled_from(busy))
+        self.bench.answer(slot, device, ErrorReport("StaleCalibration", "random"))
+
+    @rule()
+    def time_passes(self) -> None:
+        self.bench.reactor.pass_s(1.5)
 
     @rule(device=st.sampled_from(["fake", "other"]))
     def ready(self, device: str) -> None:
@@ -123,8 +166,10 @@ class RandomHistory(RuleBasedStateMachine):
 
     @rule()
     def turn(self) -> None:
-        for messages in self.bench.turn().values():
+        for session, messages in self.bench.turn().items():
             for message in messages:
+                if isinstance(message, NeedLowering):
+                    self.questions.append((session, message))
                 if isinstance(message, Done):
                     assert all(answer.answers == b"a" for answer in message.answers)
                     self.note(answer.task for answer in message.answers)
@@ -152,10 +197,30 @@ class RandomHistory(RuleBasedStateMachine):
         }
         assert core._segments.keys() == core.state.tasks.keys()
         assert core._cancelling <= core.state.tasks.keys()
+        self.what_waits_is_awaited()
+
+    def what_waits_is_awaited(self) -> None:
+        """Every task that waits for a tool stands with one that is asked for it, and none of the others does."""
+        lowerings, tasks = self.bench.core._lowerings, self.bench.core.state.tasks
+        awaited = {task: lowering for task, lowering in lowerings._awaited.items() if not lowering.settled}
+        wordless = {task for waiting in lowerings._wordless.values() for task in waiting}
+        lowering = {task for task, entry in tasks.items() if entry.state in LOWERING}
+        assert lowering == awaited.keys() | wordless and lowerings._held.keys() <= tasks.keys()
+        for task, found in awaited.items():
+            assert task in found.waiting and found.number in lowerings._runs
+            assert (
+                tasks[task].state is not TaskState.COMPILING
+                or found.number in self.bench.tools.asked
+                or wordless
+            )
 
     def teardown(self) -> None:
         """Every accepted task was ended once, and told to its client if that was still there."""
         bench = self.bench
+        bench.reactor.pass_s(1000)
+        while bench.tools.asked:
+            bench.tools.answer()
+        self.turn()
         while any(bench.platform.given.values()):
             for (device, slot), runs in list(bench.platform.given.items()):
                 if runs:
@@ -165,6 +230,10 @@ class RandomHistory(RuleBasedStateMachine):
         bench.core.device_offline("fake", "the end")
         bench.core.device_offline("other", "the end")
         self.turn()
+        lowerings = bench.core._lowerings
+        assert not lowerings._held and not lowerings._awaited and not lowerings._stale
+        assert not any(found.users or found.waiting for found in lowerings._store._known.values())
+        assert not bench.core.programs._uses and not lowerings.pipelines._uses
         assert bench.core.state.tasks == {}
         events = list(read(bench.folder))
         accepted = [event.task.number for event in events if isinstance(event, TaskAccepted)]

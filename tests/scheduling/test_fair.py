@@ -20,11 +20,13 @@ from qfw.model.events import (
     TaskAccepted,
     TaskCancelled,
     TaskDone,
+    TaskLowered,
+    TaskLowering,
     TaskRequeued,
     WorkerLost,
     WorkerReady,
 )
-from qfw.model.task import QuantumTask, TaskOptions, task_number, task_session
+from qfw.model.task import QuantumTask, TaskOptions, TaskState, task_number, task_session
 from qfw.scheduling.fair import FairScheduler
 
 PREFETCH_S = 0.001
@@ -49,6 +51,11 @@ class Site:
         self.slots: dict[str, dict[str, list[int]]] = {}
         #: Every start, in order.
         self.starts: list[int] = []
+        #: By task: its place in the order of acceptance; those that came back from a tool; those that are there.
+        self.order: dict[int, int] = {}
+        self.orders = count()
+        self.returned: set[int] = set()
+        self.away: list[int] = []
 
     def open(self, session: int) -> None:
         self.sessions.add(session)
@@ -69,11 +76,51 @@ class Site:
         options = TaskOptions(priority=priority)
         task = QuantumTask(number, device, b"", b"", 1, b"", 0, 0, options)
         self.cost[number], self.device[number], self.priority[number] = cost_s, device, priority
-        queue = self.queues.setdefault((device, session), deque())
-        behind = sum(1 for other in queue if self.priority[other] >= priority)
-        queue.insert(behind, number)
+        self.order[number] = next(self.orders)
+        self.place(number)
         self.scheduler.observe(TaskAccepted(0, task, cost_s))
         return number
+
+    def place(self, task: int, behind: bool = True) -> None:
+        """Puts a task among those of its session, priority first.
+
+        Of priority 0 come first those that came back from a tool, in the order of acceptance; then those that were
+        requeued; then the others. Those of another priority stand in the order of acceptance.
+        """
+        queue = self.queues.setdefault((self.device[task], task_session(task)), deque())
+        priority, order = self.priority[task], self.order[task]
+
+        def goes_before(other: int) -> bool:
+            if self.priority[other] != priority:
+                return self.priority[other] < priority
+            if priority:
+                return self.order[other] > order
+            if task in self.returned:
+                return other not in self.returned or self.order[other] > order
+            return not behind and other not in self.returned
+
+        queue.insert(next((at for at, other in enumerate(queue) if goes_before(other)), len(queue)), task)
+
+    def take(self, task: int) -> None:
+        """Out of its queue or slot."""
+        queue = self.queues[self.device[task], task_session(task)]
+        if task in queue:
+            queue.remove(task)
+        for held in self.slots.get(self.device[task], {}).values():
+            if task in held:
+                held.remove(task)
+
+    def lower(self, task: int) -> None:
+        self.take(task)
+        self.away.append(task)
+        self.scheduler.observe(TaskLowering(0, task, TaskState.COMPILING, "v"))
+
+    def lowered(self, task: int, cost_s: float = 0.0) -> None:
+        self.away.remove(task)
+        self.returned.add(task)
+        self.cost[task] = cost_s or self.cost[task]
+        self.place(task)
+        self.scheduler.observe(TaskLowered(0, task, b"", "v", cost_s))
 
     def decide(self) -> list[int]:
         """Takes the decisions, each checked; the tasks that start."""
@@ -110,30 +157,19 @@ class Site:
         self.scheduler.observe(TaskDone(0, task, 1, 1, 0, 0, 0, True, 0, None))
 
     def cancel(self, task: int) -> None:
-        queue = self.queues[self.device[task], task_session(task)]
-        if task in queue:
-            queue.remove(task)
-            self.scheduler.observe(TaskCancelled(0, task, ""))
-        else:
-            for held in self.slots[self.device[task]].values():
-                if task in held:
-                    held.remove(task)
-            self.scheduler.observe(TaskCancelled(0, task, ""))
+        self.take(task)
+        if task in self.away:
+            self.away.remove(task)
+        self.scheduler.observe(TaskCancelled(0, task, ""))
 
     def requeue(self, task: int, interrupted: bool = True) -> None:
-        device, session = self.device[task], task_session(task)
-        for held in self.slots[device].values():
-            if task in held:
-                held.remove(task)
-        queue = self.queues[device, session]
-        # To the head of those of its priority; behind them from the second interruption on.
-        priority = self.priority[task]
+        self.take(task)
         self.interruptions[task] += interrupted
-        if interrupted and self.interruptions[task] >= 2:
-            ahead = sum(1 for other in queue if self.priority[other] >= priority)
-        else:
-            ahead = sum(1 for other in queue if self.priority[other] > priority)
-        queue.insert(ahead, task)
+        behind = interrupted and self.interruptions[task] >= 2
+        if behind:
+            self.order[task] = next(self.orders)
+            self.returned.discard(task)
+        self.place(task, behind)
         self.scheduler.observe(TaskRequeued(0, task, 1, "", interrupted))
 
     def lose(self, device: str, slot: str) -> None:
@@ -215,6 +251,16 @@ class RandomSite(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         self.site.cancel(data.draw(st.sampled_from(self.site.waiting() + self.site.running())))
 
+    @precondition(lambda self: self.site.running() or self.site.waiting())
+    @rule(data=st.data())
+    def lower(self, data: st.DataObject) -> None:
+        self.site.lower(data.draw(st.sampled_from(self.site.waiting() + self.site.running())))
+
+    @precondition(lambda self: self.site.away)
+    @rule(data=st.data(), cost_s=st.sampled_from([0.0, 0.0, 1e-6, 1.0]))
+    def lowered(self, data: st.DataObject, cost_s: float) -> None:
+        self.site.lowered(data.draw(st.sampled_from(self.site.away)), cost_s)
+
     @precondition(lambda self: any(self.site.slots.values()))
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
@@ -233,7 +279,7 @@ class RandomSite(RuleBasedStateMachine):
 
     def close_one(self, session: int) -> None:
         """As the daemon does: what waits is cancelled, what runs ends in its own time."""
-        for task in self.site.waiting():
+        for task in self.site.waiting() + self.site.away:
             if task_session(task) == session:
                 self.site.cancel(task)
         self.site.close(session)
@@ -526,3 +572,61 @@ def test_the_work_of_a_device_is_what_waits_and_what_runs() -> None:
         scheduler.observe(TaskCancelled(0, number, ""))
     # Nothing of the rounding is left.
     assert scheduler.work_s("d") == 0.0
+
+
+def test_those_that_come_back_from_a_tool_start_in_the_order_of_their_acceptance() -> None:
+    site = Site()
+    site.open(1)
+    tasks = [site.accept(1) for _ in range(6)]
+    high = site.accept(1, priority=3)
+    for task in (tasks[0], tasks[1], tasks[3], high):
+        site.lower(task)
+    for task in (tasks[3], tasks[0], tasks[1], high):
+        site.lowered(task)
+    site.ready("d", "w")
+    order = [high, tasks[0], tasks[1], tasks[3], tasks[2], tasks[4], tasks[5]]
+    for task in order:
+        assert site.decide() == [task]
+        site.end(task)
+
+
+def test_a_task_that_is_lowered_while_it_waits_is_started_once() -> None:
+    site = Site()
+    site.open(1)
+    for priority in (0, 5):
+        task = site.accept(1, priority=priority)
+        for _ in range(3):
+            site.lower(task)
+            site.lowered(task)
+    site.ready("d", "w")
+    for _ in range(2):
+        (task,) = site.decide()
+        site.end(task)
+    assert site.decide() == []
+    site.close(1)
+    site.check_nothing_left()
+
+
+def test_a_session_whose_tasks_are_all_lowered_again_is_charged_for_none() -> None:
+    """Else its thousand tasks would stand behind a thousand of the others."""
+    site = Site()
+    for session in (1, 2):
+        site.open(session)
+    site.ready("d", "w")
+    mine = [site.accept(1) for _ in range(1000)]
+    others = [site.accept(2) for _ in range(100)]
+    while len(site.away) < len(mine):
+        for task in site.decide():
+            if task in mine:
+                site.lower(task)
+            else:
+                site.end(task)
+    waited = len(site.starts)
+    for task in reversed(mine):
+        site.lowered(task)
+    for _ in range(40):
+        for task in site.decide():
+            site.end(task)
+    starts = Counter(map(task_session, site.starts[waited:]))
+    assert abs(starts[1] - starts[2]) <= 1 or not set(others) - set(site.starts), starts
+    assert starts[1] >= 19

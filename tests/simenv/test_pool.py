@@ -239,7 +239,8 @@ def test_a_worker_that_forgets_is_told_again(stream: QStream) -> None:
 def test_killed_workers_are_replaced_and_their_tasks_run_again(folder: Path) -> None:
     with open_session(folder, "count = 2") as session:
         stream = session.device("strange").stream()
-        futures = [do(stream, SLEEP, 0.02) for _ in range(20)]
+        # A second of work: both workers are up, and killed, before it is over.
+        futures = [do(stream, SLEEP, 0.02) for _ in range(100)]
         until(lambda: len(workers_of(folder)) == 2)
         before = workers_of(folder)
         for pid in before.values():

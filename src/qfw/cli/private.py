@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from qfw.config import discover, runtime, settings
+from qfw.config.document import written
 from qfw.model.errors import (
     NetworkFileSystem,
     SetupError,
@@ -94,11 +94,13 @@ def toml(chosen: settings.Settings) -> str:
     """Settings as `qfw.config.settings.load` reads them."""
     top: list[str] = []
     tables: list[str] = []
-    for key, value in msgspec.to_builtins(chosen).items():
-        if isinstance(value, dict):
-            tables += [f"\n[{key}]", *(f"{name} = {json.dumps(inner)}" for name, inner in value.items())]
+    for key in chosen.__struct_fields__:
+        value = getattr(chosen, key)
+        if isinstance(value, msgspec.Struct):
+            tables.append(f"\n[{key}]")
+            tables += [f"{name} = {written(getattr(value, name))}" for name in value.__struct_fields__]
         else:
-            top.append(f"{key} = {json.dumps(value)}")
+            top.append(f"{key} = {written(value)}")
     return "\n".join([*top, *tables, ""])
 
 

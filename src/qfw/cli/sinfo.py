@@ -52,6 +52,11 @@ class DaemonRow(msgspec.Struct, frozen=True):
     pid: int
     version: str
     runtime_dir: str
+    #: *private*, *job* or *site*, and what it is called among several.
+    scope: str
+    name: str
+    #: Why it takes no new tasks; empty where it takes them.
+    draining: str
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -75,9 +80,12 @@ def main(options: argparse.Namespace) -> int:
     try:
         with Observer(folder) as observer:
             welcome = observer.welcome
-            daemon = DaemonRow(welcome.pid, welcome.version, str(folder))
-            statuses = sorted(observer.devices(), key=lambda status: _preferred_first(status.profile))
-            rows = [_row(status) for status in statuses]
+            status = observer.daemon()
+            daemon = DaemonRow(
+                welcome.pid, welcome.version, str(folder), status.scope, status.name, status.draining
+            )
+            statuses = sorted(observer.devices(), key=lambda row: _preferred_first(row.profile))
+            rows = [_row(row) for row in statuses]
             found = observer.platforms()
         # What it did not start yet may be broken all the same.
         found = platforms.looked_at(found, settings.Settings())
@@ -91,6 +99,10 @@ def main(options: argparse.Namespace) -> int:
         return 0
     if daemon is None:
         output.note("no daemon runs; a session of yours would start one with these devices:")
+    elif daemon.scope != "private" or daemon.draining:
+        called = "" if daemon.name == daemon.scope else f" {daemon.name}"
+        takes = f", takes no new tasks: {daemon.draining}" if daemon.draining else ""
+        output.note(f"{daemon.scope} daemon{called}, pid {daemon.pid}{takes}")
     _print_devices(rows, waits=daemon is not None)
     others = [row for row in found if row.state is not PlatformState.SERVING]
     if others:

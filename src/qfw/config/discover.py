@@ -46,6 +46,22 @@ def config_path() -> Path | None:
     return Path(chosen) if chosen else None
 
 
+def job_daemon() -> Path | None:
+    """Runtime folder of the job's daemon: $QFW_JOB_DAEMON, if any."""
+    chosen = os.environ.get(JOB_DAEMON)
+    return Path(chosen) if chosen else None
+
+
+def site_daemons() -> list[Path]:
+    """Runtime folders of the site's daemons: $QFW_SITE_DAEMONS, separated by ":"."""
+    return [Path(folder) for folder in os.environ.get(SITE_DAEMONS, "").split(":") if folder]
+
+
+def take_notify_socket() -> str | None:
+    """Where the service manager listens ($NOTIFY_SOCKET), if any; processes started from here on are not told."""
+    return os.environ.pop("NOTIFY_SOCKET", None)
+
+
 def child_environment(**changes: str) -> dict[str, str]:
     """This process's environment with changes, for a process that it starts."""
     return {**os.environ, **changes}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 
+from qfw.config import discover
 from qfw.model.errors import ForeignOwner, NetworkFileSystem, SetupError, SocketPathTooLong
 
 #: sun_path of Linux, its closing zero included.
@@ -42,6 +44,15 @@ def journal_dir(folder: Path) -> Path:
 def log_path(folder: Path) -> Path:
     """What the daemon and its workers say."""
     return folder / "qpmd.log"
+
+
+def announcement(folder: Path, scope: str, pid: int) -> str:
+    """One line for people and scripts: a long-lived daemon serves there, and how sessions find it."""
+    variable = discover.JOB_DAEMON if scope == "job" else discover.SITE_DAEMONS
+    return (
+        f"qpmd serves: folder={folder} socket={socket_path(folder)} pid={pid} scope={scope}; "
+        f"export {variable}={shlex.quote(str(folder))}"
+    )
 
 
 def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Path:

@@ -48,6 +48,8 @@ MAX_OPERATIONS = 2_000_000
 MAX_DEPTH = 100
 #: How often a while_loop is run at most: Qiskit's have no bound, and a task has its time limit besides.
 MAX_TRIPS = 1_000_000
+#: What the label of a while_loop begins with that has another bound, which follows.
+TRIPS_LABEL = "qfw.max_trips="
 
 #: For what has no definition and must be synthesised.
 _BASIS = ("u", "cx", "rz", "h", "p", "cz", "ccx")
@@ -175,7 +177,7 @@ class Walk:
                         f"a while_loop as long as {operation.condition}: several bits may be compared with == "
                         "only. Loop on one bit"
                     )
-                yield ("while", found.clbits, found.value, block(operation.blocks[0]), MAX_TRIPS)
+                yield ("while", found.clbits, found.value, block(operation.blocks[0]), _trips(operation))
             case ForLoopOp():
                 trips, parameter, body = operation.params
                 if parameter is not None:
@@ -216,6 +218,12 @@ def _unrolled(loop: ForLoopOp) -> Iterator[QuantumCircuit]:
             yield body.assign_parameters({parameter: value})
         else:
             yield body
+
+
+def _trips(loop: WhileLoopOp) -> int:
+    """How often a while_loop is run at most."""
+    _, found, bound = (loop.label or "").partition(TRIPS_LABEL)
+    return int(bound) if found and bound.isdecimal() and 0 < int(bound) < 2**63 else MAX_TRIPS
 
 
 def _switch(switch: SwitchCaseOp, clbits: Mapping[Clbit, int], block: Any) -> tuple[Hashable, ...]:

@@ -224,7 +224,7 @@ class TaskLowering(_Event, frozen=True, tag=18):
 class TaskLowered(_Event, frozen=True, tag=19):
     """A task has a program for this calibration, and waits for its device again.
 
-    It goes to the head of its queue: of several, the youngest comes first.
+    It goes to the head of its queue; those that came back so stand there in the order of their acceptance.
     """
 
     at_ns: int
@@ -232,6 +232,8 @@ class TaskLowered(_Event, frozen=True, tag=19):
     #: Digest of the lowered program.
     program: bytes
     calibration: str
+    #: Estimated seconds on one worker, of the lowered program; 0: as it was accepted.
+    cost_s: float = 0.0
 
 
 class ReservationGranted(_Event, frozen=True, tag=20):

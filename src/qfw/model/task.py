@@ -43,6 +43,8 @@ TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
     TaskState.CANCELLED: frozenset(),
 }
 
+#: States of a task that waits for a tool.
+LOWERING = frozenset({TaskState.COMPILING, TaskState.NEEDS_LOWERING})
 FINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
 
 

@@ -26,11 +26,13 @@ from qfw.model.errors import (
     WireError,
 )
 from qfw.model.outputs import Output, encode_outputs
+from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.model.timeline import Timeline
 from qfw.qpi.future import TaskFuture
+from qfw.qpi.lowering import ClientLowering
 from qfw.qpi.question import Awaited, Question
 from qfw.qpm.incoming import Mapped
 from qfw.qpm.remote import Link
@@ -46,6 +48,7 @@ from qfw.qpm.wire import (
     Done,
     Failed,
     NativeAnswer,
+    NeedPipelines,
     NeedPrograms,
     Query,
     Received,
@@ -54,6 +57,7 @@ from qfw.qpm.wire import (
     Renew,
     Reply,
     Reserve,
+    StorePipeline,
     StoreProgram,
     Submit,
     TaskAnswer,
@@ -82,8 +86,10 @@ class Draft(NamedTuple):
     device: str
     #: The fields of a QuantumTask from `outputs` to `began_ns`, in its order.
     rest: tuple[bytes, int, bytes, int, int, TaskOptions, str, int]
-    #: Its last three: pipeline, first set, group; a group below 0 is its own, of which it is the first.
+    #: Its last three: pipeline (empty: that of `pipeline`), first set, group (below 0: it is the first of its own).
     more: tuple[bytes, int, int] = (b"", 0, 0)
+    #: What lowers the program for the device.
+    pipeline: Pipeline | None = None
 
 
 class Client:
@@ -110,6 +116,9 @@ class Client:
         self._listeners: dict[type, Callable[[Any], None]] = {}
         self._asked = 0
         self._sent: set[bytes] = set()
+        #: Those that were sent.
+        self._pipelines: dict[bytes, Pipeline] = {}
+        self._lowering = ClientLowering(self.hear, self._pipelines, link.welcome.tools, self.post)
         self._receipts: deque[tuple[int, int]] = deque()
         self._outputs: dict[tuple[Output, ...], bytes] = {}
         self._watched: set[TaskFuture] = set()
@@ -160,6 +169,8 @@ class Client:
             outputs, _, parameters, *_ = draft.rest
             size = len(outputs) + len(parameters)
             _check_size(size, MAX_REQUEST_BYTES - 2**16, "a task's parameters", "Send fewer sets in a task")
+            if draft.pipeline is not None and draft.pipeline.digest not in self._pipelines:
+                Pipeline.decode(draft.pipeline.encoded)
             if draft.program.digest not in self._sent:
                 # As the daemon will: what it cannot read would end the session.
                 Program.decode(draft.program.encoded)
@@ -176,12 +187,20 @@ class Client:
         frames: list[bytes] = []
         tasks: list[QuantumTask] = []
         futures: list[TaskFuture] = []
+        asked: list[TaskFuture] = []
         size = 0
         for draft in drafts:
             self._sequence += 1
             number = task_number(self._session, self._sequence)
             digest = draft.program.digest
-            more = draft.more if draft.more[2] >= 0 else (*draft.more[:2], number)
+            more, pipeline = draft.more, draft.pipeline
+            if more[2] < 0:
+                more = (*more[:2], number)
+            if pipeline is not None:
+                more = (pipeline.digest, *more[1:])
+                if pipeline.digest not in self._pipelines:
+                    self._pipelines[pipeline.digest] = pipeline
+                    frames.append(pack(StorePipeline(pipeline.encoded)))
             task = QuantumTask(number, draft.device, digest, *draft.rest, time.monotonic_ns(), *more)
             if digest not in self._sent:
                 if len(self._sent) >= SENT_DIGESTS:
@@ -194,6 +213,8 @@ class Client:
                 frames.append(pack(StoreProgram(draft.program.encoded)))
             future = self._futures[number] = TaskFuture(self, task, draft.program)
             futures.append(future)
+            if pipeline is not None and self._lowering.may_be_asked(pipeline):
+                asked.append(future)
             if tasks and size + len(task.parameters) + len(task.outputs) > BYTES_PER_MESSAGE:
                 frames.append(pack(Submit(tasks)))
                 tasks, size = [], 0
@@ -203,6 +224,9 @@ class Client:
         if len(self._receipts) >= RECEIPTS_PER_MESSAGE:
             frames.append(self._pack_receipts())
         self._send(b"".join(frames))
+        for future in asked:
+            # Whether or not anybody waits, the daemon's question must be read.
+            self.need_reader(future)
         return futures
 
     def cancel(self, tasks: list[int]) -> None:
@@ -414,7 +438,7 @@ class Client:
                 return message.errors
             case Refused():
                 raise message.error.to_exception()
-            case NeedPrograms():
+            case NeedPrograms() | NeedPipelines():
                 self._send_again(message)
             case Reply():
                 self._replied(message.request, message.body)
@@ -472,19 +496,27 @@ class Client:
         self._futures.pop(future.task.number, None)
         self._watched.discard(future)
 
-    def _send_again(self, message: NeedPrograms) -> None:
+    def _send_again(self, message: NeedPrograms | NeedPipelines) -> None:
         wanted = [future for number in message.tasks if (future := self._futures.get(number)) is not None]
+        what = "program" if isinstance(message, NeedPrograms) else "pipeline"
         for future in wanted:
             future.sent_again += 1
             if future.sent_again > MAX_SENT_AGAIN:
                 raise WireError(
-                    f"the daemon asked {MAX_SENT_AGAIN} times for the program of task {future.name}; either it "
-                    f"and this client disagree on its digest, or the daemon's program_bytes are too few"
+                    f"the daemon asked {MAX_SENT_AGAIN} times for what task {future.name} needs, the last time for "
+                    f"its {what}; either it and this client disagree on a digest, or the daemon's program_bytes are "
+                    "too few"
                 )
         frames: list[bytes] = []
-        for _, group in groupby(sorted(wanted, key=_program), key=_program):
+        key = _program if isinstance(message, NeedPrograms) else _pipeline
+        for digest, group in groupby(sorted(wanted, key=key), key=key):
             futures = list(group)
-            frames.append(pack(StoreProgram(futures[0].program.encoded)))
+            store = (
+                StoreProgram(futures[0].program.encoded)
+                if isinstance(message, NeedPrograms)
+                else StorePipeline(self._pipelines[digest].encoded)
+            )
+            frames.append(pack(store))
             for at in range(0, len(futures), TASKS_PER_MESSAGE):
                 frames.append(pack(Submit([future.task for future in futures[at : at + TASKS_PER_MESSAGE]])))
         self._send(b"".join(frames))
@@ -521,6 +553,7 @@ class Client:
                 self._watch.notify_all()
             # Whoever still reads wakes, and finds the connection over.
             self._link.shutdown()
+            self._lowering.close()
             if self._reading.acquire(timeout=1.0):
                 self._reading.release()
             self._fail_all(_closed())
@@ -558,6 +591,10 @@ def _check_size(size: int, most: int, what: str, remedy: str) -> None:
 
 def _program(future: TaskFuture) -> bytes:
     return future.task.program
+
+
+def _pipeline(future: TaskFuture) -> bytes:
+    return future.task.pipeline
 
 
 def _closed() -> UsageError:

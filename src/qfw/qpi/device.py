@@ -23,6 +23,7 @@ from qfw.model.program import Program
 from qfw.qpi.tables import as_html
 
 if TYPE_CHECKING:
+    from qfw.model.pipeline import Pipeline
     from qfw.qpi.client import Client
     from qfw.qpi.session import Session
     from qfw.qpi.stream import QStream
@@ -57,11 +58,11 @@ class Device:
         """The session that it was found by."""
         return self._session
 
-    def stream(self) -> QStream:
-        """A new stream of tasks for this device."""
+    def stream(self, pipeline: Pipeline | None = None) -> QStream:
+        """A new stream of tasks for this device; `pipeline` lowers their programs for it, as it is calibrated."""
         from qfw.qpi.stream import QStream
 
-        return QStream(self)
+        return QStream(self, pipeline)
 
     def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
         """Name of the device that runs a task: its own."""

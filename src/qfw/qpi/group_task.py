@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from qfw.model.errors import ErrorReport, OptionError, QFwError, UnsupportedFeature
 from qfw.model.outputs import Counts, Output, Statevector, answer_bytes, check_outputs, check_shots
+from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program, check_parameters
 from qfw.model.seeds import check_seed
 from qfw.model.task import TaskOptions, check_options
+from qfw.qpi.choice import as_pipeline
 from qfw.qpi.device import Device
 from qfw.qpi.filters import check_able
 from qfw.qpi.split import SETS, SHOTS, Part, by_sets, by_shots
@@ -34,6 +36,8 @@ class GroupTask(NamedTuple):
     options: TaskOptions
     split: str
     parts: list[Part]
+    #: Lowers the program for whatever device a part gets.
+    pipeline: Pipeline | None = None
 
 
 def group_task(
@@ -46,6 +50,7 @@ def group_task(
     seed: int | None,
     options: TaskOptions,
     parts: int | None,
+    pipeline: Any,
 ) -> GroupTask:
     """A task for all of these devices, split; see `Mesh.run_group`."""
     count = 0 if shots is None else check_shots(shots)
@@ -73,10 +78,11 @@ def group_task(
         )
     )
     largest = max(part.sets for part in made), max(part.shots for part in made)
-    _check_common(devices, program, asked, *largest)
+    lowering = as_pipeline(pipeline)
+    _check_common(devices, program, asked, *largest, lowered=lowering is not None)
     # As the daemons will check them: each part is refused alike.
     check_outputs(asked, program, *largest)
-    return GroupTask(program, asked, values, options, split, made)
+    return GroupTask(program, asked, values, options, split, made, lowering)
 
 
 def fresh_seed() -> int:
@@ -109,7 +115,12 @@ def _parts_of_sets(
 
 
 def _check_common(
-    devices: Sequence[Device], program: Program, outputs: tuple[Output, ...], sets: int, shots: int
+    devices: Sequence[Device],
+    program: Program,
+    outputs: tuple[Output, ...],
+    sets: int,
+    shots: int,
+    lowered: bool,
 ) -> None:
     """Raises unless every device can run a part."""
     used = {gate.name for gate in program.gates()} - {"gphase"}
@@ -117,12 +128,12 @@ def _check_common(
     errors: list[tuple[str, QFwError]] = []
     for device in devices:
         profile = device.profile
-        missing = sorted(used - set(profile.native_gates)) if profile.lowered_only else []
+        missing = sorted(used - set(profile.native_gates)) if profile.lowered_only and not lowered else []
         if missing:
             lacking.append(f"{device.name} lacks {', '.join(missing)}")
             continue
         try:
-            check_able(profile, program, outputs, sets, shots, lowered=False)
+            check_able(profile, program, outputs, sets, shots, lowered)
         except QFwError as error:
             errors.append((device.name, error))
     if lacking:

@@ -159,13 +159,15 @@ class Groups:
             self._fail(work, error)
 
     def _place(self, work: _Work, part: Part) -> Device | None:
-        device = self._mesh.place(work.task.program, work.task.outputs, part.sets, part.shots, False)
+        task = work.task
+        lowered = task.pipeline is not None
+        device = self._mesh.place(task.program, task.outputs, part.sets, part.shots, lowered)
         if device is not None or self._asked_for_room:
             return device
         self._asked_for_room = True
         self._mesh.when_room(self._room)
         # What changed in between wakes nobody.
-        return self._mesh.place(work.task.program, work.task.outputs, part.sets, part.shots, False)
+        return self._mesh.place(task.program, task.outputs, part.sets, part.shots, lowered)
 
     def _room(self) -> None:
         self.post(_Room())
@@ -183,7 +185,9 @@ class Groups:
             work.began_ns,
         )
         first = part.first_set if work.task.split == SETS else 0
-        draft = Draft(work.task.program, device.profile.name, rest, (b"", first, work.number))
+        draft = Draft(
+            work.task.program, device.profile.name, rest, (b"", first, work.number), work.task.pipeline
+        )
         (future,) = device.client.submit([draft])
         if work.number < 0:
             work.number = future.task.number

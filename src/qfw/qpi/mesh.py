@@ -135,6 +135,7 @@ class Mesh(Spread):
         seed: int | None = None,
         options: TaskOptions = _DEFAULT_OPTIONS,
         parts: int | None = None,
+        pipeline: Any = None,
     ) -> GroupFuture:
         """One task on many devices: split, and its answers merged exactly. Returns at once.
 
@@ -149,6 +150,7 @@ class Mesh(Spread):
             seed: 0 to 2**63 - 1; None draws one.
             options: of every part; without an idempotency key.
             parts: their number; by default, of sets a few for each slot of the mesh, of shots 8 or more.
+            pipeline: lowers the program for whatever device a part gets.
 
         Raises:
             OptionError, ParameterError: checked here, before anything is sent.
@@ -158,7 +160,7 @@ class Mesh(Spread):
         self._session._check()
         devices = self._at_least_one()
         return self._groups.run(
-            group_task(devices, program, parameters, split, shots, outputs, seed, options, parts)
+            group_task(devices, program, parameters, split, shots, outputs, seed, options, parts, pipeline)
         )
 
     @property

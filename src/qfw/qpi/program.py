@@ -45,7 +45,7 @@ class Program(model.Program, frozen=True):
         try:
             from qfw.formats import qiskit
         except ImportError as error:
-            raise NotInstalled(f"Qiskit is not installed ({error}): pip install 'qfw[qiskit]'") from error
+            raise _missing(error) from error
         return cls.of(qiskit.loads(circuit))
 
     @classmethod
@@ -68,3 +68,24 @@ class Program(model.Program, frozen=True):
             UnsupportedFeature: that version cannot say it.
         """
         return openqasm.dumps(self, version=version)
+
+    def to_qiskit(self) -> QuantumCircuit:
+        """The program as a Qiskit circuit; qubit i and classical bit i keep their numbers.
+
+        Slot i is the parameter called `s` and the seven digits of i, so that `circuit.parameters` are the slots in
+        order. Measurements, resets, barriers, branches and the global phase are kept; a loop with fewer trips than
+        `from_qiskit` gives one becomes branches in a row.
+
+        Raises:
+            NotInstalled: Qiskit is missing.
+            UnsupportedFeature: a loop of many trips: Qiskit's have no bound.
+        """
+        try:
+            from qfw.formats import qiskit_writer
+        except ImportError as error:
+            raise _missing(error) from error
+        return qiskit_writer.dumps(self)
+
+
+def _missing(error: ImportError) -> NotInstalled:
+    return NotInstalled(f"Qiskit is not installed ({error}): pip install 'qfw[qiskit]'")

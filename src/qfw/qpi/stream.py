@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qfw.model.errors import OptionError, UsageError
 from qfw.model.outputs import Counts, Output, Statevector, check_shots
+from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program, check_parameters
 from qfw.model.task import TaskOptions, check_options
 from qfw.qpi.client import Draft
@@ -42,9 +43,10 @@ class Request(NamedTuple):
 class QStream:
     """Submits tasks to one device. A context manager: at its end it takes no more; what is open goes on."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, pipeline: Pipeline | None = None) -> None:
         """Made by `Device.stream`."""
         self._device = device
+        self._pipeline = pipeline
         self._client = device.client
         self._closed = False
         #: Futures by idempotency key; the lock is held from a look at them to the submission.
@@ -137,12 +139,18 @@ class QStream:
             given: Any = () if request.parameters is None else request.parameters
             values = check_parameters(given, program.num_slots)
             sets, parameters = values.shape[0], values.astype("<f8", copy=False).tobytes()
+        if self._pipeline is not None and request.calibration:
+            raise OptionError(
+                "the stream's pipeline lowers the program for the calibration that the device has when the task "
+                "starts; name no calibration, or use a stream without a pipeline"
+            )
         encoded, seed = self._client.encode_outputs(outputs), _seed(request.seed)
         began_ns = request.began_ns or now_ns
         return Draft(
             program,
             self._device.chosen(program, outputs),
             (encoded, sets, parameters, shots, seed, request.options, request.calibration, began_ns),
+            pipeline=self._pipeline,
         )
 
     def cancel(self, futures: Sequence[TaskFuture]) -> None:

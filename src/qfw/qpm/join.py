@@ -100,19 +100,36 @@ def _rotate(log: Path) -> None:
 
 
 def _start(folder: Path, config: Path | None, deadline: float) -> None:
-    _rotate(log_path(folder))
-    reader, writer = os.pipe()
-    command = [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", "--private", f"--ready-fd={writer}"]
+    arguments = ["--private"]
     if config is not None:
-        command.append(f"--config={config}")
+        arguments.append(f"--config={config}")
+    launch(folder, arguments, deadline)
+
+
+def launch(folder: Path, arguments: list[str], deadline: float, keep: tuple[int, ...] = ()) -> int:
+    """Starts a daemon in the background, which logs into its folder; its pid, when it serves.
+
+    Args:
+        folder: the runtime folder.
+        arguments: of `python -m qfw.qpmd`, besides the folder.
+        deadline: on the monotonic clock, in seconds.
+        keep: descriptors that it inherits.
+
+    Raises:
+        QFwError: why it cannot start; DaemonUnreachable where it did not say.
+    """
+    log = log_path(folder)
+    _rotate(log)
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "qfw.qpmd", f"--folder={folder}", f"--ready-fd={writer}", *arguments]
     try:
-        with _open(log_path(folder)) as log:
+        with _open(log) as opened:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writer,),
+                stdout=opened,
+                stderr=opened,
+                pass_fds=(writer, *keep),
                 start_new_session=True,
             )
     finally:
@@ -125,8 +142,9 @@ def _start(folder: Path, config: Path | None, deadline: float) -> None:
         # It outlives this process or is reaped here; either way nobody waits for it.
         _children[:] = [child for child in _children if child.poll() is None]
         _children.append(process)
-        return
+        return process.pid
     if said:
+        process.wait()
         raise msgspec.msgpack.decode(said, type=ErrorReport).to_exception()
     process.poll()
     found = (
@@ -134,7 +152,8 @@ def _start(folder: Path, config: Path | None, deadline: float) -> None:
     )
     if process.returncode is None:
         process.kill()
-    raise DaemonUnreachable(f"the private daemon did not come up: {found}. Its log: {log_path(folder)}")
+        process.wait()
+    raise DaemonUnreachable(f"the daemon did not come up: {found}. Its log: {log}")
 
 
 #: Daemons started by this process: kept so that their end is collected, not warned about.

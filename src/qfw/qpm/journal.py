@@ -142,6 +142,11 @@ class JournalWriter:
         self._size = 0
         self._roll()
 
+    def limit(self, segment_bytes: int, retain_bytes: int) -> None:
+        """Other bounds, from now on; what is above the retention goes with the next segment."""
+        self._segment_bytes = segment_bytes
+        self._retain_bytes = retain_bytes
+
     @property
     def segment(self) -> int:
         """Number of the segment that the next record goes to."""

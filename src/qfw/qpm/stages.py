@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -26,8 +27,13 @@ def needs_client(pipeline: Pipeline) -> bool:
     return any(_kind(stage.tool).needs_client for stage in pipeline.stages)
 
 
-def run(pipeline: Pipeline, program: Program, target: Target) -> LoweredProgram:
-    """What the pipeline makes of a program for a target.
+def run(
+    pipeline: Pipeline,
+    program: Program,
+    target: Target,
+    begins: Callable[[Stage], None] = lambda stage: None,
+) -> LoweredProgram:
+    """What the pipeline makes of a program for a target; `begins` is told of every stage before it.
 
     Raises:
         ProgramError: a tool says that the program cannot be transformed.
@@ -37,6 +43,7 @@ def run(pipeline: Pipeline, program: Program, target: Target) -> LoweredProgram:
     layout: tuple[int, ...] | None = None
     reports: list[StageReport] = []
     for stage in pipeline.stages:
+        begins(stage)
         began = time.perf_counter()
         given = _apply(stage, program, target)
         took_s = time.perf_counter() - began
@@ -94,7 +101,9 @@ def _kind(name: str) -> Any:
     """Class of a tool that is installed with its framework."""
     kind = registry.load(registry.TOOLS, name)
     if kind.version() is None:
-        raise NotInstalled(f"tool {name!r} needs a package that is missing: pip install 'qfw[{name}]'")
+        # Its constructor knows what to install.
+        kind()
+        raise NotInstalled(f"tool {name!r} says that its framework is not installed")
     return kind
 
 

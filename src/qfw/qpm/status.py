@@ -65,3 +65,48 @@ class PlatformStatus(msgspec.Struct, frozen=True):
     reason: str
     #: Names of its devices; none until it serves.
     devices: tuple[str, ...]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a Control."""
+
+    verb: str
+    #: One sentence.
+    said: str
+    #: A reload: keys and platforms that changed.
+    changed: tuple[str, ...] = ()
+    #: A reload: keys of the file that the running daemon does not follow.
+    restart: tuple[str, ...] = ()
+
+
+class DaemonStatus(msgspec.Struct, frozen=True):
+    """A daemon at one moment."""
+
+    #: *private*, *job* or *site*.
+    scope: str
+    #: What it is called among several.
+    name: str
+    pid: int
+    version: str
+    folder: str
+    #: Its settings file; empty where it has none.
+    config: str
+    uptime_s: float
+    #: Why it takes no new tasks; empty where it takes them.
+    draining: str
+    #: Seconds since then.
+    draining_s: float
+    #: Whether it ends as soon as what runs has.
+    stopping: bool
+    devices: int
+    sessions: int
+    #: Unanswered tasks, and those of them that run.
+    tasks: int
+    running: int
+    #: Seconds that a stop waits for what runs.
+    stop_limit_s: float
+    #: What a reload would change now; what of the file needs a restart.
+    reload: tuple[str, ...]
+    restart: tuple[str, ...]
+    #: Why the file cannot be read as it is now; empty where it can.
+    problem: str

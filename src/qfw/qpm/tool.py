@@ -48,6 +48,8 @@ class Tool(Protocol):
     keeps: ClassVar[str]
     #: Whether it must run in the application's process.
     needs_client: ClassVar[bool]
+    #: What each option says, with its range and what it is by default; for people.
+    options: ClassVar[Mapping[str, str]]
 
     def __init__(self) -> None:
         """Imports the framework.

@@ -1,4 +1,4 @@
-"""`python -m qfw.qpmd`: starts a daemon. Sessions start private ones; see `qfw.qpm.join`."""
+"""`python -m qfw.qpmd`: starts a daemon. Sessions start private ones (`qfw.qpm.join`), `qfw daemon` the others."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import gc
 import logging
 import os
 import resource
+import sys
 from pathlib import Path
 
-from qfw.config import runtime, settings
+from qfw.config import discover, runtime, settings
 from qfw.model.errors import ErrorReport, QFwError, SetupError
 
 
@@ -19,18 +20,24 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="runtime folder")
     parser.add_argument("--config", type=Path, help="settings (TOML)")
     parser.add_argument("--private", action="store_true", help="end with the last session")
+    parser.add_argument(
+        "--announce", action="store_true", help="say on stdout how to reach it, when it serves"
+    )
+    parser.add_argument("--lock-fd", type=int, default=-1, help="closed when it serves, or cannot")
     parser.add_argument("--ready-fd", type=int, default=-1)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # Imported here so that a failure to import is reported like any other.
     from qfw.qpmd.daemon import Daemon
+    from qfw.qpmd.notify import Notifier
 
     _raise_descriptors()
     report = b"ready"
     try:
         folder = runtime.prepare(arguments.folder)
         chosen = settings.load(arguments.config) if arguments.config else settings.Settings()
-        daemon = Daemon(folder, chosen, arguments.private)
+        notifier = Notifier(discover.take_notify_socket())
+        daemon = Daemon(folder, chosen, arguments.private, config=arguments.config, notifier=notifier)
     except Exception as error:
         import msgspec
 
@@ -44,12 +51,23 @@ def main() -> int:
         if arguments.ready_fd >= 0:
             os.write(arguments.ready_fd, report)
             os.close(arguments.ready_fd)
+        if arguments.lock_fd >= 0:
+            os.close(arguments.lock_fd)
     # What is imported stays. Tasks are plain values without cycles: the collector may look rarely.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
-    daemon.run()
+    scope = chosen.daemon.scope
+    daemon.run(lambda: _announce(folder, scope) if arguments.announce else None)
     return 0
+
+
+def _announce(folder: Path, scope: str) -> None:
+    try:
+        sys.stdout.write(runtime.announcement(folder, scope, os.getpid()) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        logging.getLogger(__name__).warning("nobody reads where it serves: %s", error)
 
 
 def _raise_descriptors() -> None:

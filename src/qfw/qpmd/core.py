@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from qfw.config.current import Current
 from qfw.config.settings import Settings
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
@@ -49,18 +50,23 @@ from qfw.qpm.wire import (
     Bye,
     CallNative,
     Cancel,
+    Control,
+    Lowered,
     Query,
     Received,
     Reply,
     Request,
+    StorePipeline,
     StoreProgram,
     Submit,
     TaskAnswer,
     pack,
 )
+from qfw.qpmd.control import Controls
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.intake import Intake
 from qfw.qpmd.listing import SETTLED, Listing
+from qfw.qpmd.lowering import Lowerings, ToolRunner
 from qfw.qpmd.native import NativeCalls
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
 from qfw.qpmd.platforms import Platforms
@@ -85,13 +91,14 @@ class Core:
         platforms: Platforms,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
+        tools: ToolRunner | None = None,
     ) -> None:
-        """`clock_ns` is the host's monotonic clock, `wall_ns` Unix time."""
-        self._settings = settings
+        """`clock_ns` is the host's monotonic clock, `wall_ns` Unix time; without `tools` clients lower programs."""
+        self.settings = self._settings = Current(settings)
         self._journal = journal
         self._scheduler = scheduler
         self._platforms = platforms
-        self._intake = Intake(platforms, settings)
+        self._intake = Intake(platforms, self._settings)
         self._clock_ns = clock_ns
         self.programs = ProgramStore(settings.program_bytes)
         self.state = DaemonState()
@@ -106,6 +113,8 @@ class Core:
         self._leaving: deque[tuple[Peer, deque[int], str]] = deque()
         #: Tasks that waited for a device when it went offline, and why they fail.
         self._failing: deque[tuple[deque[int], ErrorReport]] = deque()
+        #: Whether tasks of sessions that end stay as they are: the daemon ends too.
+        self._keeps = False
         #: Whether the scheduler has more to decide than fitted the last turn.
         self._undecided = False
         #: Peers that were given something in this turn.
@@ -115,8 +124,45 @@ class Core:
         #: What the parts of the daemon do with the messages that are theirs.
         self._handlers: dict[type, Callable[[Peer, Any], None]] = {}
         self._devices = Devices(self.state, platforms, self._emit_reported, clock_ns, wall_ns)
-        self._native = NativeCalls(platforms, self._devices, settings.workers.time_limit_s, self.touch)
-        self._listing = Listing(self.state, scheduler, platforms, self._devices, clock_ns)
+        self._native = NativeCalls(platforms, self._devices, self._settings, self.touch)
+        #: What the daemon's owner has it do.
+        self.control = Controls(
+            self._settings,
+            self.state,
+            platforms,
+            self.emit,
+            self.devices_changed,
+            self._native.busy,
+            clock_ns,
+            wall_ns,
+        )
+        self._handlers[Control] = self.control.take
+        self._settings.follow(self._follow)
+        self._lowerings = Lowerings(
+            self._settings,
+            self.state,
+            platforms,
+            self._devices,
+            self._intake,
+            self.programs,
+            self.peers,
+            self.emit,
+            self._end_failed,
+            self.touch,
+            clock_ns,
+            tools,
+        )
+        self._listing = Listing(
+            self.state,
+            scheduler,
+            platforms,
+            self._devices,
+            self.control,
+            clock_ns,
+            lambda: self._lowerings.made,
+        )
+        self._handlers[StorePipeline] = self._lowerings.store
+        self._handlers[Lowered] = self._lowerings.heard
 
     # What clients ask -------------------------------------------------------------------------
 
@@ -131,13 +177,17 @@ class Core:
         if self.peers.pop(peer.session, None) is None:
             return
         self._native.forget(peer)
+        self._lowerings.left(peer.session)
+        if self._keeps:
+            self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
+            return
         self._scheduler.hold(peer.session, True)
         self._leaving.append((peer, deque(sorted(peer.tasks)), reason))
 
     @property
     def behind(self) -> bool:
         """Whether the next turn has work without anything arriving."""
-        return bool(self._leaving or self._failing) or self._undecided
+        return bool(self._leaving or self._failing) or self._undecided or self._lowerings.behind
 
     def _let_leave(self) -> None:
         """Goes on with the sessions that ended; a hundred thousand tasks must not hold up the others."""
@@ -215,14 +265,24 @@ class Core:
             )
             peer.fail(task.number, ErrorReport.of(refusal))
             return
+        draining = self.control.refusal(task.device)
+        if draining is not None:
+            peer.fail(task.number, ErrorReport.of(draining))
+            return
         program = self.programs.get(task.program)
         if program is None:
             peer.needed.setdefault(task.program, []).append(task.number)
             return
+        if task.pipeline and self._lowerings.pipelines.get(task.pipeline) is None:
+            peer.needed_pipelines.setdefault(task.pipeline, []).append(task.number)
+            return
         try:
             if task.calibration or self.state.devices:
                 self._devices.check(task)
-            estimate = self._intake.estimate(task, program)
+            if task.pipeline:
+                estimate = self._lowerings.estimate(task, program)
+            else:
+                estimate = self._intake.estimate(task, program)
         except QFwError as error:
             peer.fail(task.number, ErrorReport.of(error))
             return
@@ -232,6 +292,8 @@ class Core:
         self.programs.use(task.program)
         self._segments[task.number] = self._journal.task_opened()
         self.emit(TaskAccepted(self._clock_ns(), task, estimate.cost_s))
+        if task.pipeline:
+            self._lowerings.accepted(task)
         if task.device not in self._warmed:
             self._warmed.add(task.device)
             self._devices.try_again(task.device)
@@ -242,7 +304,7 @@ class Core:
         entry = self.state.tasks.get(number)
         if entry is None:
             return
-        if entry.state is TaskState.QUEUED:
+        if entry.state is not TaskState.RUNNING:
             self._end_cancelled(entry, reason)
         elif number not in self._cancelling:
             self._cancelling.add(number)
@@ -313,6 +375,7 @@ class Core:
         self._listing.forget()
         for device in gone:
             self._warmed.discard(device)
+            self._lowerings.forget(device)
             for slot, pid in list(self.state.workers.get(device, {}).items()):
                 self.slot_lost(device, slot, pid, "its platform is gone", None)
             self._devices.give_up(device, "its platform is gone")
@@ -329,7 +392,7 @@ class Core:
         waiting = deque(
             number
             for number, entry in self.state.tasks.items()
-            if entry.quantum.device == device and entry.state is TaskState.QUEUED
+            if entry.quantum.device == device and entry.state is not TaskState.RUNNING
         )
         if waiting:
             self._failing.append((waiting, report))
@@ -341,7 +404,7 @@ class Core:
             waiting, report = self._failing[0]
             while waiting and budget:
                 entry = self.state.tasks.get(waiting.popleft())
-                if entry is not None and entry.state is TaskState.QUEUED:
+                if entry is not None and entry.state is not TaskState.RUNNING:
                     self._end_failed(entry, report)
                     budget -= 1
             if not waiting:
@@ -398,10 +461,12 @@ class Core:
             self._end_cancelled(entry, "cancelled while it ran")
             return
         now_ns = self._clock_ns()
+        pipeline = entry.quantum.pipeline
         if isinstance(outcome, RunFailed):
-            self._end_failed(entry, outcome.error)
+            if not pipeline or not self._lowerings.stale(entry, outcome.error):
+                self._end_failed(entry, outcome.error)
             return
-        lowered_for = entry.quantum.calibration
+        lowered_for = self._lowerings.version(outcome.task) if pipeline else entry.quantum.calibration
         if lowered_for and (outcome.conditions is None or outcome.conditions.calibration != lowered_for):
             ran = outcome.conditions.calibration if outcome.conditions else ""
             wrong = WrongAnswer(
@@ -463,6 +528,8 @@ class Core:
         self.emit(event)
         if isinstance(event, DeviceCame) or event.event.calibration:
             self._intake.forget()
+            if isinstance(event, DeviceReported):
+                self._lowerings.recalibrated(event.device)
 
     def hold(self, session: int, held: bool) -> None:
         """A session's waiting tasks wait on while held: it leaves its results unread."""
@@ -482,6 +549,7 @@ class Core:
             self._let_leave()
         if self._failing:
             self._let_fail()
+        self._lowerings.turn()
         starts: dict[tuple[str, str], list[Run]] = {}
         for device, slot, run in self._decide():
             starts.setdefault((device, slot), []).append(run)
@@ -509,6 +577,8 @@ class Core:
                 self._journal.append(WorkerReady(now_ns, device, worker, pid))
         for event in self._devices.restated():
             self._journal.append(event)
+        for draining in self.control.restated():
+            self._journal.append(draining)
         self._journal.flush()
 
     def _decide(self) -> list[tuple[str, str, Run]]:
@@ -517,6 +587,8 @@ class Core:
         tasks, workers = self.state.tasks, self.state.workers
         again, budget = True, MAX_ITEMS_PER_MESSAGE
         self._undecided = False
+        if self.control.stopping:
+            return decided
         while again:
             again = False
             if budget <= 0:
@@ -533,20 +605,28 @@ class Core:
                     again = True
                     budget -= 1
                     continue
+                program, outputs, calibration = quantum.program, quantum.outputs, quantum.calibration
+                if quantum.pipeline:
+                    found = self._lowerings.fitted(entry)
+                    if found is None:
+                        again = True
+                        budget -= 1
+                        continue
+                    (_, program, outputs), calibration = found
                 pid = workers[start.device][start.slot]
                 epoch = entry.epoch + 1
                 self.emit(TaskStarted(now_ns, start.task, epoch, start.slot, pid))
                 run = Run(
                     start.task,
                     epoch,
-                    quantum.program,
-                    quantum.outputs,
+                    program,
+                    outputs,
                     quantum.sets,
                     quantum.parameters,
                     quantum.shots,
                     quantum.seed,
                     self._intake.time_limit_s(quantum),
-                    quantum.calibration,
+                    calibration,
                     quantum.first_set,
                 )
                 decided.append((start.device, start.slot, run))
@@ -563,6 +643,8 @@ class Core:
 
     def _release(self, entry: TaskEntry) -> Peer | None:
         number = entry.quantum.number
+        if entry.quantum.pipeline:
+            self._lowerings.ended(entry.quantum)
         self.programs.release(entry.quantum.program)
         self._journal.task_ended(self._segments.pop(number))
         peer = self.peers.get(task_session(number))
@@ -576,12 +658,34 @@ class Core:
         """Begins to serve the devices."""
         self._reactor = reactor
         self._native.open(reactor)
+        self.control.open(reactor)
+        self._lowerings.open(reactor)
         self._platforms.open(reactor, self, self.programs)
         for device in list(self._platforms.of):
             self._devices.look(device)
 
+    def _follow(self, settings: Settings) -> None:
+        """The settings in force changed: those who were told values once are told again."""
+        scheduling = settings.scheduling
+        self._scheduler.limit(scheduling.prefetch_s, scheduling.prefetch_tasks)
+        self._journal.limit(settings.journal.segment_bytes, settings.journal.retain_bytes)
+        self.programs.limit(settings.program_bytes)
+        self._intake.forget()
+
+    def interrupt(self, why: str) -> None:
+        """Fails what runs; what waits stays as it is, whoever leaves from now on."""
+        self._keeps = True
+        for number in sorted(number for tasks in self.state.running.values() for number in tasks):
+            entry = self.state.tasks[number]
+            if number in self._cancelling:
+                self._end_cancelled(entry, "cancelled while it ran")
+                continue
+            error = TaskInterrupted(f"task {task_name(number)} was ended while it ran: {why}. Send it again")
+            self._end_failed(entry, ErrorReport.of(error))
+
     def close_platforms(self) -> None:
         """Ends what the platforms started."""
+        self._lowerings.close()
         self._platforms.close()
         # Their runs ended with the workers.
         for number in sorted(self._cancelling):

@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,10 +19,19 @@ from qfw import __version__
 from qfw.config.runtime import daemon_lock_path, journal_dir, lock_path, socket_path
 from qfw.config.settings import Settings
 from qfw.hosts.platform import HostedPlatform
-from qfw.model.errors import ErrorReport, ForeignOwner, QFwError, SetupError, VersionMismatch, WireError
+from qfw.model.errors import (
+    DaemonLost,
+    ErrorReport,
+    ForeignOwner,
+    QFwError,
+    SetupError,
+    VersionMismatch,
+    WireError,
+)
 from qfw.model.events import DaemonStarted, DaemonStopped
 from qfw.qpm import registry
 from qfw.qpm.journal import JournalWriter
+from qfw.qpm.names import WITHIN
 from qfw.qpm.platform import Platform, PlatformConfig
 from qfw.qpm.reactor import MAX_SLEEP_S, EpollReactor
 from qfw.qpm.wire import (
@@ -36,10 +46,13 @@ from qfw.qpm.wire import (
     decode_request,
     pack,
 )
+from qfw.qpmd.control import RELOAD, STOP
 from qfw.qpmd.core import Core
+from qfw.qpmd.notify import Notifier
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Host, Platforms
 from qfw.scheduling.fair import FairScheduler
+from qfw.simenv.toolpool import ToolPool
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +67,8 @@ LOOK_S = 0.01
 #: After a failure to accept.
 ACCEPT_RETRY_S = 0.1
 MAX_CLIENTS = 4096
-#: The one platform that runs in the daemon; all others have host processes.
-WITHIN = "simulators"
+#: A daemon that stops waits so long, in seconds, for its clients to read what they were answered.
+FLUSH_LIMIT_S = 5.0
 #: The daemon before, once its socket is closed, may take this long to end.
 PREDECESSOR_LIMIT_S = 20.0
 
@@ -63,15 +76,31 @@ PREDECESSOR_LIMIT_S = 20.0
 class Daemon:
     """One qpmd, serving one runtime folder on a Unix socket."""
 
-    def __init__(self, folder: Path, settings: Settings, private: bool, host: Host = HostedPlatform) -> None:
-        """Opens journal and socket. `private`: ends when its last session does; `host` makes platforms in hosts.
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        private: bool,
+        host: Host = HostedPlatform,
+        config: Path | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        """Opens journal and socket.
+
+        Args:
+            folder: the runtime folder.
+            settings: what it is told.
+            private: ends when its last session does.
+            host: makes platforms in hosts.
+            config: the file that `settings` came from, which a reload reads again.
+            notifier: hears when it serves, and when it ends.
 
         Raises:
             SetupError: another daemon serves this folder.
         """
         self._folder = folder
-        self._settings = settings
         self._private = private
+        self._notifier = notifier or Notifier(None)
         self._lock = _hold(folder)
         self._reactor = EpollReactor()
         self._journal = JournalWriter(
@@ -81,10 +110,18 @@ class Daemon:
         plugins = registry.names(registry.PLATFORMS)
         platforms = Platforms(settings, {WITHIN: within}, plugins, host)
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
-        self._core = Core(settings, self._journal, scheduler, platforms)
+        self._tools = ToolPool(settings)
+        self._core = Core(settings, self._journal, scheduler, platforms, tools=self._tools)
+        self._settings = self._core.settings
+        self._control = self._core.control
+        self._control.serve(folder, config, None if private else self._begin_stop)
         self._receiver = Receiver()
         self._peers: dict[int, Peer] = {}
         self._stopping = ""
+        #: Why a long-lived daemon stops when what runs has ended.
+        self._stop_reason = ""
+        #: Whether nobody is waited for any more.
+        self._hurried = False
         #: Whether the last attempt to accept failed: said once, when it begins and when it is over.
         self._cannot_accept = False
         path = socket_path(folder)
@@ -96,19 +133,24 @@ class Daemon:
         self._listener.setblocking(False)
         self._wake, self._waker = socket.socketpair()
 
-    def run(self) -> None:
-        """Serves until a signal or, for a private daemon, until its last session has ended."""
+    def run(self, serves: Callable[[], None] = lambda: None) -> None:
+        """Serves until a signal or, for a private daemon, until its last session has ended; `serves`: it begins."""
         self._take_signals()
         self._core.emit(DaemonStarted(time.monotonic_ns(), time.time_ns(), os.getpid(), __version__))
         self._core.open_platforms(self._reactor)
         self._reactor.watch(self._listener.fileno(), self._accept)
         logger.info("qpmd started: folder=%s pid=%d version=%s", self._folder, os.getpid(), __version__)
         try:
+            self._end_turn()
+            serves()
+            self._notifier.ready(f"serves {self._folder}")
             while not self._stopping:
                 self._reactor.turn(0.0 if self._core.behind else MAX_SLEEP_S)
                 self._end_turn()
                 if self._private and not self._core.peers:
                     self._leave_if_alone()
+                elif self._stop_reason and not (self._control.running or self._core.behind):
+                    self._stopping = self._stop_reason
         finally:
             self._close()
 
@@ -189,7 +231,8 @@ class Daemon:
                 f"(qfw {__version__}, pid {os.getpid()}) version {WIRE_VERSION}. Use the same qfw on both sides; "
                 f"a private daemon ends with its last session"
             )
-        if peer.uid != os.getuid():
+        # Root may look, and end it.
+        if peer.uid != os.getuid() and (peer.uid or hello.role != OBSERVER):
             raise ForeignOwner(f"this daemon serves uid {os.getuid()} only; you are uid {peer.uid}")
         if hello.role not in (SESSION, OBSERVER):
             raise WireError(f"a client is a {SESSION} or an {OBSERVER}, not {hello.role!r}")
@@ -205,7 +248,10 @@ class Daemon:
             self._core.open_session(peer, session)
         limit = self._settings.scheduling.max_tasks_per_session
         devices = self._core.devices()
-        peer.outbox.put(pack(Welcome(WIRE_VERSION, __version__, os.getpid(), session, devices, limit)))
+        scope, name, tools = self._control.scope, self._control.name, tuple(sorted(self._tools.tools))
+        peer.outbox.put(
+            pack(Welcome(WIRE_VERSION, __version__, os.getpid(), session, devices, limit, scope, name, tools))
+        )
         self._core.touch(peer)
 
     def _flush(self, peer: Peer) -> None:
@@ -298,12 +344,38 @@ class Daemon:
         signal.signal(signal.SIGINT, signal.SIG_IGN if self._private else lambda *_: None)
 
         def woken() -> None:
-            numbers = self._wake.recv(64)
-            stopping = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}.intersection(numbers)
-            if stopping:
-                self._stopping = signal.Signals(stopping.pop()).name
+            for number in self._wake.recv(64):
+                if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    self._signalled(signal.Signals(number))
 
         self._reactor.watch(self._wake.fileno(), woken)
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._private:
+            self._stopping = number.name
+        elif number is signal.SIGHUP:
+            self._notifier.reloading()
+            try:
+                self._control.act(RELOAD, number.name)
+            except QFwError as error:
+                logger.error("nothing is reloaded: %s", error)
+            self._notifier.ready(f"serves {self._folder}")
+        elif self._stop_reason:
+            self._hurried = True
+            self._stopping = f"{number.name}, for the second time"
+        else:
+            self._control.act(STOP, number.name)
+
+    def _begin_stop(self, why: str) -> None:
+        """A long-lived daemon goes on until what runs has ended, but not for longer than its limit."""
+        limit_s = self._settings.daemon.stop_limit_s
+        self._stop_reason = why
+        self._notifier.stopping("stops when what runs has ended", limit_s)
+
+        def over() -> None:
+            self._stopping = self._stopping or f"{why}; {limit_s:g} s were over"
+
+        self._reactor.call_at(self._reactor.now() + limit_s, over)
 
     def _leave_if_alone(self) -> None:
         """Ends a private daemon, unless somebody is about to join: whoever joins or starts it holds the lock."""
@@ -323,6 +395,12 @@ class Daemon:
 
     def _close(self) -> None:
         logger.info("qpmd stops: %s", self._stopping or "an error")
+        try:
+            if not self._private:
+                self._finish()
+        except OSError as error:
+            logger.error("clients are left without a word: %s", error)
+        self._reactor.unwatch(self._listener.fileno())
         self._listener.close()
         for peer in list(self._peers.values()):
             self._drop(peer, f"the daemon stops: {self._stopping}")
@@ -337,6 +415,27 @@ class Daemon:
         socket_path(self._folder).unlink(missing_ok=True)
         self._reactor.close()
         os.close(self._lock)
+
+    def _finish(self) -> None:
+        """Ends what still runs, lets the answers go out, and tells clients what becomes of what waits.
+
+        Raises:
+            OSError: the journal cannot be written.
+        """
+        self._core.interrupt(f"the daemon stopped ({self._stopping or 'an error'})")
+        self._end_turn()
+        end_s = self._reactor.now() + (0.0 if self._hurried else FLUSH_LIMIT_S)
+        while any(peer.owed for peer in self._peers.values()) and (left_s := end_s - self._reactor.now()) > 0:
+            self._reactor.turn(min(left_s, MAX_SLEEP_S))
+            self._end_turn()
+        for peer in list(self._peers.values()):
+            if peer.session and peer.greeted:
+                lost = DaemonLost(
+                    f"the daemon (pid {os.getpid()}) stopped ({self._stopping}). Of this session it had accepted "
+                    f"{len(peer.tasks)} tasks that it did not begin; they are listed by: qfw squeue --journal "
+                    f"{journal_dir(self._folder)}"
+                )
+                self._refuse(peer, lost)
 
 
 def _answers(folder: Path) -> bool:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from qfw.config.settings import Settings
-from qfw.model.device import DeviceProfile, Estimate
+from qfw.config.current import Current
+from qfw.model.device import DeviceProfile, Estimate, Timing
 from qfw.model.errors import (
     ErrorReport,
     OptionError,
     ParameterError,
+    ProgramError,
     QFwError,
     TooLarge,
     UnknownDevice,
     UnsupportedFeature,
 )
-from qfw.model.outputs import Output, check_outputs, check_shots, decode_outputs
+from qfw.model.outputs import Expectation, Output, check_outputs, check_shots, decode_outputs
 from qfw.model.program import Program, all_angles
 from qfw.model.task import DeadlineClass, QuantumTask, TaskOptions, check_options
 from qfw.qpm import registry
@@ -31,17 +33,31 @@ ALTERNATIVES = 3
 _USUAL = TaskOptions()
 
 
+class Fitted(NamedTuple):
+    """A program as a device runs it, and what is asked of it."""
+
+    program: Program
+    digest: bytes
+    outputs: bytes
+
+
 class Intake:
     """Checks tasks against their devices and estimates them."""
 
-    def __init__(self, platforms: Platforms, settings: Settings) -> None:
+    def __init__(self, platforms: Platforms, settings: Current) -> None:
         """`platforms` serve the devices that tasks may name."""
         self._platforms = platforms
         self._settings = settings
         self._known: dict[tuple[str, bytes, bytes, int, int], Estimate | ErrorReport] = {}
 
-    def estimate(self, task: QuantumTask, program: Program) -> Estimate:
+    def estimate(self, task: QuantumTask, program: Program, lowered: Fitted | None = None) -> Estimate:
         """Cost of a task that is fit to run.
+
+        Args:
+            task: to be checked.
+            program: as it was sent.
+            lowered: what the task's pipeline made of it; None where it has none, or that is not known yet: then
+                nothing is checked that depends on it.
 
         Raises:
             QFwError: it is not; says what was asked, what was found and what to do.
@@ -65,11 +81,23 @@ class Intake:
                 f"deadline class {options.deadline_class} needs a reservation, which this daemon does not have; "
                 f"use best_effort"
             )
-        key = (task.device, task.program, task.outputs, task.sets, task.shots)
+        if task.pipeline:
+            if task.calibration:
+                raise OptionError(
+                    f"the task names calibration {task.calibration[:200]} and has a pipeline, which lowers it for the "
+                    "one that the device has when it starts; give one of the two"
+                )
+            if lowered is None:
+                return self._outline(task, program)
+        return self.fit(task, lowered or Fitted(program, task.program, task.outputs))
+
+    def fit(self, task: QuantumTask, fitted: Fitted) -> Estimate:
+        """Cost of a task by the program that its device runs. Raises QFwError where it is not fit to run."""
+        key = (task.device, fitted.digest, fitted.outputs, task.sets, task.shots)
         found = self._known.get(key)
         if found is None:
             try:
-                found = self._check(task, program)
+                found = self._check(task, fitted)
             except (TooLarge, UnsupportedFeature) as error:
                 found = ErrorReport.of(error)
             if len(self._known) >= REMEMBERED:
@@ -88,18 +116,41 @@ class Intake:
         limit_s = self._settings.workers.time_limit_s
         return min(task.options.time_limit_s or limit_s, limit_s)
 
-    def _check(self, task: QuantumTask, program: Program) -> Estimate:
+    def _outline(self, task: QuantumTask, program: Program) -> Estimate:
+        """Cost of a task whose lowered program is not known yet; checks what every program of it has to keep."""
+        outputs = self._asked(task)
+        _check_bounds(self._platforms.profiles[task.device], outputs, task.sets, task.shots)
+        for output in outputs:
+            if isinstance(output, Expectation):
+                for observable in output.observables:
+                    observable.check(program.num_qubits)
+        try:
+            return self._platforms.of[task.device].estimate(
+                task.device, program, outputs, task.sets, task.shots
+            )
+        except ProgramError:
+            # It will be another program that runs.
+            timing = self._platforms.profiles[task.device].timing or Timing()
+            shot_ns = timing.reset_ns + timing.repetition_delay_ns
+            return Estimate((timing.task_ns + task.sets * (timing.set_ns + task.shots * shot_ns)) / 1e9, 0)
+
+    def _asked(self, task: QuantumTask) -> tuple[Output, ...]:
         if task.device not in self._platforms.of:
             raise UnknownDevice(registry.unknown("device", task.device, sorted(self._platforms.of)))
         if not 1 <= task.sets <= 2**31:
             raise ParameterError(f"a task has 1 to 2**31 parameter sets, not {task.sets}")
-        shots = check_shots(task.shots)
-        outputs = decode_outputs(task.outputs)
+        check_shots(task.shots)
+        return decode_outputs(task.outputs)
+
+    def _check(self, task: QuantumTask, fitted: Fitted) -> Estimate:
+        self._asked(task)
+        shots, program, outputs = task.shots, fitted.program, decode_outputs(fitted.outputs)
         # Size first: what follows may take time in proportion to it.
         try:
             estimate = self._fits(task.device, program, outputs, task.sets, shots)
         except (TooLarge, UnsupportedFeature) as error:
-            others = self._others(task.device, program, outputs, task.sets, shots)
+            # Another device runs another program than one that was lowered for this one.
+            others = "" if task.pipeline else self._others(task.device, program, outputs, task.sets, shots)
             raise type(error)(f"{error}{others}") from error
         check_outputs(outputs, program, task.sets, shots)
         return estimate

@@ -11,6 +11,7 @@ from qfw import __version__
 from qfw.model.device import ACCEPTING, DeviceProfile, DeviceState, DeviceStatus
 from qfw.model.errors import WireError
 from qfw.qpm.status import Counters
+from qfw.qpmd.control import Controls
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.rows import task_rows
@@ -34,13 +35,18 @@ class Listing:
         scheduler: Scheduler,
         platforms: Platforms,
         devices: Devices,
+        control: Controls,
         clock_ns: Callable[[], int],
+        lowerings: Callable[[], int] = int,
     ) -> None:
+        """`clock_ns`: the daemon's clock; `lowerings`: programs that tools were run on so far."""
         self._state = state
         self._scheduler = scheduler
         self._platforms = platforms
         self._devices = devices
+        self._control = control
         self._clock_ns = clock_ns
+        self._lowerings = lowerings
         self._started_ns = clock_ns()
         #: Encoded answers by subject, with the time of each.
         self._answers: dict[str, tuple[int, bytes]] = {}
@@ -73,10 +79,12 @@ class Listing:
             return msgspec.msgpack.encode(task_rows(self._state, self._clock_ns()))
         if subject == "counters":
             return msgspec.msgpack.encode(self.counters())
+        if subject == "daemon":
+            return msgspec.msgpack.encode(self._control.status())
         if subject in (NOW, SETTLED):
             return msgspec.msgpack.encode(self._platforms.statuses())
         raise WireError(
-            f"nothing is known of the subject {subject[:100]!r}; ask for devices, tasks, counters, platforms, "
+            f"nothing is known of the subject {subject[:100]!r}; ask for devices, tasks, counters, daemon, platforms, "
             f"or calibration DEVICE"
         )
 
@@ -134,6 +142,7 @@ class Listing:
         """What it has done so far."""
         counts = {str(name): number for name, number in self._state.counters.items()}
         counts["late_answers"] = self.late_answers
+        counts["lowerings"] = self._lowerings()
         counts["refused_events"] = self._devices.refused
         uptime_s = (self._clock_ns() - self._started_ns) / 1e9
         sessions, tasks = len(self._state.sessions), len(self._state.tasks)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from qfw.config.current import Current
 from qfw.model.errors import (
     DeadlineExceeded,
     ErrorReport,
@@ -45,13 +46,13 @@ class NativeCalls:
         self,
         platforms: Platforms,
         devices: Devices,
-        time_limit_s: float,
+        settings: Current,
         touch: Callable[[Peer], None],
     ) -> None:
-        """`time_limit_s`: no operation may take longer. `touch` is told of the peers that are owed something."""
+        """No operation takes longer than a task may. `touch` is told of the peers that are owed something."""
         self._platforms = platforms
         self._devices = devices
-        self._time_limit_s = time_limit_s
+        self._settings = settings
         self._touch = touch
         self._reactor: Reactor
         self._calls: dict[int, _Call] = {}
@@ -69,7 +70,7 @@ class NativeCalls:
             self._answer(peer, message.request, ErrorReport.of(error))
             return
         self._last += 1
-        number, limit_s = self._last, min(message.time_limit_s, self._time_limit_s)
+        number, limit_s = self._last, min(message.time_limit_s, self._settings.workers.time_limit_s)
         self._calls[number] = _Call(peer, message.request, message.device, message.operation, limit_s)
         self._reactor.call_at(self._reactor.now() + limit_s, lambda: self._expire(number))
         try:
@@ -100,6 +101,10 @@ class NativeCalls:
             call = self._calls.pop(number)
             error = NoCapacity(f"device {device} went offline during {call.operation}: {reason}")
             self._answer(call.peer, call.request, ErrorReport.of(error))
+
+    def busy(self, devices: list[str]) -> bool:
+        """Whether operations of these devices are under way."""
+        return any(call.device in devices for call in self._calls.values())
 
     def forget(self, peer: Peer) -> None:
         """A client is gone; what it asked for goes on, and nobody hears of it."""

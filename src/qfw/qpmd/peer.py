@@ -13,6 +13,7 @@ from qfw.qpm.wire import (
     Done,
     Failed,
     FrameReader,
+    NeedPipelines,
     NeedPrograms,
     TaskAnswer,
     pack,
@@ -51,6 +52,7 @@ class Peer:
         self.task_bytes = 0
         #: Digests and tasks to be asked for.
         self.needed: dict[bytes, list[int]] = {}
+        self.needed_pipelines: dict[bytes, list[int]] = {}
         self.acks: dict[int, None] = {}
         #: Whether they have waited long enough; whether a timer will say so.
         self.acks_due = False
@@ -112,6 +114,7 @@ class Peer:
             or self.errors
             or self.large
             or self.needed
+            or self.needed_pipelines
             or self.outbox.size
             or (self.acks and (self.acks_due or len(self.acks) >= MAX_UNSENT_ACKS))
         )
@@ -135,6 +138,10 @@ class Peer:
                 pack(NeedPrograms(digests, [task for digest in digests for task in self.needed[digest]]))
             )
             self.needed.clear()
+        if self.needed_pipelines:
+            tasks = [task for named in self.needed_pipelines.values() for task in named]
+            outbox.put(pack(NeedPipelines(list(self.needed_pipelines), tasks)))
+            self.needed_pipelines.clear()
         if self.answers:
             self._put_answers()
         if self.large:

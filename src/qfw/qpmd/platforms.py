@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from qfw.config.settings import PlatformSettings, Settings
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import ErrorReport, QFwError, SetupError
@@ -17,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 #: Beyond its own limit a host is waited for so long, in seconds, until the others are said without it.
 SETTLE_MARGIN_S = 2.0
+#: A host that was told to leave has ended, or was ended, after so long, in seconds.
+LEAVE_S = 1.5
 
 
 class Hosted(Platform, Protocol):
@@ -65,19 +69,20 @@ class Platforms:
             host: makes the others.
         """
         self._settings = settings
+        self._installed = list(plugins)
         self._within = dict(within)
         self._host = host
         self._hosted: dict[str, Hosted] = {}
         #: Plugin of each platform that is not within, by the platform's name.
         self._plugins = {name: table.plugin or name for name, table in settings.platforms.items()}
-        self._on_demand = [
-            name
-            for name in plugins
-            if name not in self._within
-            and name not in self._plugins
-            and name not in self._plugins.values()
-            and host is not None
-        ]
+        self._on_demand = self._spare()
+        #: Tables of the platforms that were started, or tried; those that the last reload wants; who was started
+        #: because somebody asked; who shall go, and of these who has been told to.
+        self._tables: dict[str, PlatformSettings] = dict(settings.platforms)
+        self._wanted = dict(self._tables)
+        self._asked: set[str] = set()
+        self._retiring: set[str] = set()
+        self._told: set[str] = set()
         #: Why a platform is broken, where not itself says so.
         self._refused: dict[str, str] = {}
         #: Devices of each platform.
@@ -106,6 +111,8 @@ class Platforms:
         waiting, self._on_demand = self._on_demand, []
         for name in waiting:
             self._plugins[name] = name
+            self._tables[name] = self._wanted[name] = PlatformSettings()
+            self._asked.add(name)
             self._start(name, PlatformSettings())
         limits = [self._limits(name).start_limit_s for name in self._hosted if not self._has_settled(name)]
         return max(limits) + SETTLE_MARGIN_S if limits else 0.0
@@ -118,11 +125,11 @@ class Platforms:
     def changed(self, name: str) -> tuple[list[str], list[str]]:
         """Looks at a platform again: devices that came, and that went."""
         platform = self._within.get(name) or self._hosted.get(name)
-        if platform is None or name in self._refused:
+        if name in self._refused:
             return [], []
         hosted = self._hosted.get(name)
         found: dict[str, DeviceProfile] = {}
-        if hosted is None or hosted.broken is None:
+        if platform is not None and (hosted is None or hosted.broken is None):
             found = {profile.name: profile for profile in platform.devices()}
         taken = [device for device in found if self.of.get(device, platform) is not platform]
         if taken:
@@ -137,6 +144,7 @@ class Platforms:
         for device in gone:
             del self.of[device], self.profiles[device]
         for device, profile in found.items():
+            assert platform is not None
             self.of[device] = platform
             self.profiles[device] = profile
         self._names[name] = list(found)
@@ -164,6 +172,82 @@ class Platforms:
             )
             rows.append(PlatformStatus(name, plugin, state, reason, tuple(self._names.get(name, ()))))
         return sorted(rows, key=lambda row: row.name)
+
+    # What a reload changes ---------------------------------------------------------------------------
+
+    def differences(self, wanted: Mapping[str, PlatformSettings]) -> list[str]:
+        """What a reload would do, in words: platforms that come, go, or start anew with another table."""
+        names = [*self._tables, *(name for name in wanted if name not in self._tables)]
+        said = {name: self._difference(name, wanted.get(name)) for name in names}
+        return [f"platforms.{name} ({what})" for name, what in said.items() if what]
+
+    def reload(self, wanted: Mapping[str, PlatformSettings]) -> list[str]:
+        """Starts those that came. Those that go, or have another table, take no tasks from now on: see `leaving`."""
+        said = self.differences(wanted)
+        self._wanted = {
+            name: self._tables[name] for name in self._tables.keys() & self._asked - wanted.keys()
+        }
+        self._wanted.update(wanted)
+        self._asked -= wanted.keys()
+        self._settings = msgspec.structs.replace(self._settings, platforms=dict(wanted))
+        # One that has been told to leave does, and starts anew if it is wanted again.
+        self._retiring = {
+            name
+            for name, table in self._tables.items()
+            if self._wanted.get(name) != table or name in self._told
+        }
+        for name in [name for name in self._wanted if name not in self._tables]:
+            self.start_wanted(name)
+        self._on_demand = self._spare()
+        return said
+
+    def retiring(self, device: str) -> str | None:
+        """The platform of a device that takes no tasks, because the platform goes; None where it takes them."""
+        return next((name for name in self._retiring if device in self._names.get(name, ())), None)
+
+    def leaving(self) -> list[str]:
+        """Platforms that shall go when their tasks have ended, and have not been told to yet."""
+        return sorted(self._retiring - self._told)
+
+    def leave(self, name: str) -> float:
+        """Tells one of them to go; seconds after which `remove` finds it gone."""
+        self._told.add(name)
+        hosted = self._hosted.get(name)
+        if hosted is None:
+            return 0.0
+        hosted.leave()
+        return LEAVE_S
+
+    def remove(self, name: str) -> None:
+        """Forgets one that was told to go; its devices go with the next `changed`."""
+        hosted = self._hosted.pop(name, None)
+        if hosted is not None:
+            hosted.close()
+        self._tables.pop(name, None)
+        self._plugins.pop(name, None)
+        self._refused.pop(name, None)
+        self._asked.discard(name)
+        self._retiring.discard(name)
+        self._told.discard(name)
+        self._on_demand = self._spare()
+
+    def start_wanted(self, name: str) -> None:
+        """Starts a platform with the table that the last reload gave it, if it did."""
+        table = self._wanted.get(name)
+        if table is None or name in self._tables:
+            return
+        self._tables[name] = table
+        self._plugins[name] = table.plugin or name
+        self._on_demand = self._spare()
+        self._start(name, table)
+
+    def _difference(self, name: str, table: PlatformSettings | None) -> str:
+        before = self._tables.get(name)
+        if before is None:
+            return "comes" if table is not None else ""
+        if table is None:
+            return "" if name in self._asked else "goes"
+        return "" if table == before else "starts anew"
 
     def close(self) -> None:
         """Ends what the platforms started; all hosts in the same second."""
@@ -197,4 +281,9 @@ class Platforms:
         return name in self._refused or self._hosted[name].settled
 
     def _limits(self, name: str) -> PlatformSettings:
-        return self._settings.platforms.get(name, PlatformSettings())
+        return self._tables.get(name, PlatformSettings())
+
+    def _spare(self) -> list[str]:
+        """Plugins that start when somebody asks."""
+        taken = {*self._within, *self._plugins, *self._plugins.values()}
+        return [name for name in self._installed if name not in taken] if self._host is not None else []

@@ -21,8 +21,18 @@ class ProgramStore:
         #: Bytes of the idle ones.
         self._idle_size = 0
 
+    def limit(self, idle_bytes: int) -> None:
+        """Another bound, at once."""
+        self._idle_bytes = idle_bytes
+        self._make_room(0)
+
     def add(self, encoded: bytes) -> bytes | None:
-        """Stores a program that travelled; its digest, or None where it was there.
+        """Stores a program that travelled; its digest, or None where it was there. Raises like `put`."""
+        digest, new = self.put(encoded)
+        return digest if new else None
+
+    def put(self, encoded: bytes) -> tuple[bytes, bool]:
+        """Stores a program; its digest, and whether it was not there.
 
         Raises:
             TooLarge: it has more than MAX_PROGRAM_BYTES.
@@ -37,10 +47,10 @@ class ProgramStore:
         # The digest is ours, taken of what we decoded: a client's claim is not asked for.
         digest = program.digest
         if digest in self._programs:
-            return None
+            return digest, False
         self._programs[digest] = (program, program.encoded)
         self._rest(digest)
-        return digest
+        return digest, True
 
     def get(self, digest: bytes) -> Program | None:
         """The program, or None where it is not known (any more)."""
@@ -70,8 +80,11 @@ class ProgramStore:
 
     def _rest(self, digest: bytes) -> None:
         """No live task uses it (yet): the others that are idle make room for it, the oldest first."""
-        while self._idle and self._idle_size + len(self._programs[digest][1]) > self._idle_bytes:
-            oldest, _ = self._idle.popitem(last=False)
-            self._idle_size -= len(self._programs.pop(oldest)[1])
+        self._make_room(len(self._programs[digest][1]))
         self._idle[digest] = None
         self._idle_size += len(self._programs[digest][1])
+
+    def _make_room(self, size: int) -> None:
+        while self._idle and self._idle_size + size > self._idle_bytes:
+            oldest, _ = self._idle.popitem(last=False)
+            self._idle_size -= len(self._programs.pop(oldest)[1])

@@ -9,6 +9,7 @@ from typing import Any
 from qfw.model.device import DEVICE_TRANSITIONS, DeviceState
 from qfw.model.errors import InternalError
 from qfw.model.events import (
+    DaemonDraining,
     DaemonStarted,
     DeviceCame,
     DeviceEventKind,
@@ -28,7 +29,7 @@ from qfw.model.events import (
     WorkerLost,
     WorkerReady,
 )
-from qfw.model.task import TRANSITIONS, QuantumTask, TaskState
+from qfw.model.task import LOWERING, TRANSITIONS, QuantumTask, TaskState
 
 _OF_A_TASK = (TaskStarted, TaskRequeued, TaskDone, TaskFailed, TaskCancelled, TaskLowering, TaskLowered)
 
@@ -134,8 +135,11 @@ class DaemonState:
         #: Tasks that ended, by final state; executions that were repeated.
         self.counters: Counter[str] = Counter()
         self.last_session = 0
+        #: Why no new tasks are taken, and since when; None where they are.
+        self.draining: tuple[str, int] | None = None
         self._handlers: dict[type, Callable[[Any], None]] = {
             DaemonStarted: self._daemon_started,
+            DaemonDraining: self._daemon_draining,
             SessionOpened: self._session_opened,
             SessionClosed: self._session_closed,
             ProgramStored: self._program_stored,
@@ -183,7 +187,15 @@ class DaemonState:
                 self.apply(TaskRequeued(event.at_ns, event.task, entry.epoch, "its record is gone", False))
             elif isinstance(event, (TaskRequeued, TaskDone)) and not running:
                 worker_pid = event.worker_pid if isinstance(event, TaskDone) else 0
-                self.apply(TaskStarted(event.at_ns, event.task, event.epoch, "", worker_pid))
+                self.restore(TaskStarted(event.at_ns, event.task, event.epoch, "", worker_pid))
+            elif isinstance(event, TaskStarted) and entry.state in LOWERING:
+                self.apply(TaskLowered(event.at_ns, event.task, entry.lowered, entry.lowered_for))
+            elif isinstance(event, TaskLowered) and entry.state not in LOWERING:
+                self.restore(TaskLowering(event.at_ns, event.task, TaskState.COMPILING, event.calibration))
+            elif isinstance(event, TaskLowering) and running:
+                self.apply(TaskRequeued(event.at_ns, event.task, entry.epoch, "its record is gone", False))
+            elif isinstance(event, TaskLowering) and entry.state in LOWERING:
+                self.apply(TaskLowered(event.at_ns, event.task, entry.lowered, entry.lowered_for))
         elif isinstance(event, DeviceReported) and not self.may_change(event.device, event.event.state):
             # Steps between are gone: what is left of them starts anew.
             self.devices.pop(event.device)
@@ -198,7 +210,7 @@ class DaemonState:
         if not isinstance(other, DaemonState):
             return NotImplemented
         mine, others = (
-            (s.tasks, s.sessions, s.workers, s.running, s.devices, s.counters, s.last_session)
+            (s.tasks, s.sessions, s.workers, s.running, s.devices, s.counters, s.last_session, s.draining)
             for s in (self, other)
         )
         return mine == others
@@ -230,6 +242,10 @@ class DaemonState:
         self.workers.clear()
         self.running.clear()
         self.devices.clear()
+        self.draining = None
+
+    def _daemon_draining(self, event: DaemonDraining) -> None:
+        self.draining = (event.reason, event.at_ns) if event.draining else None
 
     def _session_opened(self, event: SessionOpened) -> None:
         self.sessions[event.session] = SessionEntry(event)
@@ -266,6 +282,7 @@ class DaemonState:
     def _lowered(self, event: TaskLowered) -> None:
         entry = self._move(event.task, TaskState.QUEUED)
         entry.lowered, entry.lowered_for = event.program, event.calibration
+        entry.cost_s = event.cost_s or entry.cost_s
 
     def _done(self, event: TaskDone) -> None:
         self._end(event.task, TaskState.DONE)

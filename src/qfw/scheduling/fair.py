@@ -18,6 +18,10 @@ A task whose worker died runs again before the others of its flow: it has waited
 time it goes behind them: a program that kills its workers must not take one after the other, and one that
 was merely where others were killed is not hit again at once.
 
+A task whose program has to be lowered waits for a tool, in no queue. Back from it, it goes before the others of
+its flow and priority; those that came back stand in the order in which they were accepted, in whatever order their
+tools ended. What its flow was charged for a start that was none is given back.
+
 A device that is in no state of `qfw.model.device.RUNNING` is given nothing; its tasks wait until it is back.
 """
 
@@ -57,9 +61,11 @@ MAX_AT_HEAD = 2
 class _Task:
     """A task that waits or runs."""
 
-    __slots__ = ("cost_s", "flow", "interruptions", "number", "order", "priority", "slot", "waits")
+    __slots__ = ("cost_s", "flow", "interruptions", "lowered", "number", "order", "priority", "slot", "waits")
 
-    def __init__(self, number: int, cost_s: float, priority: int, order: int, flow: _Flow) -> None:
+    def __init__(
+        self, number: int, cost_s: float, priority: int, order: int, flow: _Flow, lowered: int = 0
+    ) -> None:
         self.number = number
         self.cost_s = cost_s
         self.priority = priority
@@ -69,6 +75,8 @@ class _Task:
         self.waits = True
         #: How often a worker died under it.
         self.interruptions = 0
+        #: How often it came back from a tool.
+        self.lowered = lowered
 
 
 class _Flow:
@@ -81,8 +89,8 @@ class _Flow:
         self.device = device
         #: Tasks of priority 0, first in first out; most tasks are here.
         self.plain: deque[_Task] = deque()
-        #: Tasks of other priorities: (-priority, order, task).
-        self.special: list[tuple[int, int, _Task]] = []
+        #: Tasks of other priorities, and those that came back from a tool: (-priority, order, returns, task).
+        self.special: list[tuple[int, int, int, _Task]] = []
         self.finish_tag = 0.0
         #: Whether the flow stands in its device's heap.
         self.queued = False
@@ -93,8 +101,8 @@ class _Flow:
 
     def push(self, task: _Task, front: bool = False) -> None:
         self.waiting += 1
-        if task.priority:
-            heapq.heappush(self.special, (-task.priority, task.order, task))
+        if task.priority or task.lowered:
+            heapq.heappush(self.special, (-task.priority, task.order, task.lowered, task))
         elif front:
             self.plain.appendleft(task)
         else:
@@ -102,17 +110,15 @@ class _Flow:
 
     def head(self) -> _Task | None:
         """The next task; those that were cancelled meanwhile are dropped on the way."""
-        while self.special and not self.special[0][2].waits:
+        while self.special and not self.special[0][-1].waits:
             heapq.heappop(self.special)
             self.dead -= 1
         while self.plain and not self.plain[0].waits:
             self.plain.popleft()
             self.dead -= 1
-        if self.special and (not self.plain or self.special[0][0] < 0):
-            return self.special[0][2]
-        if self.plain:
-            return self.plain[0]
-        return self.special[0][2] if self.special else None
+        if self.special and (not self.plain or self.special[0][0] <= 0):
+            return self.special[0][-1]
+        return self.plain[0] if self.plain else None
 
     def pop(self, task: _Task) -> None:
         self.waiting -= 1
@@ -128,7 +134,7 @@ class _Flow:
         self.dead += 1
         if self.dead > max(self.waiting, MAX_DEAD):
             self.plain = deque(task for task in self.plain if task.waits)
-            self.special = [entry for entry in self.special if entry[2].waits]
+            self.special = [entry for entry in self.special if entry[-1].waits]
             heapq.heapify(self.special)
             self.dead = 0
 
@@ -203,6 +209,11 @@ class FairScheduler:
             WorkerLost: self._lost,
             DeviceReported: self._reported,
         }
+
+    def limit(self, prefetch_s: float, prefetch_tasks: int) -> None:
+        """See Scheduler."""
+        self._prefetch_s = prefetch_s
+        self._prefetch_tasks = prefetch_tasks
 
     def observe(self, event: Event) -> None:
         """See Scheduler."""
@@ -380,30 +391,44 @@ class FairScheduler:
         # What had not begun is innocent.
         behind = event.interrupted and task.interruptions >= MAX_AT_HEAD
         if behind:
-            task.order = next(self._order)
+            task.order, task.lowered = next(self._order), 0
         task.flow.push(task, front=not behind)
         task.flow.device.joined(task)
         self._enqueue(task.flow)
 
     def _lowering(self, event: TaskLowering) -> None:
-        """It waits for a tool, not for its device."""
         task = self._tasks.get(event.task)
         if task is None:
             return
         if task.waits:
             task.waits = False
             self._leave_queue(task)
-        else:
+        elif task.slot is not None:
+            # It was picked, and not started after all: its flow is where it was.
+            self._refund(task)
             self._release(task)
+
+    def _refund(self, task: _Task) -> None:
+        flow, device = task.flow, task.flow.device
+        flow.finish_tag = max(0.0, flow.finish_tag - task.cost_s)
+        if flow.queued:
+            tag = max(device.virtual_time, flow.finish_tag)
+            # A handful of flows: one for each session that has tasks here.
+            device.heap = [entry if entry[2] is not flow else (tag, entry[1], flow) for entry in device.heap]
+            heapq.heapify(device.heap)
 
     def _lowered(self, event: TaskLowered) -> None:
         task = self._tasks.get(event.task)
-        if task is None or task.waits:
+        if task is None or task.waits or task.slot is not None:
             return
-        task.waits = True
-        task.flow.push(task, front=True)
-        task.flow.device.joined(task)
-        self._enqueue(task.flow)
+        # Another one: where it stood before, it may still stand as one that does not wait.
+        cost_s = event.cost_s or task.cost_s
+        fresh = _Task(task.number, cost_s, task.priority, task.order, task.flow, task.lowered + 1)
+        fresh.interruptions = task.interruptions
+        self._tasks[task.number] = fresh
+        fresh.flow.push(fresh)
+        fresh.flow.device.joined(fresh)
+        self._enqueue(fresh.flow)
 
     def _ready(self, event: WorkerReady) -> None:
         device = self._device(event.device)

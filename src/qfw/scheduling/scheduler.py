@@ -30,6 +30,10 @@ class Scheduler(Protocol):
         """Takes note of something that happened. Every event comes once, in the journal's order."""
         ...
 
+    def limit(self, prefetch_s: float, prefetch_tasks: int) -> None:
+        """What a slot of a lone session holds ahead, from now on: seconds of work, and tasks."""
+        ...
+
     def decide(self, now_ns: int) -> list[Decision]:
         """What shall be done now. The caller does all of it; each Start comes back as TaskStarted."""
         ...

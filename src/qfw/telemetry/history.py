@@ -19,6 +19,8 @@ from qfw.model.events import (
     TaskCancelled,
     TaskDone,
     TaskFailed,
+    TaskLowered,
+    TaskLowering,
     TaskRequeued,
     TasksReceived,
     TaskStarted,
@@ -138,6 +140,8 @@ class History:
             TaskAccepted: self._accepted,
             TaskStarted: self._started,
             TaskRequeued: self._requeued,
+            TaskLowering: self._lowering,
+            TaskLowered: self._lowered,
             TaskDone: self._done,
             TaskFailed: self._failed,
             TaskCancelled: self._cancelled,
@@ -202,6 +206,18 @@ class History:
         if entry is not None:
             entry.state = TaskState.QUEUED
             entry.requeued += 1
+        yield from ()
+
+    def _lowering(self, event: TaskLowering) -> Iterator[TaskRecord]:
+        entry = self._live.get(event.task)
+        if entry is not None:
+            entry.state = event.state
+        yield from ()
+
+    def _lowered(self, event: TaskLowered) -> Iterator[TaskRecord]:
+        entry = self._live.get(event.task)
+        if entry is not None:
+            entry.state = TaskState.QUEUED
         yield from ()
 
     def _done(self, event: TaskDone) -> Iterator[TaskRecord]:

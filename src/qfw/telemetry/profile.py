@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from qfw.model.events import Event
-from qfw.model.task import TaskState
+from qfw.model.task import FINAL, TaskState
 from qfw.telemetry.history import History, TaskRecord
 
 #: The stages of a task in the order in which it passes them.
@@ -154,7 +154,7 @@ class _Totals:
             done=states[TaskState.DONE],
             failed=states[TaskState.FAILED],
             cancelled=states[TaskState.CANCELLED],
-            unanswered=states[TaskState.QUEUED] + states[TaskState.RUNNING],
+            unanswered=sum(states[state] for state in TaskState if state not in FINAL),
             requeued=self._requeued,
             circuits=self._cost + self._gradient,
             cost_circuits=self._cost,

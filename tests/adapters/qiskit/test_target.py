@@ -6,9 +6,9 @@ import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit.quantum_info import Statevector, state_fidelity
 
-from qfw.adapters.qiskit.target import calibrated_target, ideal_target
 from qfw.adapters.qiskit.tasks import Task
 from qfw.formats.qiskit import loads
+from qfw.formats.qiskit_target import calibrated_target, ideal_target
 from qfw.model.native import check_native
 from qfw.model.outputs import Counts
 from qfw.model.timing import circuit_ns

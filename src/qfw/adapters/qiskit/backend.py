@@ -21,8 +21,8 @@ from qfw.adapters.qiskit.binding import for_each
 from qfw.adapters.qiskit.job import Job
 from qfw.adapters.qiskit.options import DEFAULTS, RunOptions, run_options
 from qfw.adapters.qiskit.submission import submit
-from qfw.adapters.qiskit.target import calibrated_target, ideal_target
 from qfw.adapters.session import check_given, is_shared, shared_session
+from qfw.formats.qiskit_target import calibrated_target, ideal_target
 from qfw.model.device import DeviceKind
 from qfw.model.errors import ProgramError, RequestError, UsageError
 from qfw.model.seeds import check_seed, set_seed

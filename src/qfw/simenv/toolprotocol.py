@@ -1,0 +1,59 @@
+"""What the pool of tools and its workers say to each other, in the frames of `qfw.qpm.wire`."""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+from qfw.model.decoding import decoder
+from qfw.model.errors import ErrorReport
+from qfw.model.pipeline import MAX_PIPELINE_BYTES
+from qfw.qpm.wire import MAX_PROGRAM_BYTES
+
+#: Frames of a worker: a lowered program, its layout and reports.
+MAX_FRAME_BYTES = 3 * MAX_PROGRAM_BYTES + MAX_PIPELINE_BYTES
+
+
+class Lower(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """A program to be lowered; the one before it was answered."""
+
+    number: int
+    #: Encoded program and pipeline; `qfw.qpm.tool.Target`, MessagePack.
+    program: bytes
+    pipeline: bytes
+    target: bytes
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """First message of a worker: it is limited."""
+
+    pid: int
+
+
+class Began(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """A stage began; whoever ends the worker can say which."""
+
+    number: int
+    stage: str
+    tool: str
+
+
+class Lowered(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """A LoweredProgram, MessagePack."""
+
+    number: int
+    body: bytes
+
+
+class LowerFailed(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The pipeline failed on the program."""
+
+    number: int
+    error: ErrorReport
+
+
+FromTools = Union[Ready, Began, Lowered, LowerFailed]  # noqa: UP007 - for msgspec
+
+decode_to_tools = decoder(Lower)
+decode_from_tools = decoder(FromTools)

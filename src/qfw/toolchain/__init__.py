@@ -1,0 +1,1 @@
+"""Tools that come with QFw, each a plugin as a stranger's would be: what lowers programs on their way to a device."""

@@ -1,0 +1,128 @@
+"""Tool `transpile`: programs into a device's native gates, on its coupled qubits, by Qiskit's preset pass managers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar
+
+from qfw.model.device import DeviceProfile
+from qfw.model.errors import NotInstalled, TooLarge, UnsupportedFeature
+from qfw.model.native import check_native
+from qfw.model.program import Barrier, Measure, Program
+from qfw.qpm.tool import Target, ToolOutput
+from qfw.toolchain.options import check_names, integer
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_LEVEL = 1
+MAX_LEVEL = 3
+
+
+class TranspileTool:
+    """Native gates, coupling and, where the device is calibrated, the qubits and pairs that err least.
+
+    What is measured at the end stays measured at the end: of a program without control the measurements are put aside
+    and set behind the lowered one, on the qubits that theirs came to. Loops keep their bounds.
+
+    From level 2 on, passes may merge angles in ways that no affine function of the slots says. Such a program is
+    lowered again at the next lower level, and so on; the log says so.
+    """
+
+    keeps: ClassVar[str] = "equivalence"
+    needs_client: ClassVar[bool] = False
+    options: ClassVar[Mapping[str, str]] = {
+        "level": f"effort, 0 to {MAX_LEVEL}, {DEFAULT_LEVEL} by default: Qiskit's optimization_level",
+        "seed": "of the search for a layout and a routing, 0 by default: another one may find a better",
+    }
+
+    def __init__(self) -> None:
+        """Imports Qiskit's transpiler."""
+        try:
+            from qfw.toolchain import qiskit_passes
+        except ImportError as error:
+            raise NotInstalled(
+                f"tool transpile needs Qiskit, which is not installed ({error}): pip install 'qfw[qiskit]'"
+            ) from error
+        self._lowered = qiskit_passes.lowered
+
+    @classmethod
+    def version(cls) -> str | None:
+        """Qiskit's version."""
+        try:
+            return version("qiskit")
+        except PackageNotFoundError:
+            return None
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """Raises OptionError for an unknown option, or one outside its range."""
+        check_names("transpile", options, cls.options)
+        _level(options), _seed(options)
+
+    def apply(self, program: Program, target: Target, options: Mapping[str, Any]) -> ToolOutput:
+        """The program in native gates of the target, as wide as the device where that couples its qubits.
+
+        Raises:
+            TooLarge: more qubits than the device has.
+            UnsupportedFeature: control on a device that has none; no way to native gates on usable qubits, with what
+                Qiskit says.
+        """
+        self.check_options(options)
+        _check_fits(program, target.profile)
+        body, measured = (program, ()) if program.has_control else _split(program)
+        for level in range(_level(options), -1, -1):
+            found = self._lowered(body, target, level, _seed(options))
+            if found is not None:
+                break
+            logger.info("transpile: level %d leaves angles that are not affine in the slots", level)
+        else:
+            raise UnsupportedFeature(
+                f"lowered for {target.profile.name} by Qiskit, at every level, the program has an angle that is not "
+                "affine in its slots; bind the parameters first"
+            )
+        lowered, layout = found
+        if measured:
+            ending = tuple(Measure(layout[m.qubit] if layout else m.qubit, m.clbit) for m in measured)
+            lowered = Program(
+                lowered.num_qubits, program.num_clbits, program.num_slots, lowered.operations + ending
+            )
+        check_native(lowered, target.profile)
+        return ToolOutput(lowered, layout)
+
+
+def _level(options: Mapping[str, Any]) -> int:
+    return integer("transpile", options, "level", DEFAULT_LEVEL, 0, MAX_LEVEL)
+
+
+def _seed(options: Mapping[str, Any]) -> int:
+    return integer("transpile", options, "seed", 0, 0, 2**31 - 1)
+
+
+def _check_fits(program: Program, profile: DeviceProfile) -> None:
+    """Raises TooLarge or UnsupportedFeature where no lowering helps."""
+    if program.num_qubits > profile.max_qubits:
+        raise TooLarge(
+            f"the program needs {program.num_qubits} qubits; {profile.name} has {profile.max_qubits}. "
+            "Use fewer qubits or a larger device"
+        )
+    if program.has_control and not profile.control:
+        raise UnsupportedFeature(
+            f"the program measures, resets or branches before its end; device {profile.name} does not"
+        )
+
+
+def _split(program: Program) -> tuple[Program, tuple[Measure, ...]]:
+    """A program without control as its gates and its measurements.
+
+    Passes that see a measurement take the liberty to change what it does not see, and routing may put a gate behind
+    it; an expectation value would, and a device without control could not.
+    """
+    measured = tuple(op for op in program.operations if isinstance(op, Measure))
+    if not measured:
+        return program, ()
+    kept = [op for op in program.operations if not isinstance(op, Measure)]
+    while kept and isinstance(kept[-1], Barrier):
+        kept.pop()
+    return Program(program.num_qubits, program.num_clbits, program.num_slots, tuple(kept)), measured
