@@ -29,17 +29,6 @@ def runtime_dir() -> Path:
     return Path(tempfile.gettempdir()) / name
 
 
-def job_daemon() -> Path | None:
-    """Runtime folder of the daemon of this job, $QFW_JOB_DAEMON; None where there is none."""
-    chosen = os.environ.get(JOB_DAEMON)
-    return Path(chosen) if chosen else None
-
-
-def site_daemons() -> tuple[Path, ...]:
-    """Runtime folders of the site's daemons, $QFW_SITE_DAEMONS, separated by colons; often none."""
-    return tuple(Path(part) for part in os.environ.get(SITE_DAEMONS, "").split(":") if part)
-
-
 def config_path() -> Path | None:
     """The settings file named by $QFW_CONFIG, if any."""
     chosen = os.environ.get(CONFIG)
