@@ -18,7 +18,7 @@ from qfw.qpi.daemons import capabilities, unique
 from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, daemons_of, running_daemon, runtime_folder, until
 
 ONE = 'engines = ["reference"]\nworkers.count = 1\n'
-TWO = 'engines = ["reference", "noop"]\nworkers.count = 1\n'
+TWO = 'engines = ["reference", "noop"]\nworkers.count = 1\ndaemon = { scope = "job", name = "lab" }\n'
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +44,12 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_devices_are_merged_under_unique_names(first: Path, second: Path) -> None:
     with Session(daemons=[first, second]) as session:
         names = [daemon.name for daemon in session.daemons]
-        assert names == ["private", "private-2"]
-        assert {device.name for device in session.devices} == {"reference", "reference@private-2", "noop"}
-        plain, other = session.device("reference"), session.device("reference@private-2")
+        assert names == ["site", "lab"]
+        assert {device.name for device in session.devices} == {"reference", "reference@lab", "noop"}
+        plain, other = session.device("reference"), session.device("reference@lab")
         assert plain.client is session.client is not other.client
-        assert session.device("reference@private") is plain
-        assert session.device("noop@private-2") is session.device("noop")
+        assert session.device("reference@site") is plain
+        assert session.device("noop@lab") is session.device("noop")
         assert other.profile.name == "reference" and other.status().profile.name == "reference"
         for device in (plain, other):
             assert cosine_is_right(device.stream().run(SHORT, [0.4], outputs=Z0).result(LIMIT_S), 0.4)
@@ -66,6 +66,7 @@ def test_what_daemons_say_of_themselves(first: Path, second: Path) -> None:
         one, two = session.daemons
         assert (one.folder, two.folder) == (str(first), str(second))
         assert [one.pid] == daemons_of(first) and [two.pid] == daemons_of(second)
+        assert (one.scope, two.scope) == ("site", "job") and "detached" in two.capabilities
         assert one.wire == session.client.welcome.wire and one.version and one.connected
         assert one.capabilities == capabilities(one.scope, one.wire, one.tools)
         assert str(first) in repr(session) and str(second) in repr(session)
@@ -175,8 +176,8 @@ def test_a_file_is_no_runtime_folder(tmp_path: Path) -> None:
 
 
 def test_a_lost_daemon_leaves_the_others() -> None:
-    with running_daemon(ONE) as stays, running_daemon(TWO) as goes, Session(daemons=[goes, stays]) as session:
-        lost, here = session.device("reference"), session.device("reference@private-2")
+    with running_daemon(TWO) as stays, running_daemon(ONE) as goes, Session(daemons=[goes, stays]) as session:
+        lost, here = session.device("reference"), session.device("reference@lab")
         mesh = session.mesh([lost, here])
         os.kill(session.client.welcome.pid, signal.SIGKILL)
         with pytest.raises(DaemonLost):
@@ -192,7 +193,7 @@ def test_a_lost_daemon_leaves_the_others() -> None:
         futures = mesh.run_on_all(SHORT, [0.3], outputs=Z0)
         assert isinstance(futures[lost.name].exception(LIMIT_S), DaemonLost)
         assert cosine_is_right(futures[here.name].result(LIMIT_S), 0.3)
-        with pytest.raises(UnknownDevice, match="Daemon private is gone"):
+        with pytest.raises(UnknownDevice, match="Daemon site is gone"):
             session.device("nothing")
 
 

@@ -29,12 +29,15 @@ from qfw.model.outputs import Counts, Expectation, Memory, Probabilities, Statev
 from qfw.model.program import Gate, Measure, Program, slot
 from qfw.model.task import TaskOptions
 from qfw.qpi import GroupResult, Mesh, Session
+from qfw.qpi.pipeline import ToolPipeline
 from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, events_of, long_program, running_daemon, until
 
-ONE = 'engines = ["reference"]\nworkers.count = 2\n'
+ONE = 'engines = ["reference"]\nworkers.count = 2\ndaemon.name = "one"\n'
 TWO = """
 engines = ["reference", "qulacs"]
 workers.count = 1
+[daemon]
+name = "two"
 [platforms.twin.options]
 seed = 1
 devices = ["twin-20", { model = "twin-20", name = "big" }]
@@ -73,7 +76,7 @@ def session() -> Iterator[Session]:
 @pytest.fixture(scope="module")
 def meshes(session: Session) -> list[Mesh]:
     """Of one, two and three devices, of the same engine where it counts."""
-    names = ["reference", "reference@private-2", "qulacs"]
+    names = ["reference", "reference@two", "qulacs"]
     return [session.mesh(names[:count]) for count in (1, 2, 3)]
 
 
@@ -153,7 +156,7 @@ def test_what_a_group_result_says(session: Session, meshes: list[Mesh]) -> None:
     future = meshes[1].run_group(SHORT, np.zeros((12, 1)), outputs=Z0, parts=6, seed=2)
     result = future.result(LIMIT_S)
     assert isinstance(result, GroupResult) and result.sets == 12
-    assert set(result.devices) <= {"reference", "reference@private-2"} and result.device == ", ".join(
+    assert set(result.devices) <= {"reference", "reference@two"} and result.device == ", ".join(
         result.devices
     )
     assert len(result.parts) == 6 and all(part.sets == 2 for part in result.parts)
@@ -231,6 +234,19 @@ def test_a_mesh_without_common_gates(session: Session) -> None:
         mesh.run_group(PROGRAM, angles(2), shots=10)
     with pytest.raises(TooLarge, match="twin-20 cannot: the program needs 21 qubits"):
         mesh.run_group(Program(21, 0, 0, (Gate("x", (0,)),)), shots=10)
+
+
+def test_a_pipeline_lowers_for_whatever_device_a_part_gets(session: Session) -> None:
+    mesh = session.mesh(["reference", "twin-20", "big"])
+    pipeline = ToolPipeline(["transpile"])
+    bell = Program(2, 2, 0, (Gate("h", (0,)), Gate("cx", (0, 1)), Measure(0, 0), Measure(1, 1)))
+    result = mesh.run_group(
+        bell, shots=3000, split="shots", parts=12, outputs=(Counts(),), seed=1, pipeline=pipeline
+    ).result(LIMIT_S)
+    counts = result.counts[0]
+    assert sum(counts.values()) == 3000 and counts["00"] + counts["11"] > 2400
+    with pytest.raises(OptionError, match="a pipeline is"):
+        mesh.run_group(bell, shots=10, pipeline="transpile")
 
 
 def test_the_failure_of_a_part_names_it_and_ends_the_rest(session: Session, meshes: list[Mesh]) -> None:

@@ -28,10 +28,12 @@ from qfw.model.program import Gate, Measure, Program
 from qfw.qpi import Mesh, Session
 from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, running_daemon, until
 
-ENGINES = 'engines = ["reference", "qulacs"]\nworkers.count = 2\n'
+ENGINES = 'engines = ["reference", "qulacs"]\nworkers.count = 2\ndaemon.name = "one"\n'
 TWINS = """
 engines = ["reference"]
 workers.count = 1
+[daemon]
+name = "two"
 [platforms.twin.options]
 seed = 1
 devices = ["twin-20", { model = "twin-20", name = "big" }, { model = "twin-20", name = "alone" }]
@@ -52,9 +54,9 @@ def session() -> Iterator[Session]:
 
 
 def test_two_engines_and_a_second_daemon_run_one_program_and_agree(session: Session) -> None:
-    mesh = session.mesh(["reference", "qulacs", "reference@private-2"])
+    mesh = session.mesh(["reference", "qulacs", "reference@two"])
     futures = mesh.run_on_all(SHORT, [[0.1], [0.7]], outputs=Z0)
-    assert list(futures) == ["reference", "qulacs", "reference@private-2"]
+    assert list(futures) == ["reference", "qulacs", "reference@two"]
     values = [future.result(LIMIT_S).expectation_values for future in futures.values()]
     for value in values:
         np.testing.assert_allclose(value[:, 0], np.cos([0.1, 0.7]), atol=1e-9)
@@ -105,7 +107,7 @@ def test_meshes_that_cannot_be(session: Session) -> None:
     with pytest.raises(UsageError, match="at least one device"):
         Mesh([])
     with pytest.raises(UsageError, match="in the mesh already"):
-        session.mesh(["reference", "reference@private"])
+        session.mesh(["reference", "reference@one"])
     with pytest.raises(UsageError, match="chooses among devices itself"):
         session.mesh(["auto"])
     with pytest.raises(UsageError, match="made of devices"):
@@ -167,9 +169,9 @@ def test_only_devices_that_can_run_it_are_chosen(session: Session) -> None:
 
 
 def test_a_named_device_is_taken_or_refused(session: Session) -> None:
-    mesh = session.mesh(["reference", "reference@private-2"])
-    other = session.device("reference@private-2")
-    assert place(mesh, device="reference") == "reference" == place(mesh, device="reference@private")
+    mesh = session.mesh(["reference", "reference@two"])
+    other = session.device("reference@two")
+    assert place(mesh, device="reference") == "reference" == place(mesh, device="reference@one")
     assert place(mesh, device=other) == other.name == place(mesh, device=other.name)
     for wrong in ("qulacs", session.device("qulacs")):
         with pytest.raises(UsageError, match="not in the mesh"):
@@ -177,7 +179,7 @@ def test_a_named_device_is_taken_or_refused(session: Session) -> None:
 
 
 def test_full_devices_take_nothing_until_one_has_room(session: Session) -> None:
-    mesh = session.mesh(["reference@private-2"])
+    mesh = session.mesh(["reference@two"])
     (device,) = mesh.devices
     given = 0
     while place(mesh) is not None:
@@ -210,13 +212,13 @@ def test_who_refused_a_task_is_not_asked_again_and_an_interrupted_one_is_not_rep
 def test_the_wait_of_others_is_learnt_in_the_background(session: Session) -> None:
     from tests.stack import long_program
 
-    mesh = session.mesh(["reference", "reference@private-2"])
+    mesh = session.mesh(["reference", "reference@two"])
     with Session(daemons=[session.daemons[0].folder]) as other:
         futures = [
             other.device("reference").stream().run(long_program(400, 18), [0.5], outputs=Z0)
             for _ in range(12)
         ]
-        until(lambda: place(mesh) == "reference@private-2", "the wait of others was not learnt")
+        until(lambda: place(mesh) == "reference@two", "the wait of others was not learnt")
         for future in futures:
             future.cancel()
 
@@ -247,7 +249,7 @@ def test_the_last_one_leaves(session: Session) -> None:
 def test_a_device_leaves_with_what_it_has_or_without(session: Session) -> None:
     from tests.stack import long_program
 
-    mesh = session.mesh(["reference@private-2", "reference"])
+    mesh = session.mesh(["reference@two", "reference"])
     (leaving, _) = mesh.devices
     stream = leaving.stream()
     slow = [stream.run(long_program(3000, 18), [0.5], outputs=Z0) for _ in range(2)]
@@ -270,7 +272,7 @@ def test_devices_join_and_leave_while_a_thousand_tasks_flow(session: Session) ->
     mesh = session.mesh(["reference"])
     angles = np.linspace(0, 3, 1000)
     group = mesh.run_group(SHORT, angles[:, None], outputs=Z0, parts=1000)
-    others = ["qulacs", "reference@private-2"]
+    others = ["qulacs", "reference@two"]
     turns = 0
     while not group.done():
         for name in others:
@@ -301,7 +303,7 @@ def test_pictures_for_notebooks_are_escaped(session: Session) -> None:
     mesh = session.mesh(["reference", "twin-20"])
     assert "<td>twin-20</td>" in mesh._repr_html_() and repr(mesh) == "Mesh(reference, twin-20)"
     assert "<td>reference</td>" in session.device("reference")._repr_html_()
-    assert "<td>reference@private-2</td>" in session._repr_html_()
+    assert "<td>reference@two</td>" in session._repr_html_()
     from qfw.qpi.tables import as_html
 
     page = as_html("<b>", ("<i>",), [("<script>&",)] * 60)
