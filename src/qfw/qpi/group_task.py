@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from qfw.model.errors import ErrorReport, OptionError, QFwError, UnsupportedFeature
-from qfw.model.outputs import Counts, Output, Statevector, answer_bytes, check_outputs, check_shots
+from qfw.model.outputs import (
+    Counts,
+    Output,
+    Statevector,
+    answer_bytes,
+    check_outputs,
+    check_shots,
+    encode_outputs,
+)
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program, check_parameters
 from qfw.model.seeds import check_seed
@@ -31,6 +39,8 @@ class GroupTask(NamedTuple):
 
     program: Program
     outputs: tuple[Output, ...]
+    #: The same as bytes.
+    encoded: bytes
     #: Shape (sets, slots), radians.
     values: npt.NDArray[np.float64]
     options: TaskOptions
@@ -82,7 +92,7 @@ def group_task(
     _check_common(devices, program, asked, *largest, lowered=lowering is not None)
     # As the daemons will check them: each part is refused alike.
     check_outputs(asked, program, *largest)
-    return GroupTask(program, asked, values, options, split, made, lowering)
+    return GroupTask(program, asked, encode_outputs(asked), values, options, split, made, lowering)
 
 
 def fresh_seed() -> int:

@@ -175,7 +175,7 @@ class Groups:
     def _send(self, work: _Work, part: Part, device: Device) -> None:
         rows = work.task.values[part.first_set : part.first_set + part.sets]
         rest = (
-            device.client.encode_outputs(work.task.outputs),
+            work.task.encoded,
             part.sets,
             rows.astype("<f8", copy=False).tobytes(),
             part.shots,
