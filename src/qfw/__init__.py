@@ -43,12 +43,15 @@ if _TYPE_CHECKING:
     from qfw.model.task import TaskOptions as TaskOptions
     from qfw.qpi.choice import Choice as Choice
     from qfw.qpi.device import Device as Device
+    from qfw.qpi.events import Event as Event
+    from qfw.qpi.events import EventQueue as EventQueue
     from qfw.qpi.future import TaskFuture as TaskFuture
     from qfw.qpi.group import GroupFuture as GroupFuture
     from qfw.qpi.group import GroupResult as GroupResult
     from qfw.qpi.mesh import Mesh as Mesh
     from qfw.qpi.pipeline import ToolPipeline as ToolPipeline
     from qfw.qpi.program import Program as Program
+    from qfw.qpi.reservation import Reservation as Reservation
     from qfw.qpi.session import Session as Session
     from qfw.qpi.stream import QStream as QStream
     from qfw.qpi.stream import Request as Request
@@ -70,12 +73,15 @@ _HOMES = {
     "TaskOptions": "qfw.model.task",
     "Choice": "qfw.qpi.choice",
     "Device": "qfw.qpi.device",
+    "Event": "qfw.qpi.events",
+    "EventQueue": "qfw.qpi.events",
     "TaskFuture": "qfw.qpi.future",
     "GroupFuture": "qfw.qpi.group",
     "GroupResult": "qfw.qpi.group",
     "Mesh": "qfw.qpi.mesh",
     "ToolPipeline": "qfw.qpi.pipeline",
     "Program": "qfw.qpi.program",
+    "Reservation": "qfw.qpi.reservation",
     "Session": "qfw.qpi.session",
     "QStream": "qfw.qpi.stream",
     "Request": "qfw.qpi.stream",

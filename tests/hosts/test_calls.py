@@ -276,7 +276,15 @@ def test_an_answer_is_of_the_calibration_that_was_asked_for(
     assert platform.state(NAME) is DeviceState.ONLINE
 
 
-@pytest.mark.parametrize(("do", "reason"), [("other", "'v2' came with 'v3'"), ("impossible", "t2_us")])
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        ("other", "'v2' came with 'v3'"),
+        ("impossible", "t2_us"),
+        ("long", "33000 gates; at most 32768 are taken"),
+        ("huge", "one with a calibration has 4194304 at most"),
+    ],
+)
 def test_a_calibration_that_cannot_be_ends_the_host(stand: Stand, do: str, reason: str) -> None:
     platform = served(stand, f"calibration {do}")
     stand.start(platform)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -232,3 +234,23 @@ def test_a_native_answer_that_is_too_large_fails_alone(stand: Stand) -> None:
     (failed,) = stand.sink.natives
     assert isinstance(failed, NativeFailed) and failed.error.code == "TooLarge"
     assert platform.state("hostile") is DeviceState.ONLINE and not stand.sink.lost
+
+
+def test_a_turn_hears_little_of_a_host_that_floods(stand: Stand) -> None:
+    """Every look at the clock takes 60 µs: a few of the events, and then others come first."""
+    platform = stand.host("events")
+    stand.up(platform)
+    stand.start(platform)
+    began_s, looks = time.monotonic(), itertools.count()
+    stand.reactor.now = lambda: began_s + 60e-6 * next(looks)
+    most, before = 0, len(stand.sink.events)
+
+    def lost() -> bool:
+        nonlocal most, before
+        found = len(stand.sink.events)
+        most, before = max(most, found - before), found
+        return bool(stand.sink.lost)
+
+    stand.until(lost, "a host that floods is ended")
+    assert len(stand.sink.events) >= 1000
+    assert 1 <= most <= 4

@@ -86,3 +86,47 @@ def test_a_gate_with_a_direction_needs_the_pair_in_that_direction() -> None:
 def test_t2_may_be_twice_t1() -> None:
     qubit = msgspec.structs.replace(QUBIT, t2_us=200.0)
     check_calibration(msgspec.structs.replace(GOOD, qubits=(qubit, qubit)), PROFILE)
+
+
+def test_what_is_right_at_first_sight_is_what_is_right() -> None:
+    """The quick look lets nothing pass that the whole check would refuse."""
+    profile = msgspec.structs.replace(PROFILE_FOR_SIGHT, coupling=((0, 1), (1, 7)))
+    qubit = QubitCalibration(100.0, 80.0, 0.01, 0.02, 1000)
+    bad_gates: list[tuple[Any, ...]] = [
+        ("cz", (0.0, True), 0.1, 10),
+        ("cz", (1, 7), 0.1, 10),
+        ("cz", (0, 2), 0.1, 10),
+        ("cz", [0, 1], 0.1, 10),
+        ("sx", (True,), 0.1, 10),
+        ("sx", (3,), 0.1, 10),
+        ("sx", (0, 1), 0.1, 10),
+        ("sx", (0,), 1.5, 10),
+        ("sx", (0,), math.nan, 10),
+        ("sx", (0,), 0.1, -1),
+        ("sx", (0,), 0.1, True),
+        ("sx", (0,), 0.1, 10, 1),
+    ]
+    for fields in bad_gates:
+        calibration = Calibration("sight", "v", 1.0, (qubit,) * 3, (GateCalibration(*fields),))
+        with pytest.raises(CalibrationError, match=r"gates\[0\]"):
+            check_calibration(calibration, profile)
+    bad_qubits: list[dict[str, Any]] = [
+        {"t1_us": math.inf},
+        {"t1_us": True},
+        {"t2_us": 300.0},
+        {"t2_us": math.nan},
+        {"read1_given0": -0.1},
+        {"readout_ns": 1.5},
+        {"reset_ns": 10**15},
+        {"frequency_ghz": 0.0},
+        {"operational": 1},
+    ]
+    for changes in bad_qubits:
+        wrong = msgspec.structs.replace(qubit, **changes)
+        with pytest.raises(CalibrationError, match=r"qubits\[1\]"):
+            check_calibration(Calibration("sight", "v", 1.0, (qubit, wrong, qubit), ()), profile)
+
+
+PROFILE_FOR_SIGHT = DeviceProfile(
+    "sight", DeviceKind.TWIN, "o", 3, ("sx", "cz"), ("counts",), 1, coupling=((0, 1),)
+)

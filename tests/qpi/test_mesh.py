@@ -287,7 +287,7 @@ def test_devices_join_and_leave_while_a_thousand_tasks_flow(session: Session) ->
     tasks = {(part.timeline.daemon_pid, part.task) for part in result.parts}
     assert len(tasks) == 1000 and sum(part.sets for part in result.parts) == 1000
     # Which of those that joined was given something is a matter of speed.
-    assert turns and 1 < len(result.devices) and set(result.devices) <= {"reference", *others}
+    assert turns and len(result.devices) > 1 and set(result.devices) <= {"reference", *others}
     with mesh._lock:
         assert all(track.in_flight == 0 for track in mesh._tracks.values()) and not mesh._leaving
 

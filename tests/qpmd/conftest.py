@@ -25,6 +25,7 @@ from qfw.qpm.wire import StorePipeline, StoreProgram, Submit
 from qfw.qpmd.core import Core
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms
+from qfw.qpmd.results import ResultStore
 from qfw.qpmd.state import DaemonState
 from qfw.scheduling.fair import FairScheduler
 from tests.stack import SHORT, FakePlatform, quantum_task
@@ -128,13 +129,12 @@ class FakeTools:
     def open(self, reactor: Any, ended: Callable[[int, bytes | ErrorReport], None]) -> None:
         self.ended = ended
 
-    def lower(self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes) -> None:
+    def lower(
+        self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes, time_limit_s: float
+    ) -> None:
         self.asked[number] = session, program, pipeline, target
         version = msgspec.msgpack.decode(target, type=Target).version
         self.runs.append((Program.decode(program).digest, version))
-
-    def limit(self, time_limit_s: float) -> None:
-        self.time_limit_s = time_limit_s
 
     def forget(self, number: int) -> bool:
         # The first one is always under way.
@@ -157,21 +157,34 @@ class Bench:
     """A Core, a fake platform, and clients whose messages can be read."""
 
     def __init__(
-        self, folder: Path, *devices: str, settings: Settings = SETTINGS, plugins: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        *devices: str,
+        settings: Settings = SETTINGS,
+        plugins: tuple[str, ...] = (),
+        results: ResultStore | None = None,
+        platform: FakePlatform | None = None,
     ) -> None:
         self.plugins = plugins
         #: Platforms that were started in hosts, by name.
         self.hosted: dict[str, FakeHosted] = {}
         self.folder = folder
-        self.platform = FakePlatform(*devices)
+        self.platform = platform or FakePlatform(*devices)
         self.journal = JournalWriter(folder, settings.journal.segment_bytes, settings.journal.retain_bytes)
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
         self.clock = Ticking()
         self.reactor = ManualReactor()
-        self.tools = FakeTools()
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
+        self.tools = FakeTools()
         self.core = Core(
-            settings, self.journal, scheduler, self.platforms, self.clock, lambda: WALL_NS, self.tools
+            settings,
+            self.journal,
+            scheduler,
+            self.platforms,
+            self.clock,
+            lambda: WALL_NS,
+            self.tools,
+            results,
         )
         self.core.open_platforms(self.reactor)
         self.clients: dict[int, tuple[Peer, socket.socket, wire.FrameReader]] = {}
@@ -181,11 +194,11 @@ class Bench:
         self.hosted[config.name] = made = FakeHosted(config, plugin, settings)
         return made
 
-    def open(self, session: int) -> Peer:
+    def open(self, session: int, uid: int = 0) -> Peer:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
-        peer = Peer(ours, 0)
+        peer = Peer(ours, uid)
         self.clients[session] = (peer, theirs, wire.FrameReader(2**30))
         self.core.open_session(peer, session)
         self.core.request(peer, StoreProgram(SHORT.encoded))

@@ -15,6 +15,8 @@ from qfw.model.events import (
     DeviceEvent,
     DeviceEventKind,
     DeviceReported,
+    ReservationEnded,
+    ReservationGranted,
     SessionClosed,
     SessionOpened,
     TaskAccepted,
@@ -49,6 +51,8 @@ class Site:
         self.queues: dict[tuple[str, int], deque[int]] = {}
         #: What each slot holds, by device.
         self.slots: dict[str, dict[str, list[int]]] = {}
+        #: Reservations by number: session and millionths.
+        self.reserved: dict[int, tuple[int, int]] = {}
         #: Every start, in order.
         self.starts: list[int] = []
         #: By task: its place in the order of acceptance; those that came back from a tool; those that are there.
@@ -184,6 +188,14 @@ class Site:
         del self.slots[device][slot]
         self.scheduler.observe(WorkerLost(0, device, slot, 1, ""))
 
+    def reserve(self, session: int, number: int, share_ppm: int, device: str = "d") -> None:
+        self.reserved[number] = session, share_ppm
+        self.scheduler.observe(ReservationGranted(0, session, device, number, 1, share_ppm, 0))
+
+    def give_back(self, number: int, device: str = "d") -> None:
+        del self.reserved[number]
+        self.scheduler.observe(ReservationEnded(0, device, number, ""))
+
     def hold(self, session: int, held: bool) -> None:
         (self.held.add if held else self.held.discard)(session)
         self.scheduler.hold(session, held)
@@ -203,8 +215,9 @@ class Site:
         """After the last task and session: no trace but the slots."""
         scheduler = self.scheduler
         assert not scheduler._tasks and not scheduler._sessions and not scheduler._held
+        assert not scheduler._reservations
         for device in scheduler._devices.values():
-            assert not device.flows and not device.heap and device.waiting == 0
+            assert not device.flows and device.order.first() is None and device.waiting == 0
             assert len(device.open) == len(set(device.open)) == len(device.slots)
             for slot in device.slots.values():
                 assert not slot.tasks and slot.load_s == 0.0
@@ -277,8 +290,23 @@ class RandomSite(RuleBasedStateMachine):
     def close(self, data: st.DataObject) -> None:
         self.close_one(data.draw(st.sampled_from(sorted(self.site.sessions))))
 
+    @precondition(lambda self: self.site.sessions)
+    @rule(data=st.data(), share_ppm=st.sampled_from([1, 100_000, 300_000]))
+    def reserve(self, data: st.DataObject, share_ppm: int) -> None:
+        if sum(ppm for _, ppm in self.site.reserved.values()) + share_ppm <= 900_000:
+            session = data.draw(st.sampled_from(sorted(self.site.sessions)))
+            self.site.reserve(session, next(self.numbers), share_ppm)
+
+    @precondition(lambda self: self.site.reserved)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        self.site.give_back(data.draw(st.sampled_from(sorted(self.site.reserved))))
+
     def close_one(self, session: int) -> None:
-        """As the daemon does: what waits is cancelled, what runs ends in its own time."""
+        """As the daemon does: its reservations and what waits end, what runs ends in its own time."""
+        for number, (owner, _) in list(self.site.reserved.items()):
+            if owner == session:
+                self.site.give_back(number)
         for task in self.site.waiting() + self.site.away:
             if task_session(task) == session:
                 self.site.cancel(task)

@@ -71,14 +71,14 @@ def test_a_program_comes_back_through_the_tools(pools: Pools) -> None:
     pool = pools.make()
     assert pool.pids() == []
     stages = Pipeline((Stage("a", "shifted"), Stage("b", "shifted")))
-    pool.lower(7, 1, SHORT.encoded, stages.encoded, TARGET)
+    pool.lower(7, 1, SHORT.encoded, stages.encoded, TARGET, 60.0)
     body = pools.outcome(7)
     assert isinstance(body, bytes)
     lowered = msgspec.msgpack.decode(body, type=LoweredProgram)
     assert lowered.layout == (2, 3) and Program.decode(lowered.encoded).num_qubits == 4
     assert [report.stage for report in lowered.stages] == ["a", "b"]
     (pid,) = pool.pids()
-    pool.lower(8, 1, SHORT.encoded, pipeline("identity"), TARGET)
+    pool.lower(8, 1, SHORT.encoded, pipeline("identity"), TARGET, 60.0)
     pools.outcome(8)
     assert pool.pids() == [pid]
 
@@ -100,19 +100,20 @@ def test_a_program_comes_back_through_the_tools(pools: Pools) -> None:
     ],
 )
 def test_a_tool_that_fails_is_ended_and_named(pools: Pools, does: str, says: tuple[str, ...]) -> None:
-    pool = pools.make(time_limit_s=1.0 if does == "hang" else 60.0)
-    pool.lower(1, 1, SHORT.encoded, pipeline("strange", does=does), TARGET)
+    pool = pools.make()
+    limit_s = 1.0 if does == "hang" else 60.0
+    pool.lower(1, 1, SHORT.encoded, pipeline("strange", does=does), TARGET, limit_s)
     report = pools.outcome(1)
     assert isinstance(report, ErrorReport)
     assert report.code == says[0] and all(part in report.message for part in says[1:]), report
-    pool.lower(2, 1, SHORT.encoded, pipeline("identity"), TARGET)
+    pool.lower(2, 1, SHORT.encoded, pipeline("identity"), TARGET, 60.0)
     assert isinstance(pools.outcome(2), bytes)
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_program_lowered(pools: Pools, tmp_path: Path) -> None:
     pool = pools.make()
     log, gate = tmp_path / "log", tmp_path / "gate"
-    pool.lower(1, 1, SHORT.encoded, pipeline("identity", log=str(log), gate=str(gate)), TARGET)
+    pool.lower(1, 1, SHORT.encoded, pipeline("identity", log=str(log), gate=str(gate)), TARGET, 60.0)
     first = pools.until(lambda: log.exists() and log.read_text().split()[:1])[0]
     os.kill(int(first), signal.SIGKILL)
     pools.until(lambda: len(log.read_text().splitlines()) == 2)
@@ -125,11 +126,11 @@ def test_a_worker_that_is_killed_is_replaced_and_its_program_lowered(pools: Pool
 def test_sessions_take_turns_and_what_nobody_wants_is_left_out(pools: Pools, tmp_path: Path) -> None:
     pool = pools.make()
     log, gate = tmp_path / "log", tmp_path / "gate"
-    pool.lower(1, 1, SHORT.encoded, pipeline("identity", log=str(log), gate=str(gate)), TARGET)
+    pool.lower(1, 1, SHORT.encoded, pipeline("identity", log=str(log), gate=str(gate)), TARGET, 60.0)
     pools.until(log.exists)
     for number in range(2, 12):
-        pool.lower(number, 1, SHORT.encoded, pipeline("identity"), TARGET)
-    pool.lower(20, 2, SHORT.encoded, pipeline("identity"), TARGET)
+        pool.lower(number, 1, SHORT.encoded, pipeline("identity"), TARGET, 60.0)
+    pool.lower(20, 2, SHORT.encoded, pipeline("identity"), TARGET, 60.0)
     assert pool.forget(5) and not pool.forget(1) and not pool.forget(99)
     gate.touch()
     pools.outcome(11)
@@ -140,7 +141,7 @@ def test_workers_are_as_many_as_are_allowed(pools: Pools, tmp_path: Path) -> Non
     pool = pools.make(workers=2)
     log, gate = tmp_path / "log", tmp_path / "gate"
     for number in range(5):
-        pool.lower(number, 1, SHORT.encoded, pipeline("identity", log=str(log), gate=str(gate)), TARGET)
+        pool.lower(number, 1, SHORT.encoded, pipeline("identity", log=str(log), gate=str(gate)), TARGET, 60.0)
     pools.until(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
     assert len(pool.pids()) == 2
     gate.touch()
@@ -150,11 +151,11 @@ def test_workers_are_as_many_as_are_allowed(pools: Pools, tmp_path: Path) -> Non
 
 def test_a_tool_that_is_not_here_is_no_tool_of_the_pool(pools: Pools) -> None:
     pool = pools.make()
-    pool.lower(1, 1, SHORT.encoded, pipeline("nowhere"), TARGET)
+    pool.lower(1, 1, SHORT.encoded, pipeline("nowhere"), TARGET, 60.0)
     report = pools.outcome(1)
     assert (
         isinstance(report, ErrorReport) and report.code == "UnknownDevice" and "'nowhere'" in report.message
     )
-    pool.lower(2, 1, b"no program", pipeline("identity"), TARGET)
+    pool.lower(2, 1, b"no program", pipeline("identity"), TARGET, 60.0)
     report = pools.outcome(2)
     assert isinstance(report, ErrorReport) and report.code == "ProgramError"

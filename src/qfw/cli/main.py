@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "run an application with a private stack, then show its profile",
     "sinfo": "devices and their load",
     "squeue": "tasks that are not answered yet",
+    "result": "the result of a detached task, whichever process submitted it",
     "daemon": "start a daemon that outlives sessions; drain, reload, stop it",
     "config": "check a settings file; list every key",
     "tools": "tools that pipelines are made of, and their options",

@@ -28,6 +28,7 @@ COLUMNS = (
     "client_pid",
     "device",
     "state",
+    "detached",
     "sets",
     "shots",
     "priority",
@@ -126,7 +127,8 @@ def _ask() -> list[TaskRow]:
 
 def _cells(row: TaskRow) -> list[object]:
     spans = {"cost": row.cost_s, "age": row.age_s, "running": row.running_s}
-    return [_span(spans[name]) if name in spans else getattr(row, name) for name in COLUMNS]
+    shown = {name: _span(spans[name]) if name in spans else getattr(row, name) for name in COLUMNS}
+    return list((shown | {"detached": "yes" if row.detached else "-"}).values())
 
 
 def _span(seconds: float) -> str:

@@ -41,6 +41,11 @@ def journal_dir(folder: Path) -> Path:
     return folder / "journal"
 
 
+def results_dir(folder: Path) -> Path:
+    """Results of detached tasks."""
+    return folder / "results"
+
+
 def log_path(folder: Path) -> Path:
     """What the daemon and its workers say."""
     return folder / "qpmd.log"

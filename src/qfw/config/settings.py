@@ -53,6 +53,8 @@ class SchedulingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     max_tasks_per_session: Annotated[int, _within(1, live=True)] = 1_000_000
     #: Bytes that the parameters and outputs of a session's unanswered tasks may have; one task is always taken.
     max_bytes_per_session: Annotated[int, _within(1, live=True)] = 2**30
+    #: Seconds that tasks wait for a device that says that it is offline; then they fail.
+    offline_limit_s: Annotated[float, _within(1)] = 3600.0
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,8 +133,8 @@ class ResultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReservationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Soft reservations."""
 
-    #: Share of a device that may be reserved in all, 0 to 1.
-    max_share: Annotated[float, _within(0, 1, live=True)] = 0.8
+    #: Share of a device that may be reserved in all; the others always keep something.
+    max_share: Annotated[float, _within(0, 0.95, live=True)] = 0.8
     #: Seconds that one may last without a renewal.
     max_lifetime_s: Annotated[float, _within(1, live=True)] = 3600.0
 

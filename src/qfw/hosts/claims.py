@@ -29,6 +29,9 @@ METHODS = {
     NATIVE: ("call",),
 }
 OUTPUTS = frozenset({"counts", "memory", "expectation", "probabilities", "statevector"})
+#: A calibration that a device may have: what holds up the daemon while it is read and checked. A thousand qubits, each
+#: coupled to four others, with five gates on every qubit and every ordered pair have 25 000 gates and 1.7 MB.
+MAX_GATES, MAX_QUBITS, MAX_CALIBRATION_BYTES = 32_768, 4096, 4 * 2**20
 MAX_DEVICES, MAX_SLOTS, MAX_NAME, MAX_TEXT = 1024, 4096, 128, 2000
 
 
@@ -82,7 +85,16 @@ def check_devices(
 
 
 def check_calibration(calibration: Calibration, profile: DeviceProfile) -> None:
-    """Raises BrokenPlugin unless a calibration is one of this device."""
+    """Raises BrokenPlugin unless a calibration is one of this device, and not too large."""
+    for what, found, most in (
+        ("qubits", len(calibration.qubits), MAX_QUBITS),
+        ("gates", len(calibration.gates), MAX_GATES),
+    ):
+        if found > most:
+            raise BrokenPlugin(
+                f"device {profile.name}: its calibration has {found} {what}; at most {most} are taken. Leave out what "
+                "is not operational, or serve the device as several"
+            )
     try:
         calibration_check.check_calibration(calibration, profile)
     except CalibrationError as error:

@@ -22,10 +22,12 @@ from qfw.qpm.wire import FrameReader, Receiver
 
 logger = logging.getLogger(__name__)
 
-#: Bytes that are read of a host in one turn of the loop, and messages that are looked at.
-TURN_BYTES, TURN_MESSAGES = 2**16, 64
-#: Between the turns of a host that has said more.
-TURN_S = 0.001
+#: Bytes that are read of a host in one turn of the loop; messages that are looked at, and seconds after which no
+#: further one is: so long may it delay the others, who have microseconds to lose.
+TURN_BYTES, TURN_MESSAGES, TURN_WORK_S = 2**16, 64, 0.0001
+#: Between the turns of a host that has said more: so many times what the last one took, and at least so many seconds.
+#: A host that floods then has a fifth of the loop, and one that answers fast is not held up.
+PAUSE_FACTOR, PAUSE_S = 4, 0.00025
 #: What a host prints is read in steps of so many bytes and seconds; beyond, it waits. The end of it is kept.
 OUTPUT_BYTES, OUTPUT_S, TAIL_BYTES = 2**16, 0.1, 2000
 REAP_S = 0.05
@@ -208,6 +210,7 @@ class Link:
         self._handle()
 
     def _handle(self) -> None:
+        began_s = self._reactor.now()
         for _ in range(TURN_MESSAGES):
             if not self.alive:
                 return
@@ -219,10 +222,13 @@ class Link:
             except WireError as error:
                 self._lost(f"broken message: {error}")
                 return
+            if self._reactor.now() - began_s > TURN_WORK_S:
+                break
         if self.alive and self._waiting:
             # Others come first; meanwhile nothing more is read of it.
             self._reactor.unwatch(self._child.channel.fileno())
-            self._reactor.call_at(self._reactor.now() + TURN_S, self._handle)
+            now_s = self._reactor.now()
+            self._reactor.call_at(now_s + max(PAUSE_S, PAUSE_FACTOR * (now_s - began_s)), self._handle)
 
     def _lost(self, reason: str) -> None:
         if self.alive:

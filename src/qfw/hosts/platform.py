@@ -20,7 +20,7 @@ from qfw.config.settings import PlatformSettings
 from qfw.hosts import claims
 from qfw.hosts.answers import Answers, trimmed
 from qfw.hosts.calls import Natives, Questions
-from qfw.hosts.claims import MAX_TEXT
+from qfw.hosts.claims import MAX_CALIBRATION_BYTES, MAX_TEXT
 from qfw.hosts.deadlines import Deadlines
 from qfw.hosts.devices import Devices
 from qfw.hosts.life import Life
@@ -275,6 +275,11 @@ class HostedPlatform:
 
     def _heard(self, body: bytes) -> None:
         """Raises WireError where the host breaks the protocol; anything wrong inside is the same."""
+        if len(body) > MAX_CALIBRATION_BYTES and body[1] == Reported.__struct_config__.tag:
+            # Looked at before it is decoded: that alone would hold up others.
+            raise WireError(
+                f"an event of {len(body)} bytes came; one with a calibration has {MAX_CALIBRATION_BYTES} at most"
+            )
         try:
             self._handle(decode_from_host(body), body)
         except (msgspec.DecodeError, BrokenPlugin) as error:

@@ -44,8 +44,66 @@ def check_calibration(calibration: Calibration, profile: DeviceProfile, where: s
         found = len(calibration.qubits) if isinstance(calibration.qubits, tuple) else calibration.qubits
         _wrong(prefix + "qubits", found, f"must be one entry for each of {profile.max_qubits} qubits")
     for index, qubit in enumerate(calibration.qubits):
-        _check_qubit(f"{prefix}qubits[{index}]", qubit)
+        if not _sound_qubit(qubit):
+            _check_qubit(f"{prefix}qubits[{index}]", qubit)
     _check_gates(prefix, calibration, profile)
+
+
+def _sound_qubit(qubit: QubitCalibration) -> bool:
+    """Whether a qubit is right at first sight, as nearly all are: the daemon's loop waits for this check."""
+    return (
+        type(qubit) is QubitCalibration
+        and type(qubit.t1_us) is type(qubit.t2_us) is float
+        and 0 < qubit.t1_us < math.inf
+        and 0 < qubit.t2_us <= 2 * qubit.t1_us
+        and type(qubit.read1_given0) is type(qubit.read0_given1) is type(qubit.reset_error) is float
+        and 0 <= qubit.read1_given0 <= 1
+        and 0 <= qubit.read0_given1 <= 1
+        and 0 <= qubit.reset_error <= 1
+        and type(qubit.readout_ns) is type(qubit.reset_ns) is int
+        and 0 <= qubit.readout_ns <= MAX_NS
+        and 0 <= qubit.reset_ns <= MAX_NS
+        and (
+            qubit.frequency_ghz is None
+            or (type(qubit.frequency_ghz) is float and 0 < qubit.frequency_ghz < math.inf)
+        )
+        and type(qubit.operational) is bool
+    )
+
+
+def _sound_gate(
+    gate: GateCalibration,
+    profile: DeviceProfile,
+    arity: dict[str, int],
+    coupled: frozenset[tuple[int, int]] | None,
+) -> bool:
+    """Whether a gate is right at first sight; `arity`: qubits of each native gate."""
+    if type(gate) is not GateCalibration or type(gate.name) is not str or type(gate.qubits) is not tuple:
+        return False
+    qubits, most = gate.qubits, profile.max_qubits
+    if arity.get(gate.name) != len(qubits):
+        return False
+    if len(qubits) == 1:
+        placed = type(qubits[0]) is int and 0 <= qubits[0] < most
+    else:
+        # Equal to a coupled pair, as (0.0, True) may be, is not enough.
+        placed = (
+            len(qubits) == 2
+            and coupled is not None
+            and qubits in coupled
+            and type(qubits[0]) is type(qubits[1]) is int
+            and 0 <= qubits[0] < most
+            and 0 <= qubits[1] < most
+            and qubits[0] != qubits[1]
+        )
+    return (
+        placed
+        and type(gate.error) is float
+        and 0 <= gate.error <= 1
+        and type(gate.duration_ns) is int
+        and 0 <= gate.duration_ns <= MAX_NS
+        and type(gate.operational) is bool
+    )
 
 
 def _check_qubit(where: str, qubit: QubitCalibration) -> None:
@@ -68,20 +126,28 @@ def _check_gates(prefix: str, calibration: Calibration, profile: DeviceProfile) 
     coupled = None if profile.coupling is None else frozenset(profile.coupling)
     if not isinstance(calibration.gates, tuple):
         _wrong(f"{prefix}gates", calibration.gates, "must be a tuple of GateCalibration")
+    arity = {name: GATES[name].num_qubits for name in profile.native_gates if name in GATES}
     seen: dict[tuple[str, tuple[int, ...]], int] = {}
     for index, gate in enumerate(calibration.gates):
-        where = f"{prefix}gates[{index}]"
-        if not isinstance(gate, GateCalibration):
-            _wrong(where, gate, "must be a GateCalibration")
-        _check_place(gate, where, profile, coupled)
+        if not _sound_gate(gate, profile, arity, coupled):
+            _check_gate(gate, f"{prefix}gates[{index}]", profile, coupled)
         # A gate that is symmetric is the same one with its qubits exchanged.
         key = (gate.name, tuple(sorted(gate.qubits)) if gate.name in SYMMETRIC else gate.qubits)
         if key in seen:
+            where = f"{prefix}gates[{index}]"
             _wrong(where, f"{gate.name} on {gate.qubits}", f"is there already: gates[{seen[key]}]")
         seen[key] = index
-        _check_probability(f"{where}.error", gate.error)
-        _check_duration(f"{where}.duration_ns", gate.duration_ns)
-        _check_flag(f"{where}.operational", gate.operational)
+
+
+def _check_gate(
+    gate: GateCalibration, where: str, profile: DeviceProfile, coupled: frozenset[tuple[int, int]] | None
+) -> None:
+    if not isinstance(gate, GateCalibration):
+        _wrong(where, gate, "must be a GateCalibration")
+    _check_place(gate, where, profile, coupled)
+    _check_probability(f"{where}.error", gate.error)
+    _check_duration(f"{where}.duration_ns", gate.duration_ns)
+    _check_flag(f"{where}.operational", gate.operational)
 
 
 def _check_place(

@@ -22,12 +22,13 @@ QFwError
 │   ├── BrokenPlugin         an installed plugin that does not load, or lacks what it claims
 │   ├── CalibrationError     a calibration or device model with an impossible value
 │   ├── NetworkFileSystem    a runtime folder where sockets and journals are unsafe
-│   └── JournalDamaged       a record of the journal fails its checksum
+│   ├── JournalDamaged       a record of the journal fails its checksum
+│   └── ResultDamaged        a result that was kept on disk fails its checksum
 ├── PlatformFailed           the device or its worker failed
 │   ├── OutOfMemory          a worker met its memory limit
 │   ├── DeadlineExceeded     a task ran past its deadline and was ended
 │   ├── WorkerLost           workers died under this task too often
-│   ├── TaskInterrupted      the device failed while it ran the task, which is not repeated by itself
+│   ├── TaskInterrupted      its device failed, or its daemon ended, before it was answered; not repeated by itself
 │   ├── StaleCalibration     lowered for a calibration that is no longer the device's: lower again
 │   ├── NotLowered           nobody can lower the program: its client is gone, or the daemon lacks the tool
 │   ├── ToolFailed           a tool of the pipeline failed, or its worker died under it
@@ -157,6 +158,10 @@ class JournalDamaged(SetupError):
     """A journal record cannot be believed."""
 
 
+class ResultDamaged(SetupError):
+    """A result that was kept on disk cannot be believed."""
+
+
 class PlatformFailed(QFwError):
     """The device, or the worker behind it, failed."""
 
@@ -180,7 +185,10 @@ class WorkerLost(PlatformFailed):
 
 
 class TaskInterrupted(PlatformFailed):
-    """The device failed while it ran the task. On hardware nothing is repeated without its owner."""
+    """The device failed while it ran the task, or a detached task's daemon ended before it was answered.
+
+    On hardware nothing is repeated without its owner.
+    """
 
 
 class StaleCalibration(PlatformFailed):

@@ -5,6 +5,8 @@ So a task gives the same answers however its sets are split over workers.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from qfw.model.errors import OptionError
@@ -26,6 +28,12 @@ def check_seed(seed: object) -> int | None:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise OptionError(f"seed must be an integer from 0 to 2**63 - 1, not {seed!r}")
     return int(seed)
+
+
+def key_seed(key: str) -> int:
+    """Seed of a task that has an idempotency key and no seed of its own, so that it is the same when sent again."""
+    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def set_seed(task_seed: int, index: int) -> int:

@@ -1,10 +1,24 @@
 """The application's interface: sessions, devices, meshes, streams, futures."""
 
 from qfw.qpi.device import Device
+from qfw.qpi.events import Event, EventQueue
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.group import GroupFuture, GroupResult
 from qfw.qpi.mesh import Mesh
+from qfw.qpi.reservation import Reservation
 from qfw.qpi.session import Session
 from qfw.qpi.stream import QStream, Request
 
-__all__ = ["Device", "GroupFuture", "GroupResult", "Mesh", "QStream", "Request", "Session", "TaskFuture"]
+__all__ = [
+    "Device",
+    "Event",
+    "EventQueue",
+    "GroupFuture",
+    "GroupResult",
+    "Mesh",
+    "QStream",
+    "Request",
+    "Reservation",
+    "Session",
+    "TaskFuture",
+]

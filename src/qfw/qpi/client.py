@@ -31,7 +31,7 @@ from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.model.timeline import Timeline
-from qfw.qpi.future import TaskFuture
+from qfw.qpi.future import AttachedFuture, TaskFuture
 from qfw.qpi.lowering import ClientLowering
 from qfw.qpi.question import Awaited, Question
 from qfw.qpm.incoming import Mapped
@@ -41,12 +41,15 @@ from qfw.qpm.wire import (
     MAX_PROGRAM_BYTES,
     MAX_REQUEST_BYTES,
     Accepted,
+    Attach,
+    Attached,
     Bye,
     CallNative,
     Cancel,
     Control,
     Done,
     Failed,
+    Known,
     NativeAnswer,
     NeedPipelines,
     NeedPrograms,
@@ -101,6 +104,8 @@ class Client:
         self.welcome = link.welcome
         self._pid = os.getpid()
         self._session = link.welcome.session
+        #: The runtime folder of its daemon.
+        self.folder = link.folder
         self._sequence = 0
         # Both may be taken again by a callback that runs while they are held.
         self._sending = threading.RLock()
@@ -114,6 +119,8 @@ class Client:
         self._questions: dict[int, Question] = {}
         #: Who takes the messages of a kind that is no answer to a question or task.
         self._listeners: dict[type, Callable[[Any], None]] = {}
+        #: Who is told, once, that the connection is over.
+        self._mourners: list[Callable[[QFwError], None]] = []
         self._asked = 0
         self._sent: set[bytes] = set()
         #: Those that were sent.
@@ -121,7 +128,7 @@ class Client:
         self._lowering = ClientLowering(self.hear, self._pipelines, link.welcome.tools, self.post)
         self._receipts: deque[tuple[int, int]] = deque()
         self._outputs: dict[tuple[Output, ...], bytes] = {}
-        self._watched: set[TaskFuture] = set()
+        self._watched: set[Awaited] = set()
         self._watch = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -212,6 +219,8 @@ class Client:
                     tasks, size = [], 0
                 frames.append(pack(StoreProgram(draft.program.encoded)))
             future = self._futures[number] = TaskFuture(self, task, draft.program)
+            if task.options.detached:
+                future.receipt = Question()
             futures.append(future)
             if pipeline is not None and self._lowering.may_be_asked(pipeline):
                 asked.append(future)
@@ -228,6 +237,17 @@ class Client:
             # Whether or not anybody waits, the daemon's question must be read.
             self.need_reader(future)
         return futures
+
+    def attach(self, task: int) -> TaskFuture:
+        """The future of a detached task, of whatever session; of one that is open here the same as before."""
+        self.check()
+        with self._sending:
+            future = self._futures.get(task)
+            if future is None:
+                future = self._futures[task] = AttachedFuture(self, task)
+                future.receipt = Question()
+                self._send(pack(Attach([task])))
+        return future
 
     def cancel(self, tasks: list[int]) -> None:
         """Asks the daemon to end these tasks."""
@@ -287,6 +307,14 @@ class Client:
     def hear(self, kind: type[msgspec.Struct], listener: Callable[[Any], None]) -> None:
         """Gives every message of a kind to `listener` from now on, on the thread that reads; it must not wait."""
         self._listeners[kind] = listener
+
+    def when_over(self, listener: Callable[[QFwError], None]) -> None:
+        """Calls `listener` when nothing comes any more, with the reason; at once where it is so. It must not wait."""
+        self._mourners.append(listener)
+        if self._closed:
+            listener(_closed())
+        elif self._lost is not None:
+            listener(DaemonLost(self._lost))
 
     def _send(self, data: bytes) -> None:
         with self._sending:
@@ -361,8 +389,11 @@ class Client:
         except IndexError:
             return
 
-    def need_reader(self, future: TaskFuture) -> None:
-        """Somebody waits for `future` without reading: the background thread does until it is done."""
+    def need_reader(self, future: Awaited) -> None:
+        """Somebody waits for `future` without reading: the background thread does until it is done.
+
+        What is no task is done when `need_no_reader` says so.
+        """
         self._check_process()
         with self._watch:
             self._watched.add(future)
@@ -376,6 +407,10 @@ class Client:
                 )
                 self._thread.start()
             self._watch.notify()
+
+    def need_no_reader(self, awaited: Awaited) -> None:
+        """Nobody waits for it without reading any more."""
+        self._watched.discard(awaited)
 
     def _read_in_background(self) -> None:
         while True:
@@ -446,7 +481,17 @@ class Client:
                 error = message.error.to_exception() if message.error else None
                 self._replied(message.request, message.body, error)
             case Accepted():
-                pass  # The daemon has journalled them; nothing waits for this word.
+                self._acknowledged(message.tasks)
+            case Known():
+                for number, earlier in message.tasks:
+                    if (future := self._futures.get(number)) is not None:
+                        future.earlier = earlier
+                self._acknowledged([number for number, _ in message.tasks])
+            case Attached():
+                for followed in message.tasks:
+                    if (future := self._futures.get(followed.asked)) is not None:
+                        future.follow(followed)
+                self._acknowledged([followed.asked for followed in message.tasks])
             case _:
                 listener = self._listeners.get(type(message))
                 if listener is not None:
@@ -457,12 +502,17 @@ class Client:
         future = self._futures.get(answer.task)
         if future is None:
             return
-        received_ns = time.monotonic_ns()
-        task = future.task
-        self._receipts.append((answer.task, received_ns))
+        task, client_pid, daemon_pid, received_ns = future.task, self._pid, self.welcome.pid, 0
+        followed = future.followed
+        if followed is None:
+            received_ns = time.monotonic_ns()
+            self._receipts.append((answer.task, received_ns))
+        else:
+            # When who submitted it had the answer nobody knows.
+            task, client_pid, daemon_pid = followed.quantum, followed.client_pid, followed.daemon_pid
         timeline = Timeline(
-            self._pid,
-            self.welcome.pid,
+            client_pid,
+            daemon_pid,
             answer.worker_pid,
             task.began_ns,
             task.sent_ns,
@@ -474,7 +524,7 @@ class Client:
             answer.answered_ns,
             received_ns,
         )
-        future.finish(Result(answer.task, task.device, encoded, task.sets, timeline, answer.conditions))
+        future.finish(Result(task.number, task.device, encoded, task.sets, timeline, answer.conditions))
         self._settled(future)
 
     def _replied(self, request: int, body: bytes, error: Exception | None = None) -> None:
@@ -495,6 +545,16 @@ class Client:
     def _settled(self, future: TaskFuture) -> None:
         self._futures.pop(future.task.number, None)
         self._watched.discard(future)
+        if future.receipt is not None:
+            future.receipt.settle(b"")
+
+    def _acknowledged(self, tasks: Sequence[int]) -> None:
+        """The daemon has these in its journal, or kept. Whoever does not detach them need not know."""
+        for number in tasks:
+            future = self._futures.get(number)
+            if future is not None and future.receipt is not None:
+                future.acknowledged = True
+                future.receipt.settle(b"")
 
     def _send_again(self, message: NeedPrograms | NeedPipelines) -> None:
         wanted = [future for number in message.tasks if (future := self._futures.get(number)) is not None]
@@ -528,6 +588,8 @@ class Client:
         self._link.shutdown()
         for question in list(self._questions.values()):
             question.settle(b"", error)
+        for listener in list(self._mourners):
+            listener(error)
         while self._futures:
             for future in list(self._futures.values()):
                 future.fail(error)

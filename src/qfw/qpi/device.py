@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +25,7 @@ from qfw.qpi.tables import as_html
 if TYPE_CHECKING:
     from qfw.model.pipeline import Pipeline
     from qfw.qpi.client import Client
+    from qfw.qpi.events import EventQueue
     from qfw.qpi.session import Session
     from qfw.qpi.stream import QStream
 
@@ -85,6 +86,21 @@ class Device:
         """The newest calibration; None of a device that has none, as ideal simulators."""
         body = self.client.ask(f"calibration {self.profile.name}", ASK_LIMIT_S)
         return msgspec.msgpack.decode(body, type=Calibration | None)
+
+    def event_queue(self, kinds: str | Iterable[str] | None = None, maxsize: int = 1024) -> EventQueue:
+        """A new queue of what happens to it from now on; several may be, of different kinds.
+
+        Args:
+            kinds: noise, calibration, fault, maintenance, load, reservation, state; None: all.
+            maxsize: events that it holds; where one more comes, the oldest goes, and is counted.
+
+        Raises:
+            OptionError: an unknown kind (names the nearest), or a size below 1.
+            UsageError: the session is closed, or the device is the automatic one.
+        """
+        from qfw.qpi.events import EventQueue
+
+        return EventQueue(kinds, maxsize).bind(self)
 
     def native(self, name: str) -> Callable[..., Any]:
         """A native operation of this device (`profile.native` names them), as a function.

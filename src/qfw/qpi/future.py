@@ -10,16 +10,21 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from qfw.model.errors import ResultTimeout
+from qfw.model.errors import ResultTimeout, UsageError
 from qfw.model.program import Program
 from qfw.model.result import Result
-from qfw.model.task import QuantumTask, task_name
+from qfw.model.task import QuantumTask, TaskOptions, task_name
+from qfw.qpi.handle import handle_text
+from qfw.qpi.question import Question
+from qfw.qpm.wire import AttachedTask
 
 if TYPE_CHECKING:
     from qfw.qpi.client import Client
 
 #: How long `cancel` waits for the daemon's word.
 CANCEL_LIMIT_S = 5.0
+#: How long `handle` does.
+HANDLE_LIMIT_S = 30.0
 
 
 #: One for all futures of the process: a lock and a queue of each one's own would be most of what a future
@@ -44,6 +49,14 @@ class TaskFuture(concurrent.futures.Future[Result]):
     `concurrent.futures.wait` make a background thread read it.
     """
 
+    #: Of a detached task: settled once the daemon has it for sure; and whether it said so.
+    receipt: Question | None = None
+    acknowledged = False
+    #: Number of the task that stands for this one, which has its idempotency key; 0: it stands for itself.
+    earlier = 0
+    #: Of a task that somebody else submitted, or this process earlier: what is needed to read its answer.
+    followed: AttachedTask | None = None
+
     def __init__(self, client: Client, task: QuantumTask, program: Program) -> None:
         """Made by a stream."""
         # What Future.__init__ does, but with one condition for all futures, and without lists until somebody
@@ -64,8 +77,33 @@ class TaskFuture(concurrent.futures.Future[Result]):
 
     @property
     def name(self) -> str:
-        """The task as listings show it: SESSION.SEQUENCE."""
-        return task_name(self.task.number)
+        """The task as listings show it: SESSION.SEQUENCE. Of one whose idempotency key was known the earlier task."""
+        return task_name(self.earlier or self.task.number)
+
+    @property
+    def handle(self) -> str:
+        """Text by which any process of this user may attach to this detached task: FOLDER:SESSION.SEQUENCE.
+
+        Waits until the daemon has it for sure: from then on it survives this process.
+
+        Raises:
+            UsageError: it is not detached.
+            QFwError: why the daemon refused it.
+            ResultTimeout: the daemon says nothing.
+        """
+        if self.receipt is None:
+            raise UsageError(
+                f"task {self.name} ends with its session; submit it with options=TaskOptions(detached=True)"
+            )
+        if not self._client.wait(self.receipt, HANDLE_LIMIT_S):
+            raise ResultTimeout(
+                f"the daemon did not acknowledge task {self.name} within {HANDLE_LIMIT_S:g} s"
+            )
+        if not self.acknowledged and self.settled and not self.cancelled():
+            error = super().exception(0)
+            if error is not None:
+                raise error
+        return handle_text(self._client.folder, self.earlier or self.task.number)
 
     @property
     def settled(self) -> bool:
@@ -126,7 +164,7 @@ class TaskFuture(concurrent.futures.Future[Result]):
                 self._done_callbacks.remove(fn)
 
     def __await__(self) -> Generator[Any, None, Result]:
-        """Awaits the result without blocking the event loop; who stops awaiting it cancels it."""
+        """Awaits the result without blocking the event loop; who stops awaiting it cancels it, unless detached."""
         loop = asyncio.get_running_loop()
         done = loop.create_future()
 
@@ -142,7 +180,7 @@ class TaskFuture(concurrent.futures.Future[Result]):
         try:
             yield from done
         except asyncio.CancelledError:
-            if not self.settled:
+            if not self.settled and not self.task.options.detached:
                 # Without waiting for the daemon's word, as `cancel` does.
                 self._client.cancel([self.task.number])
             raise
@@ -181,3 +219,24 @@ class TaskFuture(concurrent.futures.Future[Result]):
         """For the client: the daemon ended it because it was cancelled."""
         if super().cancel():
             self.set_running_or_notify_cancel()
+
+    def follow(self, followed: AttachedTask) -> None:
+        """For the client: the daemon said what task the answer will be of."""
+        self.followed = followed
+
+
+class AttachedFuture(TaskFuture):
+    """Result of a detached task that another session submitted, when it is there. Made by `Session.attach`."""
+
+    def __init__(self, client: Client, number: int) -> None:
+        """Until the daemon has said more, `task` has its number and nothing else."""
+        unknown = QuantumTask(number, "", b"", b"", 0, b"", 0, 0, TaskOptions(detached=True))
+        super().__init__(client, unknown, _NO_PROGRAM)
+
+    def follow(self, followed: AttachedTask) -> None:
+        """See TaskFuture; `task` is what was submitted from now on, without its parameters and outputs."""
+        super().follow(followed)
+        self.task = followed.quantum
+
+
+_NO_PROGRAM = Program(1, 0, 0, ())

@@ -21,13 +21,18 @@ from qfw.model.device import DeviceKind, DeviceProfile, DeviceStatus
 from qfw.model.errors import ConnectionFailed, OptionError, QFwError, UnknownDevice, UsageError
 from qfw.model.outputs import Output
 from qfw.model.program import Program
+from qfw.qpi import reservation
 from qfw.qpi.client import Client
 from qfw.qpi.daemons import DaemonStatus, Member, join_all, places
 from qfw.qpi.device import ASK_LIMIT_S, AUTOMATIC, AutomaticDevice, Device
 from qfw.qpi.filters import Filters, filters
+from qfw.qpi.future import TaskFuture
+from qfw.qpi.handle import parse_handle
 from qfw.qpi.names import Devices
+from qfw.qpi.reservation import Reservation
 from qfw.qpi.tables import as_html, as_text
 from qfw.qpm import registry
+from qfw.qpm.platform import Offer
 from qfw.qpm.status import PlatformState, PlatformStatus
 
 if TYPE_CHECKING:
@@ -390,8 +395,78 @@ class Session:
         if not self._finalise.alive:
             raise UsageError("the session is closed; open a new one")
 
+    def attach(self, handle: str) -> TaskFuture:
+        """The future of a detached task that any process of this user submitted.
+
+        Returns at once; what the future gives, or why there is nothing, is found out by waiting for it.
+
+        Args:
+            handle: `TaskFuture.handle`, or its name (SESSION.SEQUENCE).
+
+        Raises:
+            OptionError: it is no handle.
+            UsageError: it is of another daemon than this session's.
+            DaemonLost: the daemon is gone; its results are found by a later one in the same folder.
+        """
+        wanted = parse_handle(handle)
+        for member in self._members:
+            if wanted.is_of(member.client.folder, member.client.welcome.name):
+                return member.client.attach(wanted.task)
+        here = ", ".join(str(member.client.folder) for member in self._members)
+        raise UsageError(
+            f"task {handle} is of the daemon of {wanted.daemon}, this session of that of {here}; "
+            f"open Session(runtime_folder={wanted.daemon!r})"
+        )
+
+    def reserve(
+        self,
+        device: Device | str,
+        share: float = 0.5,
+        *,
+        burst_s: float = 0.0,
+        activation_s: float = 0.0,
+        lifetime_s: float = 600.0,
+    ) -> Reservation:
+        """Reserves a share of a device: this session gets it, by estimated time, while it has tasks waiting.
+
+        What it does not use goes to the others. It ends after `lifetime_s` unless it is renewed, when it is released,
+        and with the session. It is soft: nothing that runs is interrupted, and no bound on waiting is promised.
+
+        Args:
+            device: of this session, or its name.
+            share: of the device's time, above 0, at most the daemon's `reservations.max_share`.
+            burst_s: device-seconds that the platform should allow in flight, where it takes reservations.
+            activation_s: 0; daemons promise no time within which the first task starts, yet.
+            lifetime_s: seconds from now, at most `reservations.max_lifetime_s`.
+
+        Raises:
+            NoCapacity: so much is not free; says what is, and when to try again.
+            OptionError: a value out of range.
+            UnsupportedFeature: `activation_s` is not 0.
+            UsageError: the device is the automatic one, or the session is closed.
+        """
+        found = self.device(device) if isinstance(device, str) else device
+        return reservation.reserve(found, share, burst_s, activation_s, lifetime_s)
+
+    def evaluate(
+        self,
+        device: Device | str,
+        share: float = 0.5,
+        *,
+        burst_s: float = 0.0,
+        activation_s: float = 0.0,
+        lifetime_s: float = 600.0,
+    ) -> Offer:
+        """What `reserve` would be granted now, with the reason where it is less; changes nothing.
+
+        Raises:
+            OptionError, UnsupportedFeature, UsageError: see `reserve`.
+        """
+        found = self.device(device) if isinstance(device, str) else device
+        return reservation.evaluate(found, share, burst_s, activation_s, lifetime_s)
+
     def close(self) -> None:
-        """Finalises: tasks that are unanswered are cancelled. May be called twice."""
+        """Finalises: tasks that are unanswered and not detached are cancelled. May be called twice."""
         self._finalise()
 
     def __enter__(self) -> Session:

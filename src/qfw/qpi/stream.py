@@ -16,6 +16,7 @@ from qfw.model.errors import OptionError, UsageError
 from qfw.model.outputs import Counts, Output, Statevector, check_shots
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program, check_parameters
+from qfw.model.seeds import key_seed
 from qfw.model.task import TaskOptions, check_options
 from qfw.qpi.client import Draft
 from qfw.qpi.device import Device
@@ -77,7 +78,7 @@ class QStream:
             parameters: shape (slots,) or (sets, slots), radians; many sets are one task and one message.
             shots: executions per set, 1 or more; None for exact results.
             outputs: what to answer; by default counts with shots, the statevector without.
-            seed: 0 to 2**63 - 1; None draws one. Equal seeds give equal results.
+            seed: 0 to 2**63 - 1; None draws one, or takes that of the idempotency key. Equal seeds give equal results.
             options: job type, priority, time limit, idempotency key.
             began_ns: time.monotonic_ns() at which the application handed this work over, where that
                 was earlier than now; for the timeline.
@@ -102,7 +103,7 @@ class QStream:
         if self._closed:
             raise UsageError("the stream is closed; open a new one")
         now_ns = time.monotonic_ns()
-        if any(request.options.idempotency_key for request in requests):
+        if any(_stream_key(request.options) for request in requests):
             with self._keyed:
                 return self._run_keyed(requests, now_ns)
         return self._client.submit([self._draft(request, now_ns) for request in requests])
@@ -112,7 +113,7 @@ class QStream:
         fresh: dict[str | int, Request] = {}
         places: list[str | int] = []
         for place, request in enumerate(requests):
-            key = request.options.idempotency_key or place
+            key = _stream_key(request.options) or place
             places.append(key)
             if key not in self._keys:
                 fresh.setdefault(key, request)
@@ -144,7 +145,8 @@ class QStream:
                 "the stream's pipeline lowers the program for the calibration that the device has when the task "
                 "starts; name no calibration, or use a stream without a pipeline"
             )
-        encoded, seed = self._client.encode_outputs(outputs), _seed(request.seed)
+        seed = _seed(request.seed, request.options.idempotency_key)
+        encoded = self._client.encode_outputs(outputs)
         began_ns = request.began_ns or now_ns
         return Draft(
             program,
@@ -172,9 +174,15 @@ class QStream:
         self.close()
 
 
-def _seed(seed: int | None) -> int:
+def _stream_key(options: TaskOptions) -> str:
+    """The key that counts within a stream: of a detached task the daemon looks itself, for all sessions."""
+    return "" if options.detached else options.idempotency_key
+
+
+def _seed(seed: int | None, key: str) -> int:
     if seed is None:
-        return secrets.randbits(63)
+        # Sent again from another process it must be the same task.
+        return key_seed(key) if key else secrets.randbits(63)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise OptionError(f"seed must be an integer from 0 to 2**63 - 1, not {seed!r}")
     return int(seed)

@@ -76,6 +76,12 @@ class Memory:
         """A copy of its bytes, without a mapping, of which a process has some ten thousands only."""
         return os.pread(self.fd, self.size, 0)
 
+    def duplicate(self) -> Memory:
+        """The same memory, with a descriptor of its own. Raises OSError where there is none left."""
+        other = Memory(os.dup(self.fd))
+        other.size = self.size
+        return other
+
     def close(self) -> None:
         """Closes the descriptor."""
         fd, self._fd = self._fd, -1

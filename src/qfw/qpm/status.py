@@ -28,12 +28,15 @@ class TaskRow(msgspec.Struct, frozen=True):
     running_s: float
     worker: str
     worker_pid: int
+    #: Whether it outlives its session.
+    detached: bool = False
 
 
 class Counters(msgspec.Struct, frozen=True):
     """What a daemon has done so far."""
 
-    #: Tasks by final state (done, failed, cancelled); requeued executions; programs stored; late answers refused.
+    #: Tasks by final state (done, failed, cancelled); requeued executions; programs stored; late answers refused;
+    #: results of detached tasks that are kept, that are damaged, that could not be kept.
     counts: dict[str, int]
     sessions: int
     live_tasks: int

@@ -288,6 +288,24 @@ class DeviceEvents(_Message, frozen=True, tag=25):
     missed: int = 0
 
 
+class AttachedTask(msgspec.Struct, frozen=True, array_like=True):
+    """What somebody who did not submit a task needs to read its answer."""
+
+    #: The number that was asked for: of an Attach, or of a submission that is Known.
+    asked: int
+    #: Processes that submitted it, and that answered or will answer it.
+    client_pid: int
+    daemon_pid: int
+    #: The task, without its parameters and outputs.
+    quantum: QuantumTask
+
+
+class Attached(_Message, frozen=True, tag=26):
+    """These tasks are there: said at once of those that are not answered yet, and always in front of a Done."""
+
+    tasks: list[AttachedTask]
+
+
 Request = Union[  # noqa: UP007 - for msgspec
     StoreProgram,
     Submit,
@@ -316,6 +334,7 @@ Response = Union[  # noqa: UP007 - for msgspec
     NeedPipelines,
     NeedLowering,
     DeviceEvents,
+    Attached,
 ]
 Greeting = Union[Welcome, Refused]  # noqa: UP007 - for msgspec
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
+from qfw.config.current import Current
 from qfw.model.errors import ErrorReport, ToolFailed
 from qfw.qpm.platform import Reactor
 from qfw.qpm.wire import Lowered, NeedLowering, pack
@@ -30,14 +32,20 @@ class Asking:
     def __init__(
         self,
         peers: Mapping[int, Peer],
-        time_limit_s: float,
+        settings: Current,
         answered: Callable[[Answer], None],
         touch: Callable[[Peer], None],
     ) -> None:
-        """`peers`: the clients by session; `answered` is told what came; `touch` of who is owed something."""
+        """Nobody is asked yet.
+
+        Args:
+            peers: the clients by session.
+            settings: with the time limit of tools.
+            answered: is told what came.
+            touch: is told of the peers that are owed something.
+        """
         self._peers = peers
-        #: Seconds for the questions from now on.
-        self.time_limit_s = time_limit_s
+        self._settings = settings
         self._answered = answered
         self._touch = touch
         self._reactor: Reactor
@@ -90,15 +98,16 @@ class Asking:
             asked.add(question.lowering)
             peer.outbox.put(pack(question))
             self._touch(peer)
+            limit_s = self._settings.tools.time_limit_s
             self._reactor.call_at(
-                self._reactor.now() + self.time_limit_s,
-                lambda number=question.lowering: self._late(number, session),  # type: ignore[misc]
+                self._reactor.now() + limit_s,
+                partial(self._late, question.lowering, session, limit_s),
             )
 
-    def _late(self, number: int, session: int) -> None:
+    def _late(self, number: int, session: int, limit_s: float) -> None:
         if number in self._asked.get(session, ()):
             error = ToolFailed(
-                f"the client that has to lower the program did not within {self.time_limit_s:g} s "
+                f"the client that has to lower the program did not within {limit_s:g} s "
                 "(tools.time_limit_s of the daemon)"
             )
             self._end(number, session, ErrorReport.of(error))

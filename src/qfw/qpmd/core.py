@@ -47,6 +47,7 @@ from qfw.qpm.platform import NativeDone, NativeFailed, Reactor, Run, RunDone, Ru
 from qfw.qpm.shared import Memory
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
+    Attach,
     Bye,
     CallNative,
     Cancel,
@@ -54,16 +55,22 @@ from qfw.qpm.wire import (
     Lowered,
     Query,
     Received,
+    Release,
+    Renew,
     Reply,
     Request,
+    Reserve,
     StorePipeline,
     StoreProgram,
     Submit,
+    Subscribe,
     TaskAnswer,
     pack,
 )
+from qfw.qpmd.absences import Absences
 from qfw.qpmd.control import Controls
 from qfw.qpmd.devices import Devices
+from qfw.qpmd.handles import Handles
 from qfw.qpmd.intake import Intake
 from qfw.qpmd.listing import SETTLED, Listing
 from qfw.qpmd.lowering import Lowerings, ToolRunner
@@ -71,7 +78,10 @@ from qfw.qpmd.native import NativeCalls
 from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.programs import ProgramStore
+from qfw.qpmd.reservations import Reservations
+from qfw.qpmd.results import ResultStore
 from qfw.qpmd.state import DaemonState, TaskEntry
+from qfw.qpmd.subscriptions import Subscriptions
 from qfw.scheduling.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -92,8 +102,13 @@ class Core:
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
         tools: ToolRunner | None = None,
+        results: ResultStore | None = None,
     ) -> None:
-        """`clock_ns` is the host's monotonic clock, `wall_ns` Unix time; without `tools` clients lower programs."""
+        """`clock_ns` is the host's monotonic clock, `wall_ns` Unix time.
+
+        `tools`: lower programs; without, clients do. `results`: where those of detached tasks are kept; None: such
+        tasks are refused.
+        """
         self.settings = self._settings = Current(settings)
         self._journal = journal
         self._scheduler = scheduler
@@ -136,8 +151,6 @@ class Core:
             clock_ns,
             wall_ns,
         )
-        self._handlers[Control] = self.control.take
-        self._settings.follow(self._follow)
         self._lowerings = Lowerings(
             self._settings,
             self.state,
@@ -152,6 +165,10 @@ class Core:
             clock_ns,
             tools,
         )
+        self._handlers[Control] = self.control.take
+        self._handlers[StorePipeline] = self._lowerings.store
+        self._handlers[Lowered] = self._lowerings.heard
+        self._settings.follow(self._follow)
         self._listing = Listing(
             self.state,
             scheduler,
@@ -161,8 +178,27 @@ class Core:
             clock_ns,
             lambda: self._lowerings.made,
         )
-        self._handlers[StorePipeline] = self._lowerings.store
-        self._handlers[Lowered] = self._lowerings.heard
+        self._handles = Handles(self._settings, results, scheduler, self.peers, self.touch, wall_ns)
+        self._listing.more = self._handles.counts
+        self._handlers[Attach] = self._handles.attach
+        self._subscriptions = Subscriptions(self._listing.device, self.touch, wall_ns)
+        tell = self._subscriptions.tell
+        self._reservations = Reservations(
+            self._settings,
+            self.state,
+            platforms,
+            self._devices,
+            self.emit,
+            tell,
+            self.touch,
+            clock_ns,
+            wall_ns,
+        )
+        self._absences = Absences(self.state, settings.scheduling.offline_limit_s, self._fail_waiting)
+        self._handlers[Subscribe] = self._subscriptions.subscribe
+        self._handlers[Reserve] = self._reservations.reserve
+        self._handlers[Renew] = self._reservations.renew
+        self._handlers[Release] = self._reservations.release
 
     # What clients ask -------------------------------------------------------------------------
 
@@ -173,21 +209,25 @@ class Core:
         self.emit(SessionOpened(self._clock_ns(), session, peer.uid, peer.pid, peer.name))
 
     def close_session(self, peer: Peer, reason: str) -> None:
-        """A client left: what it had in flight is cancelled, a part of it in each turn."""
+        """A client left: what it had in flight and not detached is cancelled, a part of it in each turn."""
+        self._subscriptions.forget(peer)
         if self.peers.pop(peer.session, None) is None:
             return
         self._native.forget(peer)
-        self._lowerings.left(peer.session)
+        self._reservations.forget(peer)
+        ending = self._handles.leave(peer)
         if self._keeps:
             self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
             return
+        self._lowerings.left(peer.session)
         self._scheduler.hold(peer.session, True)
-        self._leaving.append((peer, deque(sorted(peer.tasks)), reason))
+        self._leaving.append((peer, deque(ending), reason))
 
     @property
     def behind(self) -> bool:
         """Whether the next turn has work without anything arriving."""
-        return bool(self._leaving or self._failing) or self._undecided or self._lowerings.behind
+        begun = self._leaving or self._failing or self._undecided
+        return bool(begun) or self._lowerings.behind or self._handles.behind
 
     def _let_leave(self) -> None:
         """Goes on with the sessions that ended; a hundred thousand tasks must not hold up the others."""
@@ -200,6 +240,7 @@ class Core:
             if not tasks:
                 self._leaving.popleft()
                 self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
+                self._handles.left(peer.session)
 
     def request(self, peer: Peer, message: Request) -> bool:
         """Acts on a message; False where the client says goodbye.
@@ -223,8 +264,7 @@ class Core:
             case Cancel():
                 _check_length(message.tasks)
                 for number in message.tasks:
-                    if number in peer.tasks:
-                        self._cancel(number, "its owner cancelled it")
+                    self._cancel(self._handles.cancellable(peer, number), "its owner cancelled it")
             case Query() | CallNative():
                 if peer.unread_replies > MAX_UNREAD_REPLY_BYTES:
                     raise WireError(
@@ -250,6 +290,8 @@ class Core:
             raise WireError(f"task {task_name(task.number)} was submitted in session {peer.session}")
         if task.number in peer.tasks:
             return  # Sent again while it is live: it is the same task.
+        if self._handles.answered(peer, task):
+            return
         if len(peer.tasks) >= self._settings.scheduling.max_tasks_per_session:
             limit = self._settings.scheduling.max_tasks_per_session
             refusal = NoCapacity(
@@ -292,6 +334,7 @@ class Core:
         self.programs.use(task.program)
         self._segments[task.number] = self._journal.task_opened()
         self.emit(TaskAccepted(self._clock_ns(), task, estimate.cost_s))
+        self._handles.accepted(peer, task)
         if task.pipeline:
             self._lowerings.accepted(task)
         if task.device not in self._warmed:
@@ -381,6 +424,7 @@ class Core:
             self._devices.give_up(device, "its platform is gone")
             self._devices.forget(device)
             self._native.lost(device, "its platform is gone")
+            self._reservations.lost(device, "its platform is gone")
             error = NoCapacity(f"device {device} is gone: its platform {platform} does not serve it any more")
             self._fail_waiting(device, ErrorReport.of(error))
         for device in self._platforms.devices(platform):
@@ -495,22 +539,21 @@ class Core:
             )
         )
         peer = self._release(entry)
+        answer = TaskAnswer(
+            outcome.task,
+            pid,
+            entry.accepted_ns,
+            entry.started_ns,
+            outcome.run_began_ns,
+            outcome.run_ended_ns,
+            outcome.compile_ns,
+            now_ns,
+            outcome.conditions,
+            outcome.answers,
+        )
+        self._handles.done(entry, answer, memory)
         if peer is not None:
-            peer.answer(
-                TaskAnswer(
-                    outcome.task,
-                    pid,
-                    entry.accepted_ns,
-                    entry.started_ns,
-                    outcome.run_began_ns,
-                    outcome.run_ended_ns,
-                    outcome.compile_ns,
-                    now_ns,
-                    outcome.conditions,
-                    outcome.answers,
-                ),
-                memory,
-            )
+            peer.answer(answer, memory)
 
     # The turn -----------------------------------------------------------------------------------
 
@@ -530,10 +573,13 @@ class Core:
             self._intake.forget()
             if isinstance(event, DeviceReported):
                 self._lowerings.recalibrated(event.device)
+        if isinstance(event, DeviceReported):
+            self._absences.note(event.device)
+            self._subscriptions.tell(event.device, event.event)
 
     def hold(self, session: int, held: bool) -> None:
         """A session's waiting tasks wait on while held: it leaves its results unread."""
-        self._scheduler.hold(session, held)
+        self._scheduler.hold(session, held or self._handles.holds(session))
 
     def touch(self, peer: Peer) -> None:
         """This peer may be owed something at the end of the turn."""
@@ -550,12 +596,14 @@ class Core:
         if self._failing:
             self._let_fail()
         self._lowerings.turn()
+        self._handles.turn()
         starts: dict[tuple[str, str], list[Run]] = {}
         for device, slot, run in self._decide():
             starts.setdefault((device, slot), []).append(run)
         self._journal.flush()
         if self._journal.segment != self._segment:
             self._restate()
+        self._subscriptions.look_at_loads()
         for (device, slot), runs in starts.items():
             platform = self._platforms.of.get(device)
             # Gone in this very turn: its slots were lost, and the runs with them.
@@ -579,6 +627,8 @@ class Core:
             self._journal.append(event)
         for draining in self.control.restated():
             self._journal.append(draining)
+        for granted in self._reservations.restated():
+            self._journal.append(granted)
         self._journal.flush()
 
     def _decide(self) -> list[tuple[str, str, Run]]:
@@ -637,6 +687,7 @@ class Core:
         self._fail(entry, report)
 
     def _fail(self, entry: TaskEntry, report: ErrorReport) -> None:
+        self._handles.failed(entry, report)
         peer = self._release(entry)
         if peer is not None:
             peer.fail(entry.quantum.number, report)
@@ -657,9 +708,16 @@ class Core:
     def open_platforms(self, reactor: Reactor) -> None:
         """Begins to serve the devices."""
         self._reactor = reactor
-        self._native.open(reactor)
-        self.control.open(reactor)
-        self._lowerings.open(reactor)
+        for part in (
+            self._native,
+            self._handles,
+            self.control,
+            self._lowerings,
+            self._subscriptions,
+            self._reservations,
+            self._absences,
+        ):
+            part.open(reactor)
         self._platforms.open(reactor, self, self.programs)
         for device in list(self._platforms.of):
             self._devices.look(device)
@@ -670,6 +728,7 @@ class Core:
         self._scheduler.limit(scheduling.prefetch_s, scheduling.prefetch_tasks)
         self._journal.limit(settings.journal.segment_bytes, settings.journal.retain_bytes)
         self.programs.limit(settings.program_bytes)
+        self._handles.limit(settings.results)
         self._intake.forget()
 
     def interrupt(self, why: str) -> None:
@@ -690,6 +749,7 @@ class Core:
         # Their runs ended with the workers.
         for number in sorted(self._cancelling):
             self._end_cancelled(self.state.tasks[number], "cancelled while it ran")
+        self._handles.close()
 
 
 def _size(task: QuantumTask) -> int:

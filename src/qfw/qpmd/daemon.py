@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from qfw import __version__
-from qfw.config.runtime import daemon_lock_path, journal_dir, lock_path, socket_path
+from qfw.config.runtime import daemon_lock_path, journal_dir, lock_path, results_dir, socket_path
 from qfw.config.settings import Settings
 from qfw.hosts.platform import HostedPlatform
 from qfw.model.errors import (
@@ -51,6 +51,7 @@ from qfw.qpmd.core import Core
 from qfw.qpmd.notify import Notifier
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Host, Platforms
+from qfw.qpmd.results import ResultStore
 from qfw.scheduling.fair import FairScheduler
 from qfw.simenv.toolpool import ToolPool
 
@@ -111,7 +112,9 @@ class Daemon:
         platforms = Platforms(settings, {WITHIN: within}, plugins, host)
         scheduler = FairScheduler(settings.scheduling.prefetch_s, settings.scheduling.prefetch_tasks)
         self._tools = ToolPool(settings)
-        self._core = Core(settings, self._journal, scheduler, platforms, tools=self._tools)
+        # Whoever comes later finds another daemon where a private one was.
+        results = None if private else ResultStore(results_dir(folder), settings.results)
+        self._core = Core(settings, self._journal, scheduler, platforms, tools=self._tools, results=results)
         self._settings = self._core.settings
         self._control = self._core.control
         self._control.serve(folder, config, None if private else self._begin_stop)
@@ -317,8 +320,7 @@ class Daemon:
         self._peers.pop(fd, None)
         peer.socket.close()
         peer.forget()
-        if peer.session:
-            self._core.close_session(peer, reason)
+        self._core.close_session(peer, reason)
 
     def _next_session(self) -> int:
         """A number that no session of this folder had, under an earlier daemon either."""

@@ -52,6 +52,8 @@ class Listing:
         self._answers: dict[str, tuple[int, bytes]] = {}
         #: Answers that were refused because their run was no longer the task's.
         self.late_answers = 0
+        #: More counts, of other parts of the daemon.
+        self.more: Callable[[], dict[str, int]] = dict
 
     def answer(self, subject: str) -> bytes:
         """MessagePack of devices, tasks, counters, platforms or a calibration, at most 100 ms old.
@@ -96,6 +98,16 @@ class Listing:
         return [
             self._status(profile, running.get(name, 0)) for name, profile in self._platforms.profiles.items()
         ]
+
+    def device(self, name: str) -> DeviceStatus | None:
+        """A device and what it does now; None where there is no such device."""
+        profile = self._platforms.profiles.get(name)
+        if profile is None:
+            return None
+        workers = self._state.workers.get(name, {})
+        return self._status(
+            profile, sum(len(self._state.running.get((name, worker), ())) for worker in workers)
+        )
 
     def _status(self, profile: DeviceProfile, running: int) -> DeviceStatus:
         name = profile.name
@@ -144,6 +156,7 @@ class Listing:
         counts["late_answers"] = self.late_answers
         counts["lowerings"] = self._lowerings()
         counts["refused_events"] = self._devices.refused
+        counts |= self.more()
         uptime_s = (self._clock_ns() - self._started_ns) / 1e9
         sessions, tasks = len(self._state.sessions), len(self._state.tasks)
         return Counters(counts, sessions, tasks, os.getpid(), __version__, uptime_s)

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import msgspec
 
 from qfw.config.current import Current
-from qfw.config.settings import Settings
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile, Estimate
 from qfw.model.errors import ErrorReport, NotLowered, ProgramError, QFwError, ToolFailed
@@ -53,16 +52,14 @@ class ToolRunner(Protocol):
         """Begins to serve; `ended` is told of each program a LoweredProgram (MessagePack), or why there is none."""
         ...
 
-    def lower(self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes) -> None:
-        """Lowers a program, for a session. Never within this call."""
+    def lower(
+        self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes, time_limit_s: float
+    ) -> None:
+        """Lowers a program, for a session, within so many seconds from its begin. Never within this call."""
         ...
 
     def forget(self, number: int) -> bool:
         """Nobody wants it any more: whether it had not begun, and is left out."""
-        ...
-
-    def limit(self, time_limit_s: float) -> None:
-        """The seconds that a pipeline may take from now on."""
         ...
 
     def close(self) -> None:
@@ -100,10 +97,9 @@ class Lowerings:
         self._clock_ns = clock_ns
         self._tools = tools
         self._settings = settings
-        settings.follow(self._limit)
         self._reactor: Reactor
         self.pipelines = PipelineStore()
-        self._asking = Asking(peers, settings.tools.time_limit_s, self._answered, touch)
+        self._asking = Asking(peers, settings, self._answered, touch)
         self._store = LoweredStore(programs, settings.tools.kept, clock_ns)
         self._runs: dict[int, Lowering] = {}
         self._last = 0
@@ -128,12 +124,6 @@ class Lowerings:
         self._asking.open(reactor)
         if self._tools is not None:
             self._tools.open(reactor, self._ended)
-
-    def _limit(self, settings: Settings) -> None:
-        """The settings in force changed."""
-        self._asking.time_limit_s = settings.tools.time_limit_s
-        if self._tools is not None:
-            self._tools.limit(settings.tools.time_limit_s)
 
     def close(self) -> None:
         """Ends what tools run."""
@@ -374,7 +364,8 @@ class Lowerings:
         assert self._tools is not None
         self._number(lowering)
         self.made += 1
-        self._tools.lower(lowering.number, session, *self._request(lowering.key))
+        limit_s = self._settings.tools.time_limit_s
+        self._tools.lower(lowering.number, session, *self._request(lowering.key), limit_s)
 
     def _number(self, lowering: Lowering) -> None:
         self._last += 1

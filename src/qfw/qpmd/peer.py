@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 
 from qfw.model.errors import ErrorReport, NoCapacity
+from qfw.model.events import DeviceEvent
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.shared import Memory
 from qfw.qpm.wire import (
     MAX_REQUEST_BYTES,
     Accepted,
+    DeviceEvents,
     Done,
     Failed,
     FrameReader,
@@ -29,6 +32,8 @@ MAX_ANSWERS = 1024
 MAX_MESSAGE_BYTES = 2**20
 #: Who asks while more bytes of replies than these are unread does not read, and is let go.
 MAX_UNREAD_REPLY_BYTES = 16 * 2**20
+#: Events of devices that wait for a client to read; the oldest go where there are more. Events of one message.
+MAX_UNREAD_EVENTS, MAX_EVENTS = 10_000, 256
 
 
 class Peer:
@@ -61,6 +66,9 @@ class Peer:
         #: Those whose answers lie in memory; without them in the TaskAnswer.
         self.large: list[tuple[TaskAnswer, Memory | memoryview]] = []
         self.errors: list[tuple[int, ErrorReport]] = []
+        #: Events of devices that it asked for, and how many were lost before them.
+        self._events: deque[tuple[str, DeviceEvent]] = deque()
+        self._missed = 0
         #: Bytes of replies since the outbox was empty.
         self._reply_bytes = 0
         #: Whether it is told to the loop that the socket is full, and to the scheduler.
@@ -96,6 +104,13 @@ class Peer:
         self.outbox.put(frame)
         self._reply_bytes += len(frame)
 
+    def tell(self, device: str, event: DeviceEvent) -> None:
+        """Owes it an event of a device, as long as it reads: results never wait for events."""
+        if len(self._events) >= MAX_UNREAD_EVENTS:
+            self._events.popleft()
+            self._missed += 1
+        self._events.append((device, event))
+
     @property
     def unread_replies(self) -> int:
         """Bytes of replies that wait for it, or a little more; results that wait are not among them."""
@@ -116,6 +131,7 @@ class Peer:
             or self.needed
             or self.needed_pipelines
             or self.outbox.size
+            or self._events
             or (self.acks and (self.acks_due or len(self.acks) >= MAX_UNSENT_ACKS))
         )
 
@@ -150,6 +166,12 @@ class Peer:
             outbox.put(pack(Failed(self.errors)))
             self.errors = []
         empty = outbox.flush()
+        while empty and self._events:
+            # Only where everything else is on its way: at most one message of events is in front of a result.
+            batch = [self._events.popleft() for _ in range(min(len(self._events), MAX_EVENTS))]
+            outbox.put(pack(DeviceEvents(batch, self._missed)))
+            self._missed = 0
+            empty = outbox.flush()
         if empty:
             self._reply_bytes = 0
         return empty
@@ -178,4 +200,5 @@ class Peer:
     def forget(self) -> None:
         """It is gone: what it was owed goes too, and with it the memory."""
         self.answers, self.large, self.errors = [], [], []
+        self._events.clear()
         self.outbox.clear()

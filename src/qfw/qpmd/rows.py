@@ -33,6 +33,7 @@ def task_rows(state: DaemonState, now_ns: int, most: int = MAX_ROWS) -> list[Tas
                 running_s=max(0.0, (now_ns - entry.started_ns) / 1e9) if running else 0.0,
                 worker=entry.worker,
                 worker_pid=entry.worker_pid,
+                detached=entry.quantum.options.detached,
             )
         )
     return rows

@@ -16,6 +16,8 @@ from qfw.model.events import (
     DeviceReported,
     Event,
     ProgramStored,
+    ReservationEnded,
+    ReservationGranted,
     SessionClosed,
     SessionOpened,
     TaskAccepted,
@@ -132,6 +134,8 @@ class DaemonState:
         self.running: dict[tuple[str, str], set[int]] = {}
         #: Devices that said something of themselves.
         self.devices: dict[str, DeviceEntry] = {}
+        #: Reservations that last, by number: each as it was granted, or renewed, last.
+        self.reservations: dict[int, ReservationGranted] = {}
         #: Tasks that ended, by final state; executions that were repeated.
         self.counters: Counter[str] = Counter()
         self.last_session = 0
@@ -155,6 +159,8 @@ class DaemonState:
             WorkerLost: self._worker_lost,
             DeviceReported: self._device_reported,
             DeviceCame: self._device_came,
+            ReservationGranted: self._reservation_granted,
+            ReservationEnded: self._reservation_ended,
         }
 
     def apply(self, event: Event) -> None:
@@ -210,7 +216,17 @@ class DaemonState:
         if not isinstance(other, DaemonState):
             return NotImplemented
         mine, others = (
-            (s.tasks, s.sessions, s.workers, s.running, s.devices, s.counters, s.last_session, s.draining)
+            (
+                s.tasks,
+                s.sessions,
+                s.workers,
+                s.running,
+                s.devices,
+                s.reservations,
+                s.counters,
+                s.last_session,
+                s.draining,
+            )
             for s in (self, other)
         )
         return mine == others
@@ -242,6 +258,7 @@ class DaemonState:
         self.workers.clear()
         self.running.clear()
         self.devices.clear()
+        self.reservations.clear()
         self.draining = None
 
     def _daemon_draining(self, event: DaemonDraining) -> None:
@@ -303,6 +320,12 @@ class DaemonState:
     def _device_came(self, event: DeviceCame) -> None:
         entry = self.devices.setdefault(event.device, DeviceEntry())
         entry.sequence, entry.calibration = 0, ""
+
+    def _reservation_granted(self, event: ReservationGranted) -> None:
+        self.reservations[event.number] = event
+
+    def _reservation_ended(self, event: ReservationEnded) -> None:
+        self.reservations.pop(event.number, None)
 
     def _device_reported(self, event: DeviceReported) -> None:
         said = event.event

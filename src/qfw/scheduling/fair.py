@@ -6,6 +6,9 @@ first, so a session that was idle goes ahead of one that has been served, whatev
 latter has queued, and of two that always have tasks neither falls behind by more than one task.
 Goyal, Vin, Cheng: "Start-time fair queuing", IEEE/ACM ToN 5(5), 1997.
 
+A session with a reservation gets its share of the device while it has tasks waiting, and the others the rest:
+`qfw.scheduling.order` derives it. The costs are estimates, so shares are of estimated time.
+
 A flow that has nothing here, neither waiting nor running, starts anew at the virtual time: who sends
 one task at a time waits for a free slot and no longer, however long the task before was or was thought
 to be. Such a session never has more than one slot.
@@ -37,6 +40,8 @@ from qfw.model.device import RUNNING
 from qfw.model.events import (
     DeviceReported,
     Event,
+    ReservationEnded,
+    ReservationGranted,
     SessionClosed,
     SessionOpened,
     TaskAccepted,
@@ -50,6 +55,7 @@ from qfw.model.events import (
     WorkerReady,
 )
 from qfw.model.task import task_session
+from qfw.scheduling.order import Flow, Order
 from qfw.scheduling.scheduler import Decision, Start
 
 #: Cancelled tasks that may stand in the queues of a flow, or as many as wait in it.
@@ -79,21 +85,18 @@ class _Task:
         self.lowered = lowered
 
 
-class _Flow:
+class _Flow(Flow):
     """The tasks of one session that wait for one device."""
 
-    __slots__ = ("dead", "device", "finish_tag", "live", "plain", "queued", "session", "special", "waiting")
+    __slots__ = ("dead", "device", "live", "plain", "special", "waiting")
 
     def __init__(self, session: int, device: _Device) -> None:
-        self.session = session
+        super().__init__(session)
         self.device = device
         #: Tasks of priority 0, first in first out; most tasks are here.
         self.plain: deque[_Task] = deque()
         #: Tasks of other priorities, and those that came back from a tool: (-priority, order, returns, task).
         self.special: list[tuple[int, int, int, _Task]] = []
-        self.finish_tag = 0.0
-        #: Whether the flow stands in its device's heap.
-        self.queued = False
         #: Tasks that wait; that wait or run; that were cancelled and still stand in a queue.
         self.waiting = 0
         self.live = 0
@@ -153,7 +156,7 @@ class _Slot:
 
 
 class _Device:
-    __slots__ = ("flows", "heap", "name", "open", "runs", "slots", "virtual_time", "waiting", "waiting_s")
+    __slots__ = ("flows", "name", "open", "order", "runs", "slots", "waiting", "waiting_s")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -161,9 +164,8 @@ class _Device:
         #: Slots that may take a task, idle ones first.
         self.open: deque[_Slot] = deque()
         self.flows: dict[int, _Flow] = {}
-        #: (start tag, tie, flow) of the flows that have tasks.
-        self.heap: list[tuple[float, int, _Flow]] = []
-        self.virtual_time = 0.0
+        #: The flows that have tasks waiting.
+        self.order = Order()
         #: Tasks that wait, and their estimated seconds.
         self.waiting = 0
         self.waiting_s = 0.0
@@ -193,6 +195,8 @@ class FairScheduler:
         self._held: set[int] = set()
         self._devices: dict[str, _Device] = {}
         self._tasks: dict[int, _Task] = {}
+        #: Device, session and share in millionths of each reservation.
+        self._reservations: dict[int, tuple[str, int, int]] = {}
         self._order = count()
         self._dirty: set[str] = set()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -208,6 +212,8 @@ class FairScheduler:
             WorkerReady: self._ready,
             WorkerLost: self._lost,
             DeviceReported: self._reported,
+            ReservationGranted: self._granted,
+            ReservationEnded: self._reservation_ended,
         }
 
     def limit(self, prefetch_s: float, prefetch_tasks: int) -> None:
@@ -253,15 +259,14 @@ class FairScheduler:
         return decisions
 
     def _decide(self, device: _Device, decisions: list[Decision]) -> None:
-        heap, slots = device.heap, device.open
+        order, slots = device.order, device.open
         if not device.runs:
             return
-        while heap and slots:
-            tag, _, flow = heap[0]
+        while slots and (flow := order.first()) is not None:
+            assert isinstance(flow, _Flow)
             task = flow.head()
             if task is None or flow.session in self._held:
-                heapq.heappop(heap)
-                flow.queued = False
+                order.pass_over(flow)
                 continue
             slot = slots[0]
             if slot.tasks and not self._may_prefetch(slot, task):
@@ -272,13 +277,7 @@ class FairScheduler:
             slots.popleft()
             flow.pop(task)
             device.left(task)
-            device.virtual_time = tag
-            flow.finish_tag = tag + task.cost_s
-            if flow.waiting:
-                heapq.heapreplace(heap, (flow.finish_tag, next(self._order), flow))
-            else:
-                heapq.heappop(heap)
-                flow.queued = False
+            order.served(flow, task.cost_s, bool(flow.waiting))
             task.slot = slot
             slot.tasks.add(task.number)
             slot.load_s += task.cost_s
@@ -296,9 +295,7 @@ class FairScheduler:
         self._dirty.add(flow.device.name)
         if flow.queued or flow.session in self._held:
             return
-        flow.queued = True
-        tag = max(flow.device.virtual_time, flow.finish_tag)
-        heapq.heappush(flow.device.heap, (tag, next(self._order), flow))
+        flow.device.order.join(flow)
 
     def _offer(self, device: _Device, slot: _Slot) -> None:
         self._dirty.add(device.name)
@@ -336,7 +333,7 @@ class FairScheduler:
             flow = device.flows[session] = _Flow(session, device)
         task = _Task(quantum.number, event.cost_s, quantum.options.priority, next(self._order), flow)
         self._tasks[task.number] = task
-        if not flow.live:
+        if not flow.live and not device.order.holds_share(session):
             flow.finish_tag = 0.0
         flow.live += 1
         flow.push(task)
@@ -362,9 +359,7 @@ class FairScheduler:
         flow.bury()
         flow.device.left(task)
         if flow.queued and not flow.waiting:
-            flow.queued = False
-            flow.device.heap = [entry for entry in flow.device.heap if entry[2] is not flow]
-            heapq.heapify(flow.device.heap)
+            flow.device.order.leave(flow)
 
     def _forget(self, flow: _Flow) -> None:
         """Drops the flow of a closed session that has nothing here any more."""
@@ -405,17 +400,8 @@ class FairScheduler:
             self._leave_queue(task)
         elif task.slot is not None:
             # It was picked, and not started after all: its flow is where it was.
-            self._refund(task)
+            task.flow.device.order.refund(task.flow, task.cost_s)
             self._release(task)
-
-    def _refund(self, task: _Task) -> None:
-        flow, device = task.flow, task.flow.device
-        flow.finish_tag = max(0.0, flow.finish_tag - task.cost_s)
-        if flow.queued:
-            tag = max(device.virtual_time, flow.finish_tag)
-            # A handful of flows: one for each session that has tasks here.
-            device.heap = [entry if entry[2] is not flow else (tag, entry[1], flow) for entry in device.heap]
-            heapq.heapify(device.heap)
 
     def _lowered(self, event: TaskLowered) -> None:
         task = self._tasks.get(event.task)
@@ -447,3 +433,18 @@ class FairScheduler:
             device = self._device(event.device)
             device.runs = event.event.state in RUNNING
             self._dirty.add(device.name)
+
+    def _granted(self, event: ReservationGranted) -> None:
+        self._reservations[event.number] = event.device, event.session, event.share_ppm
+        self._share(event.device, event.session)
+
+    def _reservation_ended(self, event: ReservationEnded) -> None:
+        found = self._reservations.pop(event.number, None)
+        if found is not None:
+            self._share(found[0], found[1])
+
+    def _share(self, name: str, session: int) -> None:
+        """The shares of a session's reservations of a device add up."""
+        held = sum(ppm for *of, ppm in self._reservations.values() if of == [name, session])
+        device = self._device(name)
+        device.order.reserve(session, held / 1_000_000, device.flows.get(session))

@@ -45,11 +45,12 @@ MAX_CLOSE_S = 0.8
 class _Job:
     """A program on its way through a pipeline."""
 
-    __slots__ = ("deaths", "message", "session", "stage", "stages")
+    __slots__ = ("deaths", "message", "session", "stage", "stages", "time_limit_s")
 
-    def __init__(self, message: Lower, session: int) -> None:
+    def __init__(self, message: Lower, session: int, time_limit_s: float) -> None:
         self.message = message
         self.session = session
+        self.time_limit_s = time_limit_s
         #: How often a worker died under it.
         self.deaths = 0
         #: Stages that began.
@@ -78,8 +79,7 @@ class ToolPool:
 
     def __init__(self, settings: Settings) -> None:
         """Looks up tools; starts nothing."""
-        self._settings = settings.tools
-        self._time_limit_s = settings.tools.time_limit_s
+        self._most = settings.tools.workers
         self._start_limit_s = settings.workers.start_limit_s
         self._memory_bytes = (
             settings.tools.memory_bytes or share(settings.workers, cores(), memory_bytes())[1]
@@ -100,11 +100,15 @@ class ToolPool:
         """Begins to serve; `ended` is told of each program a LoweredProgram (MessagePack), or why there is none."""
         self._reactor, self._ended = reactor, ended
 
-    def lower(self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes) -> None:
-        """Lowers a program, for a session; see `toolprotocol.Lower`. Never within this call."""
-        self._queues.setdefault(session, deque()).append(
-            _Job(Lower(number, program, pipeline, target), session)
-        )
+    def lower(
+        self, number: int, session: int, program: bytes, pipeline: bytes, target: bytes, time_limit_s: float
+    ) -> None:
+        """Lowers a program, for a session; see `toolprotocol.Lower`. Never within this call.
+
+        It has `time_limit_s` from the moment that a worker gets it.
+        """
+        job = _Job(Lower(number, program, pipeline, target), session, time_limit_s)
+        self._queues.setdefault(session, deque()).append(job)
         self._reactor.call_at(self._reactor.now(), self._serve)
 
     def forget(self, number: int) -> bool:
@@ -121,10 +125,6 @@ class ToolPool:
     def pids(self) -> list[int]:
         """Process ids of the workers."""
         return [worker.launched.pid for worker in self._workers.values()]
-
-    def limit(self, time_limit_s: float) -> None:
-        """The seconds that a pipeline may take, of those that begin from now on."""
-        self._time_limit_s = time_limit_s
 
     def close(self) -> None:
         """Ends all workers."""
@@ -157,7 +157,7 @@ class ToolPool:
             self._give(worker, job)
         waiting = sum(map(len, self._queues.values()))
         starting = sum(not worker.ready for worker in self._workers.values())
-        for _ in range(min(waiting - starting, self._settings.workers - len(self._workers))):
+        for _ in range(min(waiting - starting, self._most - len(self._workers))):
             self._launch()
 
     def _next(self) -> _Job | None:
@@ -175,7 +175,7 @@ class ToolPool:
         job.stage, job.stages = "", 0
         worker.outbox.put(pack(job.message))
         self._flush(worker)
-        limit_s = self._time_limit_s
+        limit_s = job.time_limit_s
 
         def over_time() -> None:
             if worker.job is job and not worker.gone:

@@ -138,6 +138,10 @@ class ObligingPlatform:
                 self.finish(run, None)
             case "other":
                 self.report(calibration="v2", carries=self.made("v3"))
+            case "long" | "huge":
+                made = self.made("v2")
+                gates = made.gates[:1] * (33_000 if self.do.endswith("long") else 90_000)
+                self.report(calibration="v2", carries=msgspec.structs.replace(made, gates=gates))
             case "impossible":
                 self.report(calibration="v2", carries=self.made("v2", t2_us=1000.0))
 
