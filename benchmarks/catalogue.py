@@ -183,6 +183,12 @@ BENCHMARKS = (
         ("noop",),
         "time of runs on a twin over what its calibration adds up to (at most 5 % off)",
     ),
+    Benchmark(
+        ("mesh_of_four_twins",),
+        "mesh:four_twins",
+        ("noop",),
+        "one twin over a mesh of four, run time by the wall (at least 3)",
+    ),
     Benchmark(("twin_rate",), "twin:rate", ("noop",), "tasks per second on a virtual clock"),
 )
 

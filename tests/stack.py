@@ -9,6 +9,8 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -118,6 +120,35 @@ def runtime_folder() -> Iterator[Path]:
         for pid in daemons_of(folder):
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_daemon(settings: str) -> Iterator[Path]:
+    """The runtime folder of a daemon that no session started, and none ends."""
+    with runtime_folder() as folder:
+        config = folder / "settings.toml"
+        config.write_text(settings)
+        reader, writer = os.pipe()
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "qfw.qpmd",
+                f"--folder={folder}",
+                f"--config={config}",
+                f"--ready-fd={writer}",
+            ],
+            pass_fds=(writer,),
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(writer)
+        with os.fdopen(reader, "rb") as said:
+            assert said.read() == b"ready"
+        try:
+            yield folder
+        finally:
+            process.terminate()
+            process.wait(LIMIT_S)
 
 
 def daemons_of(folder: Path) -> list[int]:

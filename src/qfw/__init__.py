@@ -41,12 +41,16 @@ if _TYPE_CHECKING:
     from qfw.model.program import slot as slot
     from qfw.model.result import Result as Result
     from qfw.model.task import TaskOptions as TaskOptions
+    from qfw.qpi.choice import Choice as Choice
     from qfw.qpi.completions import Completion as Completion
     from qfw.qpi.completions import CompletionQueue as CompletionQueue
     from qfw.qpi.device import Device as Device
     from qfw.qpi.events import Event as Event
     from qfw.qpi.events import EventQueue as EventQueue
     from qfw.qpi.future import TaskFuture as TaskFuture
+    from qfw.qpi.group import GroupFuture as GroupFuture
+    from qfw.qpi.group import GroupResult as GroupResult
+    from qfw.qpi.mesh import Mesh as Mesh
     from qfw.qpi.operation import Operation as Operation
     from qfw.qpi.pipeline import ToolPipeline as ToolPipeline
     from qfw.qpi.program import Program as Program
@@ -72,11 +76,15 @@ _HOMES = {
     "TaskOptions": "qfw.model.task",
     "Completion": "qfw.qpi.completions",
     "CompletionQueue": "qfw.qpi.completions",
+    "Choice": "qfw.qpi.choice",
     "Device": "qfw.qpi.device",
     "Event": "qfw.qpi.events",
     "EventQueue": "qfw.qpi.events",
     "TaskFuture": "qfw.qpi.future",
     "Operation": "qfw.qpi.operation",
+    "GroupFuture": "qfw.qpi.group",
+    "GroupResult": "qfw.qpi.group",
+    "Mesh": "qfw.qpi.mesh",
     "ToolPipeline": "qfw.qpi.pipeline",
     "Program": "qfw.qpi.program",
     "Reservation": "qfw.qpi.reservation",

@@ -13,6 +13,7 @@ from qfw.model.errors import OptionError
 
 _MASK = 2**64 - 1
 _STEP = 0x9E3779B97F4A7C15
+_SLICES = 0xA0761D6478BD642F
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
@@ -42,6 +43,14 @@ def set_seed(task_seed: int, index: int) -> int:
     that neighbouring task seeds do not give shifted copies of one sequence.
     """
     return _mix((_mix((task_seed + _STEP) & _MASK) + (index + 1) * _STEP) & _MASK)
+
+
+def slice_seed(task_seed: int, index: int) -> int:
+    """Seed of slice `index` of a task whose shots are split, 0 to 2**63 - 1: a task of its own.
+
+    Of another family than the seeds of sets, so that no slice repeats what a set of the whole task would draw.
+    """
+    return _mix((_mix((task_seed ^ _SLICES) + _STEP & _MASK) + (index + 1) * _STEP) & _MASK) >> 1
 
 
 def set_seeds(task_seed: int, start: int, stop: int) -> list[int]:

@@ -91,7 +91,7 @@ class Draft(NamedTuple):
     device: str
     #: The fields of a QuantumTask from `outputs` to `began_ns`, in its order.
     rest: tuple[bytes, int, bytes, int, int, TaskOptions, str, int]
-    #: Its last three: pipeline (empty: that of `pipeline`), first set, group.
+    #: Its last three: pipeline (empty: that of `pipeline`), first set, group (below 0: it is the first of its own).
     more: tuple[bytes, int, int] = (b"", 0, 0)
     #: What lowers the program for the device.
     pipeline: Pipeline | None = None
@@ -174,6 +174,11 @@ class Client:
         """What an owner has submitted and is not answered yet."""
         return [f for f in list(self._futures.values()) if f.owner is owner and not f.settled]
 
+    @property
+    def lost(self) -> bool:
+        """Whether the daemon went away, as far as was read."""
+        return self._lost is not None and not self._closed
+
     def check(self) -> None:
         """Raises UsageError or DaemonLost where nothing can be sent any more."""
         self._check_process()
@@ -221,6 +226,8 @@ class Client:
             number = task_number(self._session, self._sequence)
             digest = draft.program.digest
             more, pipeline = draft.more, draft.pipeline
+            if more[2] < 0:
+                more = (*more[:2], number)
             if pipeline is not None:
                 more = (pipeline.digest, *more[1:])
                 if pipeline.digest not in self._pipelines:

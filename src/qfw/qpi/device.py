@@ -20,6 +20,7 @@ from qfw.model.errors import (
 )
 from qfw.model.outputs import Output
 from qfw.model.program import Program
+from qfw.qpi.tables import as_html
 
 if TYPE_CHECKING:
     from qfw.model.pipeline import Pipeline
@@ -89,16 +90,47 @@ class Device:
         return (self,)
 
     def place(
-        self, program: Program, outputs: tuple[Output, ...], sets: int, shots: int, lowered: bool
+        self,
+        program: Program,
+        outputs: tuple[Output, ...],
+        sets: int,
+        shots: int,
+        lowered: bool,
+        device: str | Device | None = None,
     ) -> Device | None:
-        """The device of a stream's next task: itself."""
+        """The device of a stream's next task: itself. Raises UsageError where another one is named."""
+        if device is not None and device is not self and device != self.name:
+            name = device.name if isinstance(device, Device) else device
+            raise UsageError(
+                f"the stream is bound to {self.name}; a task for {name!r} needs a stream of its own"
+            )
         return self
 
-    def began(self, device: Device, sets: int, shots: int) -> None:
+    def when_room(self, wake: Callable[[], None]) -> None:
+        """Never: it always has room."""
+
+    def began(
+        self, device: Device, sets: int, shots: int, program: Program | None = None, task: int = 0
+    ) -> None:
         """Nothing is counted."""
 
-    def ended(self, device: Device, sets: int, shots: int, took_s: float | None) -> None:
+    def named(self, device: Device, task: int) -> None:
         """Nothing is counted."""
+
+    def ended(
+        self,
+        device: Device,
+        sets: int,
+        shots: int,
+        took_s: float | None,
+        program: Program | None = None,
+        task: int = 0,
+    ) -> None:
+        """Nothing is counted."""
+
+    def again(self, device: Device, error: BaseException) -> bool:
+        """No: there is no other."""
+        return False
 
     def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
         """Name of the device that runs a task: its own."""
@@ -169,6 +201,14 @@ class Device:
                 ) from error
 
         return operation
+
+    def _repr_html_(self) -> str:
+        profile = self.profile
+        row = (self.name, str(profile.kind), profile.engine, str(profile.max_qubits), str(profile.slots))
+        gates = ", ".join(profile.native_gates[:12]) + (" …" if len(profile.native_gates) > 12 else "")
+        return as_html(
+            "Device", ("device", "kind", "engine", "qubits", "slots", "native gates"), [(*row, gates)]
+        )
 
     def __repr__(self) -> str:
         return f"Device({self.name!r}, engine={self.profile.engine!r}, max_qubits={self.profile.max_qubits})"

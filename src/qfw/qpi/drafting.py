@@ -44,6 +44,8 @@ class Request(NamedTuple):
     calibration: str = ""
     #: Number of its first set, from which the seeds of its sets are counted: of a part of a larger whole.
     first_set: int = 0
+    #: One of the stream's devices, or its name, that is to run it; None: the stream chooses.
+    device: str | Device | None = None
 
 
 class NeedsResult(Exception):

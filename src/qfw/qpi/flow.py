@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 #: Tasks that begin in one go, and of those that found no device how many are tried again then.
 TASKS_AT_ONCE = 256
 PARKED_AT_ONCE = 64
-#: Seconds between two looks whether others have left room on a device: the first, and the longest.
-RETRY_S, LONGEST_RETRY_S = 0.002, 0.05
 
 _here = threading.local()
 
@@ -45,7 +43,7 @@ class Task(NamedTuple):
 class _Part:
     """A task of an operation, or one that the stream submitted before it had operations."""
 
-    __slots__ = ("device", "draft", "future", "number", "operation", "outputs", "position")
+    __slots__ = ("device", "draft", "future", "number", "operation", "outputs", "position", "wanted")
 
     def __init__(self, operation: Operation | None, number: int, position: int = 0) -> None:
         self.operation = operation
@@ -54,6 +52,8 @@ class _Part:
         self.position = position
         self.draft: Draft
         self.outputs: tuple[Any, ...] = ()
+        #: The one that the user named for it.
+        self.wanted: str | Device | None = None
         self.device: Device | None = None
         self.future: TaskFuture | None = None
 
@@ -124,11 +124,12 @@ class Flow:
         self._host = Host(1 if ordered else MOST_THREADS)
         #: Begins operations where callers may not, and looks again for room; callbacks cannot keep it busy.
         self._beginner = Host(2)
-        self._pumping = self._again = self._retrying = False
+        self._pumping = self._again = False
+        #: Whether the ground will say when there is room.
+        self._asked_for_room = False
         #: The thread that begins operations now: callbacks of futures wait until it has.
         self._pumper: int | None = None
         self._untold: deque[Operation] = deque()
-        self._retry_s = RETRY_S
         #: Wanted from background readers while operations wait for others.
         self._progress = Signal(lambda: False)
         self._held: tuple[Client, ...] = ()
@@ -277,10 +278,10 @@ class Flow:
                     works.append(partial(self._host.start, partial(self._call, operation)))
             except Exception as error:
                 works.append(partial(self._end, operation, None, error))
-        if self._parked and not self._running and not parts and not self._retrying:
+        if self._parked and not self._running and not parts and not self._asked_for_room:
             # Others have what room there is, and nothing here will end and say so.
-            self._retrying = True
-            works.append(partial(self._beginner.start, self._retry))
+            self._asked_for_room = True
+            works.append(partial(self.stream.ground.when_room, self._room))
         return parts, works
 
     def _parts(self, operation: Operation, tasks: Sequence[Task]) -> list[_Part]:
@@ -291,6 +292,7 @@ class Flow:
             part = _Part(operation, operation.number, position)
             part.draft = task.draft or self.stream.drafting.draft(_filled(task.request), None, now_ns)
             part.outputs = outputs_of(task.request)
+            part.wanted = task.request.device
             found.append(part)
         operation.results = [None] * len(found)
         operation.left = len(found)
@@ -305,12 +307,13 @@ class Flow:
         sets, shots = draft.rest[1], draft.rest[3]
         lowered = draft.pipeline is not None
         try:
-            device = self.stream.ground.place(draft.program, part.outputs, sets, shots, lowered)
+            wanted = part.wanted
+            device = self.stream.ground.place(draft.program, part.outputs, sets, shots, lowered, wanted)
             if device is None:
                 self._parked.append(part)
                 return
             part.draft = draft._replace(device=device.chosen(draft.program, part.outputs))
-            self.stream.ground.began(device, sets, shots)
+            self.stream.ground.began(device, sets, shots, draft.program)
         except Exception as error:
             works.append(partial(self._part_over, part, None, error))
             return
@@ -344,22 +347,15 @@ class Flow:
         part.future = future
         with self._lock:
             self._running[future] = part
-            self._retry_s = RETRY_S
             if part.operation is not None:
                 part.operation.tasks.add(future)
+        if part.device is not None:
+            self.stream.ground.named(part.device, future.task.number)
 
-    def _retry(self) -> None:
-        threading.Event().wait(self._retry_s)
-        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
-        self._retrying = False
-        clients = self.stream.clients
-        if clients and all(client.over for client in clients):
-            error = UsageError("the session was closed before this task began")
-            with self._lock:
-                parts, self._parked = list(self._parked), deque()
-            for part in parts:
-                self._part_over(part, None, error)
-        self._pump_here()
+    def _room(self) -> None:
+        """From any thread, which must not wait: something ended on the ground, or its devices changed."""
+        self._asked_for_room = False
+        self._beginner.start(self._pump_here)
 
     def _call(self, operation: Operation) -> None:
         """On a thread of the stream: a callback or a question, and the tasks that it asks for."""
@@ -395,17 +391,34 @@ class Flow:
         value, error = future.outcome()
         self._left(part, _took_s(value))
         if part.operation is not None:
-            self._part_over(part, value, error)
+            if error is None or not self._once_more(part, error):
+                self._part_over(part, value, error)
             return True
         with self._lock:
             told = self._drop(self._sequence.end(part.number, failed=_failed(error)).dropped, error)
         self._after(told)
         return True
 
+    def _once_more(self, part: _Part, error: BaseException) -> bool:
+        """Whether a task that its device refused is placed on another one."""
+        operation = part.operation
+        assert operation is not None and part.device is not None
+        if operation.giving_up or part.wanted is not None or not self.stream.ground.again(part.device, error):
+            return False
+        with self._lock:
+            if part.future is not None:
+                operation.tasks.discard(part.future)
+            part.device = part.future = None
+            self._parked.append(part)
+        self._pump()
+        return True
+
     def _left(self, part: _Part, took_s: float | None) -> None:
-        if part.device is not None:
-            with self._lock:
-                self.stream.ground.ended(part.device, part.draft.rest[1], part.draft.rest[3], took_s)
+        if part.device is None:
+            return
+        draft, number = part.draft, part.future.task.number if part.future is not None else 0
+        # Not under the lock: the ground wakes those who wait for room, perhaps this stream.
+        self.stream.ground.ended(part.device, draft.rest[1], draft.rest[3], took_s, draft.program, number)
 
     def _part_over(self, part: _Part, value: Any, error: BaseException | None) -> None:
         """A task of an operation ended: so does the operation with its last one."""

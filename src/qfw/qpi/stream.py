@@ -168,6 +168,7 @@ class QStream:
         options: TaskOptions = DEFAULT_OPTIONS,
         began_ns: int | None = None,
         calibration: str = "",
+        device: str | Device | None = None,
         timeout_s: float | None = None,
     ) -> TaskFuture:
         """Submits one task and returns at once, or when there is room in the window.
@@ -184,6 +185,7 @@ class QStream:
                 was earlier than now; for the timeline.
             calibration: version of the calibration that the program was lowered for (`Device.calibration`): under
                 another one the task fails with StaleCalibration. Empty: it runs under any.
+            device: one of the mesh's, or its name, that is to run it; None: the mesh chooses.
             timeout_s: seconds to wait for room; None as long as it takes. Within a callback nothing waits: what is
                 submitted there may go beyond the window.
 
@@ -195,7 +197,7 @@ class QStream:
             DaemonLost: the daemon is gone.
         """
         return self.run_many(
-            (Request(program, parameters, shots, outputs, seed, options, began_ns, calibration),),
+            (Request(program, parameters, shots, outputs, seed, options, began_ns, calibration, 0, device),),
             timeout_s=timeout_s,
         )[0]
 
@@ -470,6 +472,9 @@ class QStream:
             device, drafting = self.device, self.drafting
             try:
                 drafts = [drafting.draft(request, device, now_ns) for request in requests]
+                for request in requests:
+                    if request.device is not None:
+                        device.place(request.program, (), 1, 0, False, request.device)
             except NeedsResult:
                 for request in requests:
                     if isinstance(request.parameters, TaskFuture):

@@ -1,19 +1,21 @@
-"""Joining the daemon of a runtime folder, or starting a private one."""
+"""Joining the daemon of a runtime folder: one that runs, or a private one that is started for it."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from qfw.config.runtime import lock_path, log_path, prepare
+from qfw.config.runtime import check, lock_path, log_path, prepare, socket_path
 from qfw.model.errors import DaemonUnreachable, ErrorReport, ResultTimeout, SetupError
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import SESSION
@@ -37,6 +39,34 @@ def join(folder: Path, name: str, config: Path | None, timeout_s: float) -> Link
     """
     folder = prepare(folder)
     deadline = time.monotonic() + timeout_s
+    with _locked(folder, deadline, timeout_s):
+        try:
+            return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
+        except DaemonUnreachable:
+            pass  # Nobody is there: start one.
+        _start(folder, config, deadline)
+        return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
+
+
+def join_running(folder: Path, name: str, timeout_s: float) -> Link:
+    """A session's link to the daemon that runs in `folder`. Starts none, and makes nothing there.
+
+    Raises:
+        SetupError: the folder cannot be a runtime folder.
+        DaemonUnreachable: no daemon answers there.
+        VersionMismatch: it is of another version.
+    """
+    folder = check(folder)
+    deadline = time.monotonic() + timeout_s
+    # A private one takes the lock before it ends; where nobody ever made a lock, nobody does.
+    locked = lock_path(folder).exists() and socket_path(folder).exists()
+    with _locked(folder, deadline, timeout_s) if locked else contextlib.nullcontext():
+        return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, deadline: float, timeout_s: float) -> Iterator[None]:
+    """Holds the lock of whoever starts, joins or ends the daemon of a folder."""
     with _open(lock_path(folder)) as lock:
         while True:
             try:
@@ -49,12 +79,7 @@ def join(folder: Path, name: str, config: Path | None, timeout_s: float) -> Link
                         f"starts? Its log: {log_path(folder)}"
                     ) from None
                 time.sleep(LOCK_RETRY_S)
-        try:
-            return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
-        except DaemonUnreachable:
-            pass  # Nobody is there: start one.
-        _start(folder, config, deadline)
-        return Link(folder, name, SESSION, max(0.1, deadline - time.monotonic()))
+        yield
 
 
 def _open(path: Path) -> BinaryIO:

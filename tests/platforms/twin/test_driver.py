@@ -411,6 +411,8 @@ def test_a_link_keeps_both_devices_busy() -> None:
     link = {"devices": ["small", "other"], "fidelity": 0.9, "rate_per_s": 1000.0}
     stand = Stand(devices=["other", "small"], links=[link])
     assert all("link.entangle" in profile.native for profile in stand.driver.devices())
+    peers = msgspec.msgpack.decode(stand.driver.native("small", "link.peers", b"", 1.0) or b"")
+    assert peers == [{"peer": "other", "fidelity": 0.9, "rate_per_s": 1000.0}]
     body = {"peer": "other", "pairs": 50, "bases": "XX", "seed": 3}
     answer = stand.native("link.entangle", EntangleAnswer, body)
     assert stand.now_ns("small") == stand.now_ns("other") == answer.device_ns == answer.succeeded_ns[-1]

@@ -19,7 +19,7 @@ from qfw.platforms.twin.calibrating import CalibrateRequest, calibrate
 from qfw.platforms.twin.controller import Controller
 from qfw.platforms.twin.device import Simulation, Twin
 from qfw.platforms.twin.life import Life
-from qfw.platforms.twin.link import EntangleAnswer, EntangleRequest, Link, Tries
+from qfw.platforms.twin.link import EntangleAnswer, EntangleRequest, Link, LinkPeer, Tries
 from qfw.platforms.twin.living import Living
 from qfw.platforms.twin.options import DeviceOptions, TwinOptions, make_clock, origin_ns, read_options
 from qfw.platforms.twin.script import check_qubits, load_script
@@ -33,7 +33,7 @@ Models = Callable[[str, str], tuple[DeviceProfile, Calibration]]
 Simulations = Callable[[DeviceProfile, bool], Simulation]
 
 LIMITS, CHECK, PLAY = "pulse.limits", "pulse.check", "pulse.play"
-CALIBRATE, ENTANGLE = "calibrate", "link.entangle"
+CALIBRATE, ENTANGLE, PEERS = "calibrate", "link.entangle", "link.peers"
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,7 +80,7 @@ class TwinDriver(BaseDriver):
         linked = {name for pair in self._links for name in pair}
         found = []
         for name, twin in self._twins.items():
-            native = (LIMITS, CHECK, PLAY, CALIBRATE) + ((ENTANGLE,) if name in linked else ())
+            native = (LIMITS, CHECK, PLAY, CALIBRATE) + ((PEERS, ENTANGLE) if name in linked else ())
             found.append(msgspec.structs.replace(twin.profile, native=native))
         return found
 
@@ -119,7 +119,7 @@ class TwinDriver(BaseDriver):
             OptionError: a body that is not of the operation's form.
         """
         twin = self._twins[device]
-        answer: msgspec.Struct
+        answer: msgspec.Struct | list[LinkPeer]
         match operation:
             case _ if operation == LIMITS:
                 _decoded(body, Nothing, operation)
@@ -130,6 +130,9 @@ class TwinDriver(BaseDriver):
                 answer = twin.play(_decoded(body, PlayRequest, operation), time_limit_s)
             case _ if operation == CALIBRATE:
                 answer = calibrate(twin, _decoded(body, CalibrateRequest, operation), time_limit_s)
+            case _ if operation == PEERS:
+                _decoded(body, Nothing, operation)
+                answer = self._peers(device)
             case _ if operation == ENTANGLE:
                 answer = self._entangle(device, _decoded(body, EntangleRequest, operation), time_limit_s)
             case _:
@@ -172,6 +175,13 @@ class TwinDriver(BaseDriver):
                 raise ConfigError(f"{self._where}.links[{index}]: {first} and {second} have a link already")
             links[first, second] = Link(entry, options.seed ^ zlib.crc32(f"{first} {second}".encode()))
         return links
+
+    def _peers(self, device: str) -> list[LinkPeer]:
+        return [
+            LinkPeer(second if device == first else first, link.options.fidelity, link.options.rate_per_s)
+            for (first, second), link in self._links.items()
+            if device in (first, second)
+        ]
 
     def _entangle(self, device: str, request: EntangleRequest, time_limit_s: float) -> EntangleAnswer:
         first, second = sorted((device, request.peer))

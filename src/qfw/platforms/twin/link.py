@@ -1,4 +1,6 @@
-"""Links: two twins that herald entangled pairs between each other, try by try; native operation `link.entangle`.
+"""Links: two twins that herald entangled pairs between each other, try by try.
+
+Native operations `link.peers` and `link.entangle`.
 
 A pair is a Werner state: the Bell state Φ+ with a given fidelity, the other three Bell states alike. Tries are
 independent and equally likely to succeed. So what a link gives is known to the last bit from its seed.
@@ -45,6 +47,15 @@ class LinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def attempt_ns(self) -> int:
         """Time of one try."""
         return round(self.attempt_us * 1000)
+
+
+class LinkPeer(msgspec.Struct, frozen=True):
+    """An entry of what `link.peers` answers: a device that this one has a link with."""
+
+    peer: str
+    #: Of a pair, and pairs per second of uninterrupted tries: as configured.
+    fidelity: float
+    rate_per_s: float
 
 
 class EntangleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,156 @@
+"""What a group is to do: the task that is split, checked before anything is sent."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qfw.model.errors import ErrorReport, OptionError, QFwError, UnsupportedFeature
+from qfw.model.outputs import (
+    Counts,
+    Output,
+    Statevector,
+    answer_bytes,
+    check_outputs,
+    check_shots,
+    encode_outputs,
+)
+from qfw.model.pipeline import Pipeline
+from qfw.model.program import Program, check_parameters
+from qfw.model.seeds import check_seed
+from qfw.model.task import TaskOptions, check_options
+from qfw.qpi.choice import as_pipeline
+from qfw.qpi.device import Device
+from qfw.qpi.filters import check_able
+from qfw.qpi.split import SETS, SHOTS, Part, by_sets, by_shots
+
+#: Parts of sets for each slot of the mesh: late ones go where it is fast.
+PARTS_PER_SLOT = 4
+#: Most parts of a group; and bytes of parameters, or of answers, that one part should have at most.
+MAX_PARTS, PART_BYTES = 100_000, 16 * 2**20
+
+
+class GroupTask(NamedTuple):
+    """A task in parts."""
+
+    program: Program
+    outputs: tuple[Output, ...]
+    #: The same as bytes.
+    encoded: bytes
+    #: Shape (sets, slots), radians.
+    values: npt.NDArray[np.float64]
+    options: TaskOptions
+    split: str
+    parts: list[Part]
+    #: Lowers the program for whatever device a part gets.
+    pipeline: Pipeline | None = None
+
+
+def group_task(
+    devices: Sequence[Device],
+    program: Program,
+    parameters: npt.ArrayLike | None,
+    split: str,
+    shots: int | None,
+    outputs: tuple[Output, ...] | None,
+    seed: int | None,
+    options: TaskOptions,
+    parts: int | None,
+    pipeline: Any,
+) -> GroupTask:
+    """A task for all of these devices, split; see `Mesh.run_group`."""
+    count = 0 if shots is None else check_shots(shots)
+    if shots is not None and count == 0:
+        raise OptionError("shots must be at least 1; leave them out for exact results")
+    if split not in (SETS, SHOTS):
+        raise OptionError(f"split is {SETS!r} or {SHOTS!r}, not {split!r}")
+    check_options(options)
+    if options.idempotency_key or options.detached:
+        raise OptionError("a group has no idempotency key, and is not detached: its answers are merged here")
+    asked = outputs if outputs is not None else ((Counts(),) if count else (Statevector(),))
+    given: Any = () if parameters is None else parameters
+    values = check_parameters(given, program.num_slots)
+    chosen = check_seed(seed)
+    chosen = fresh_seed() if chosen is None else chosen
+    most = _most(asked, values.shape[0], count, split, parts)
+    made = (
+        by_shots(values.shape[0], count, chosen, parts)
+        if split == SHOTS
+        else by_sets(
+            values.shape[0],
+            count,
+            chosen,
+            parts or min(most, _parts_of_sets(devices, program, asked, values.shape[0], count)),
+        )
+    )
+    largest = max(part.sets for part in made), max(part.shots for part in made)
+    lowering = as_pipeline(pipeline)
+    _check_common(devices, program, asked, *largest, lowered=lowering is not None)
+    # As the daemons will check them: each part is refused alike.
+    check_outputs(asked, program, *largest)
+    return GroupTask(program, asked, encode_outputs(asked), values, options, split, made, lowering)
+
+
+def fresh_seed() -> int:
+    """A seed for one who gave none."""
+    return secrets.randbits(63)
+
+
+def _most(outputs: tuple[Output, ...], sets: int, shots: int, split: str, parts: int | None) -> int:
+    """The most parts that there can be. Raises OptionError where it cannot be split so."""
+    if split == SHOTS:
+        if not shots:
+            raise OptionError("exact answers cannot be split by shots; give shots, or split='sets'")
+        if any(isinstance(output, Statevector) for output in outputs):
+            raise OptionError("a statevector cannot be split by shots; split='sets' without shots")
+    most = min(sets if split == SETS else shots, MAX_PARTS)
+    wrong = isinstance(parts, bool) or not isinstance(parts, int | None)
+    if wrong or (parts is not None and not 1 <= parts <= most):
+        raise OptionError(f"parts is a number from 1 to {most}, as there are so many {split}, not {parts!r}")
+    return most
+
+
+def _parts_of_sets(
+    devices: Sequence[Device], program: Program, outputs: tuple[Output, ...], sets: int, shots: int
+) -> int:
+    slots = sum(max(1, device.profile.slots) for device in devices)
+    size = sum(answer_bytes(output, program, sets, shots) for output in outputs)
+    size = max(size, 8 * sets * program.num_slots)
+    most_sets = min(device.profile.max_sets for device in devices)
+    return max(size // PART_BYTES + 1, -(-sets // most_sets), slots * PARTS_PER_SLOT)
+
+
+def _check_common(
+    devices: Sequence[Device],
+    program: Program,
+    outputs: tuple[Output, ...],
+    sets: int,
+    shots: int,
+    lowered: bool,
+) -> None:
+    """Raises unless every device can run a part."""
+    used = {gate.name for gate in program.gates()} - {"gphase"}
+    lacking = []
+    errors: list[tuple[str, QFwError]] = []
+    for device in devices:
+        profile = device.profile
+        missing = sorted(used - set(profile.native_gates)) if profile.lowered_only and not lowered else []
+        if missing:
+            lacking.append(f"{device.name} lacks {', '.join(missing)}")
+            continue
+        try:
+            check_able(profile, program, outputs, sets, shots, lowered)
+        except QFwError as error:
+            errors.append((device.name, error))
+    if lacking:
+        raise UnsupportedFeature(
+            f"the devices of this mesh do not have the program's gates in common: {'; '.join(lacking)}. Lower the "
+            "program to gates that all have, or take those devices out of the mesh"
+        )
+    for name, reason in errors:
+        said = f"a split task runs on every device of its mesh; {name} cannot: {reason}"
+        raise ErrorReport(type(reason).__name__, said).to_exception() from reason

@@ -1,0 +1,270 @@
+"""The groups of a mesh: places the parts of each, and takes in their answers."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import queue
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from qfw.model.errors import (
+    DaemonLost,
+    ErrorReport,
+    QFwError,
+    TaskCancelled,
+    UsageError,
+)
+from qfw.model.result import Result
+from qfw.model.timeline import Timeline
+from qfw.qpi.client import Draft
+from qfw.qpi.device import Device
+from qfw.qpi.future import TaskFuture
+from qfw.qpi.group import GroupFuture, GroupResult, Progress
+from qfw.qpi.group_task import GroupTask
+from qfw.qpi.merge import merge_sets, merge_shots
+from qfw.qpi.split import SETS, Part
+
+if TYPE_CHECKING:
+    from qfw.qpi.mesh import Mesh
+
+#: Seconds without a group after which the thread that serves them ends.
+IDLE_S = 1.0
+
+
+class _Work:
+    """A group under way. Belongs to the thread of its `Groups`, but for `stop`."""
+
+    def __init__(self, groups: Groups, task: GroupTask) -> None:
+        self._groups = groups
+        self.task = task
+        self.parts = task.parts
+        self.began_ns = time.monotonic_ns()
+        self.future = GroupFuture(self)
+        #: Of its first task; -1 as long as none was sent.
+        self.number = -1
+        self.waiting = deque(task.parts)
+        #: What was sent and is not answered, by part.
+        self.sent: dict[int, tuple[Device, TaskFuture]] = {}
+        #: By part.
+        self.results: dict[int, tuple[Result, str]] = {}
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        return Progress(len(self.results), len(self.parts))
+
+    def stop(self) -> None:
+        """Nobody wants it any more; does not wait."""
+        self._groups.post(_Stopped(self))
+
+
+class _Ended(NamedTuple):
+    """A part was answered, or was not."""
+
+    work: _Work
+    part: Part
+    device: Device
+    future: TaskFuture
+
+
+class _Stopped(NamedTuple):
+    """A group is to be ended."""
+
+    work: _Work
+
+
+class _Begun(NamedTuple):
+    """A group is to be begun."""
+
+    work: _Work
+
+
+class _Room:
+    """A device may take something again."""
+
+
+_Message = _Begun | _Ended | _Stopped | _Room
+
+
+class Groups:
+    """The groups of a mesh: a thread, there only while it has some, places their parts and takes in their answers.
+
+    Not the threads that read: those may hold what a submission to another daemon waits for.
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        """Of one mesh."""
+        self._mesh = mesh
+        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        #: Those that are not settled.
+        self._open: list[_Work] = []
+        #: Whether the mesh will say when a device has room.
+        self._asked_for_room = False
+
+    def run(self, task: GroupTask) -> GroupFuture:
+        """Begins a group, and returns at once."""
+        work = _Work(self, task)
+        self.post(_Begun(work))
+        return work.future
+
+    def post(self, message: _Message) -> None:
+        """Hands the thread something to do; from any thread."""
+        with self._lock:
+            self._messages.put(message)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="qfw-groups", daemon=True)
+                self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                message = self._messages.get(timeout=IDLE_S)
+            except queue.Empty:
+                with self._lock:
+                    if not self._open and self._messages.empty():
+                        self._thread = None
+                        return
+                continue
+            match message:
+                case _Begun(work):
+                    self._open.append(work)
+                case _Stopped(work):
+                    self._give_up(work)
+                case _Ended():
+                    self._take_in(message)
+                case _Room():
+                    self._asked_for_room = False
+            for work in list(self._open):
+                self._fill(work)
+
+    def _fill(self, work: _Work) -> None:
+        """Sends what there is room for."""
+        try:
+            while work.waiting and not work.future.done():
+                part = work.waiting[0]
+                device = self._place(work, part)
+                if device is None:
+                    return
+                work.waiting.popleft()
+                try:
+                    self._send(work, part, device)
+                except DaemonLost:
+                    # Nothing was sent. Of a daemon that is lost nothing is chosen any more.
+                    work.waiting.appendleft(part)
+        except BaseException as error:
+            self._fail(work, error)
+
+    def _place(self, work: _Work, part: Part) -> Device | None:
+        task = work.task
+        lowered = task.pipeline is not None
+        device = self._mesh.place(task.program, task.outputs, part.sets, part.shots, lowered)
+        if device is not None or self._asked_for_room:
+            return device
+        self._asked_for_room = True
+        self._mesh.when_room(self._room)
+        # What changed in between wakes nobody.
+        return self._mesh.place(task.program, task.outputs, part.sets, part.shots, lowered)
+
+    def _room(self) -> None:
+        self.post(_Room())
+
+    def _send(self, work: _Work, part: Part, device: Device) -> None:
+        rows = work.task.values[part.first_set : part.first_set + part.sets]
+        rest = (
+            work.task.encoded,
+            part.sets,
+            rows.astype("<f8", copy=False).tobytes(),
+            part.shots,
+            part.seed,
+            work.task.options,
+            "",
+            work.began_ns,
+        )
+        first = part.first_set if work.task.split == SETS else 0
+        draft = Draft(
+            work.task.program, device.profile.name, rest, (b"", first, work.number), work.task.pipeline
+        )
+        (future,) = device.client.submit([draft])
+        if work.number < 0:
+            work.number = future.task.number
+        work.sent[part.number] = (device, future)
+        self._mesh.began(device, part.sets, part.shots, work.task.program, future.task.number)
+        future.add_done_callback(lambda _: self.post(_Ended(work, part, device, future)))
+
+    def _take_in(self, ended: _Ended) -> None:
+        work, part, device, future = ended
+        work.sent.pop(part.number, None)
+        failed = TaskCancelled("it was cancelled") if future.cancelled() else future.exception(0)
+        took_s = None if failed is not None else _run_s(future.result(0).timeline)
+        self._mesh.ended(device, part.sets, part.shots, took_s, work.task.program, future.task.number)
+        if work.future.done():
+            return
+        if failed is None:
+            work.results[part.number] = (future.result(0), device.name)
+            if len(work.results) == len(work.parts):
+                self._finish(work)
+        elif self._mesh.again(device, failed):
+            work.waiting.append(part)
+        else:
+            self._fail(work, _named(failed, work, part, device, future))
+
+    def _finish(self, work: _Work) -> None:
+        self._open.remove(work)
+        try:
+            found = [work.results[part.number] for part in work.parts]
+            results = [result for result, _ in found]
+            answers = [result.answers for result in results]
+            if work.task.split == SETS:
+                merged = merge_sets(answers)
+            else:
+                merged = merge_shots(answers, [part.shots for part in work.parts])
+            names = [name for _, name in found]
+            whole = GroupResult(work.number, results, names, merged, work.task.values.shape[0])
+        except BaseException as error:
+            self._settle(work, error)
+            return
+        # Cancelled in this moment: then it has no result.
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            work.future.set_result(whole)
+
+    def _fail(self, work: _Work, error: BaseException) -> None:
+        self._settle(work, error)
+        self._give_up(work)
+
+    def _settle(self, work: _Work, error: BaseException) -> None:
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            work.future.set_exception(error)
+
+    def _give_up(self, work: _Work) -> None:
+        """Sends nothing more of it, and has the daemons end what was sent."""
+        work.waiting.clear()
+        if work in self._open:
+            self._open.remove(work)
+        tasks: dict[Device, list[int]] = {}
+        for device, future in work.sent.values():
+            tasks.setdefault(device, []).append(future.task.number)
+        for device, numbers in tasks.items():
+            # Where the daemon or the session is gone, they have ended.
+            with contextlib.suppress(DaemonLost, UsageError):
+                device.client.cancel(numbers)
+
+
+def _named(error: BaseException, work: _Work, part: Part, device: Device, future: TaskFuture) -> QFwError:
+    """The error of a part, which says which one it was."""
+    report = ErrorReport.of(error)
+    named = ErrorReport(
+        report.code,
+        f"part {part.number + 1} of {len(work.parts)} ({part.what}; task {future.name} on {device.name}): "
+        f"{report.message}",
+        report.retry_after_s,
+    ).to_exception()
+    named.__cause__ = error
+    return named
+
+
+def _run_s(timeline: Timeline) -> float:
+    return (timeline.run_ended_ns - timeline.run_began_ns) / 1e9
