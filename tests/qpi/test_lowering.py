@@ -55,7 +55,7 @@ def test_a_stream_with_a_pipeline_runs_what_it_gives(folder: Path, tmp_path: Pat
     with opened(folder) as session:
         assert {"identity", "shifted", "tonative"} <= set(session.client.welcome.tools)
         assert not {"athome", "elsewhere"} & set(session.client.welcome.tools)
-        stream = session.device("reference").stream(pipeline("shifted", log=str(log)))
+        stream = session.device("reference").stream(pipeline=pipeline("shifted", log=str(log)))
         results = [stream.run(SHORT, [0.1 * n], outputs=outputs) for n in range(50)]
         for n, future in enumerate(results):
             assert cosine_is_right(future.result(LIMIT_S), 0.1 * n)
@@ -79,20 +79,22 @@ def test_a_tool_that_fails_fails_its_tasks_and_nothing_else(
 ) -> None:
     with opened(folder) as session:
         device = session.device("reference")
-        bad = device.stream(pipeline("strange", does=does, number=1))
+        bad = device.stream(pipeline=pipeline("strange", does=does, number=1))
         futures = [bad.run(SHORT, [0.1], outputs=Z0) for _ in range(3)]
         for future in futures:
             with pytest.raises(error, match=says):
                 future.result(LIMIT_S)
         assert cosine_is_right(device.stream().run(SHORT, [0.3], outputs=Z0).result(LIMIT_S), 0.3)
-        good = device.stream(pipeline("identity"))
+        good = device.stream(pipeline=pipeline("identity"))
         assert cosine_is_right(good.run(SHORT, [0.3], outputs=Z0).result(LIMIT_S), 0.3)
 
 
 def test_a_killed_tool_worker_costs_a_second_try_and_nothing_is_left(folder: Path, tmp_path: Path) -> None:
     log, gate = tmp_path / "log", tmp_path / "gate"
     with opened(folder) as session:
-        stream = session.device("reference").stream(pipeline("identity", log=str(log), gate=str(gate)))
+        stream = session.device("reference").stream(
+            pipeline=pipeline("identity", log=str(log), gate=str(gate))
+        )
         future = stream.run(SHORT, [0.3], outputs=Z0)
         first = int(until(lambda: log.exists() and log.read_text().split())[0])
         os.kill(first, signal.SIGKILL)
@@ -108,9 +110,9 @@ def test_a_session_that_ends_while_tools_run_leaves_the_others_theirs(folder: Pa
     log, gate = tmp_path / "log", tmp_path / "gate"
     lowers = pipeline("identity", log=str(log), gate=str(gate))
     with opened(folder) as session:
-        future = session.device("reference").stream(lowers).run(SHORT, [0.3], outputs=Z0)
+        future = session.device("reference").stream(pipeline=lowers).run(SHORT, [0.3], outputs=Z0)
         with opened(folder) as other:
-            leaves = other.device("reference").stream(lowers).run(SHORT, [0.3], outputs=Z0)
+            leaves = other.device("reference").stream(pipeline=lowers).run(SHORT, [0.3], outputs=Z0)
             until(log.exists)
             until(lambda: len([e for e in events_of(folder) if isinstance(e, TaskLowering)]) == 2)
         assert leaves.settled
@@ -146,7 +148,7 @@ def test_a_recalibration_in_the_middle_of_a_stream_is_nobodys_concern(folder: Pa
     log = tmp_path / "log"
     programs = [PROGRAM, Program(3, 1, 0, PROGRAM.operations), Program(4, 1, 0, PROGRAM.operations)]
     with opened(folder) as session:
-        stream = session.device("worn").stream(pipeline("tonative", log=str(log)))
+        stream = session.device("worn").stream(pipeline=pipeline("tonative", log=str(log)))
         requests = [Request(programs[n % 3], shots=100, seed=n) for n in range(TASKS)]
         futures = stream.run_many(requests)
         results = [future.result(LIMIT_S) for future in futures]
@@ -173,7 +175,7 @@ from tests.stack import SHORT, Z0
 folder, gate, log = sys.argv[1:]
 with Session(runtime_folder=folder) as session:
     stages = Stage("only", "athome", {"gate": gate, "log": log})
-    future = session.device("reference").stream(Pipeline((stages,))).run(SHORT, [0.3], outputs=Z0)
+    future = session.device("reference").stream(pipeline=Pipeline((stages,))).run(SHORT, [0.3], outputs=Z0)
     print("sent", flush=True)
     threading.Event().wait(60)
 """
@@ -193,17 +195,17 @@ def athome(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_client_lowers_while_nobody_waits(folder: Path, tmp_path: Path, athome: None) -> None:
     log = tmp_path / "log"
     with opened(folder) as session:
-        stream = session.device("reference").stream(pipeline("athome", log=str(log)))
+        stream = session.device("reference").stream(pipeline=pipeline("athome", log=str(log)))
         future = stream.run(SHORT, [0.3], outputs=Z0)
         # Nobody reads but the thread that is there for this.
         until(lambda: future.settled)
         assert cosine_is_right(future.result(0), 0.3)
         assert int(log.read_text().split()[0]) == os.getpid()
-        bad = session.device("reference").stream(pipeline("athome", fails=True))
+        bad = session.device("reference").stream(pipeline=pipeline("athome", fails=True))
         with pytest.raises(ProgramError, match="stage only: not at home"):
             bad.run(SHORT, [0.3], outputs=Z0).result(LIMIT_S)
         with pytest.raises(UnknownDevice, match="no tool is called 'nowhere'"):
-            stream = session.device("reference").stream(pipeline("nowhere"))
+            stream = session.device("reference").stream(pipeline=pipeline("nowhere"))
             stream.run(SHORT, [0.3], outputs=Z0).result(LIMIT_S)
 
 
@@ -220,7 +222,7 @@ def test_the_next_client_lowers_when_the_first_is_killed(folder: Path, tmp_path:
         try:
             assert first.stdout is not None and first.stdout.readline() == b"sent\n"
             until(log.exists, "the first client lowers")
-            future = session.device("reference").stream(stages).run(SHORT, [0.3], outputs=Z0)
+            future = session.device("reference").stream(pipeline=stages).run(SHORT, [0.3], outputs=Z0)
             until(
                 lambda: sum(e.state is TaskState.NEEDS_LOWERING for e in lowerings(folder)) == 2,
                 "both tasks wait",
