@@ -23,7 +23,7 @@ from qfw.model.task import TaskOptions
 from qfw.qpi.client import Client, Draft
 from qfw.qpi.completions import Completion, CompletionKind, CompletionQueue
 from qfw.qpi.device import Device
-from qfw.qpi.drafting import DEFAULT_OPTIONS, Drafting, NeedsResult, Request
+from qfw.qpi.drafting import DEFAULT_OPTIONS, Drafting, NeedsResult, Request, as_pipeline
 from qfw.qpi.flow import Flow, Follow, Task
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.operation import Operation
@@ -95,7 +95,7 @@ class QStream:
         self._window = window
         self._stops = on_failure == "stop"
         self._pipeline = pipeline
-        value = pipeline if pipeline is None or isinstance(pipeline, Pipeline) else pipeline.pipeline
+        value = as_pipeline(pipeline)
         #: For the stream's parts: makes drafts of requests.
         self.drafting = Drafting(value)
         self._closed = False
@@ -814,7 +814,8 @@ class QStream:
 
 def _stream_key(options: TaskOptions) -> str:
     """The key that counts within a stream: of a detached task the daemon looks itself, for all sessions."""
-    return "" if options.detached else options.idempotency_key
+    # What is no TaskOptions is refused where the task is drafted.
+    return "" if getattr(options, "detached", True) else options.idempotency_key
 
 
 def _takes_one(function: Callable[..., Any]) -> bool:
