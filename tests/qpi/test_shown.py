@@ -8,6 +8,7 @@ from qfw.model.outputs import Counts, Memory, Statevector
 from qfw.model.program import Gate, Program
 from qfw.platforms.twin.models import model
 from qfw.qpi import QStream
+from qfw.qpi import program as qpi
 from qfw.qpi.pipeline import ToolPipeline
 from tests.stack import LIMIT_S, SHORT, Z0
 
@@ -64,3 +65,10 @@ def test_a_pipeline_is_a_table_of_its_stages() -> None:
 def test_a_calibration_fits_a_line() -> None:
     calibration = model("heavy-hex-127").calibration
     assert "qubits: 127" in repr(calibration) and len(repr(calibration)) < 200
+
+
+def test_a_program_is_printed_as_openqasm() -> None:
+    program = qpi.Program.of(BELL)
+    assert str(program) == program.to_qasm() and "cx q[0], q[1];" in program._repr_html_()
+    wrong = qpi.Program(1, 0, 0, (Gate("cnot", (0,)),))
+    assert str(wrong) == repr(wrong)
