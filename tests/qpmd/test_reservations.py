@@ -14,8 +14,8 @@ from qfw.config.settings import JournalSettings, ReservationSettings, Settings
 from qfw.model.device import DeviceState
 from qfw.model.errors import NoCapacity, RequestError
 from qfw.model.events import DeviceEventKind, ReservationEnded, ReservationGranted, TaskAccepted
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm.journal import read
-from qfw.qpm.platform import Offer, ReservationRequest
 from qfw.qpm.wire import Grant, NativeAnswer, Release, Renew, Reserve, Subscribe
 from qfw.qpmd.state import DaemonState
 from tests.qpmd.conftest import SETTINGS, Bench
