@@ -104,7 +104,7 @@ def test_a_detached_task_outlives_its_session_and_any_later_one_gets_its_answer(
             (number(1, sequence), "fake", 1) for sequence in (1, 2)
         ]
     assert bench.core.state.tasks == {} and bench.replayed() == bench.core.state
-    assert bench.core._segments == {} and bench.core._handles.counts()["results_kept"] == 2
+    assert bench.core.ends.segments == {} and bench.core._handles.counts()["results_kept"] == 2
 
 
 def test_who_attaches_before_the_end_is_answered_behind_it(bench: Bench) -> None:
