@@ -51,11 +51,11 @@ def test_unknown_device(session: Session) -> None:
     [
         ('engines = ["referense"]', UnknownDevice, "did you mean 'reference'"),
         ('workers.launcher = "ssh"', UnknownDevice, "no launcher is called 'ssh'.*local"),
-        ('platforms = ["ibm"]', ConfigError, r"Expected .object.*platforms"),
+        ('platforms = ["ibm"]', ConfigError, r"platforms is .*allowed: a table"),
         ("[platforms.ibm]\ngrace_s = -1.0", ConfigError, "platforms.ibm.grace_s is -1.0"),
         ("workers.cuont = 3", ConfigError, "did you mean `count`"),
         ('workers.count = "three"', ConfigError, "workers.count"),
-        ("workers.count = -1", ConfigError, "at least 0"),
+        ("workers.count = -1", ConfigError, "allowed: a whole number from 0"),
         ("workers.time_limit_s = nan", ConfigError, "time_limit_s is nan"),
         ("scheduling.prefetch_s = inf", ConfigError, "prefetch_s is inf"),
         ("workers = 3", ConfigError, "workers"),

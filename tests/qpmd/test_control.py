@@ -332,7 +332,7 @@ EFFECTS: dict[str, tuple[Any, Callable[[Owner], Any], Any, Any, str]] = {
     "program_bytes": (0, kept_programs, True, False, ""),
 }
 #: Read where they are used, each time: tests of the daemon's process, and of the parts that they belong to.
-ELSEWHERE = {"unread_bytes", "daemon.stop_limit_s", "scheduling.offline_limit_s", "tools.time_limit_s"}
+ELSEWHERE = {"unread_bytes", "daemon.stop_limit_s", "tools.time_limit_s", "scheduling.offline_limit_s"}
 ELSEWHERE |= {key.name for key in every_key() if key.name.startswith(("results.", "reservations."))}
 
 
