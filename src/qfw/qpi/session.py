@@ -19,7 +19,6 @@ import msgspec
 from qfw.config.discover import config_path
 from qfw.model.device import DeviceKind, DeviceProfile, DeviceStatus
 from qfw.model.errors import ConnectionFailed, OptionError, QFwError, UnknownDevice, UsageError
-from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.model.reservation import Offer
 from qfw.qpi import reservation
@@ -37,6 +36,7 @@ from qfw.qpm.status import PlatformState, PlatformStatus
 
 if TYPE_CHECKING:
     from qfw.qpi.choice import Choice
+    from qfw.qpi.drafting import Outputs
     from qfw.qpi.mesh import Mesh
 
 #: Seconds within which the platforms that are installed come up, or the daemon says which did not.
@@ -192,7 +192,7 @@ class Session:
         program: Program,
         by: str = "least_busy",
         *,
-        outputs: tuple[Output, ...] | None = None,
+        outputs: Outputs | None = None,
         shots: int | None = None,
         sets: int = 1,
         among: Iterable[str | Device] | None = None,
