@@ -213,7 +213,7 @@ class CompletionQueue:
             streams, self._streams = self._streams, []
             self._open = 0
         for stream in streams:
-            stream.detach(self)
+            stream.room.unbind(self)
         self._woken()
 
     def __enter__(self) -> CompletionQueue:
@@ -335,7 +335,7 @@ class CompletionQueue:
 
     def _told_room(self) -> None:
         for stream in self._streams:
-            stream.room_changed()
+            stream.room.changed()
 
     def _woken(self) -> None:
         self._arrival.tell()

@@ -69,7 +69,9 @@ class Drafting:
     """Makes drafts for one stream."""
 
     def __init__(self, pipeline: Pipeline | None) -> None:
-        """`pipeline`: of the stream."""
+        """`pipeline`: of the stream. Raises OptionError where it cannot travel."""
+        if pipeline is not None:
+            pipeline.check()
         self._pipeline = pipeline
         #: By the digest of what has no measurements.
         self._measured: OrderedDict[bytes, Program] = OrderedDict()

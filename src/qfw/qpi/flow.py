@@ -447,7 +447,7 @@ class Flow:
         cancelled = isinstance(error, TaskCancelled)
         operation.settle(value, error, cancelled)
         del self._operations[operation.number]
-        self.stream.left()
+        self.stream.room.freed()
         if operation.kind != "barrier":
             self._unreported[operation.number] = operation
         ended = self._sequence.end(operation.number, failed=_failed(error))
@@ -475,7 +475,7 @@ class Flow:
         self._untold.extend(told)
         self._pump()
         self._tell()
-        self.stream.ends_told()
+        self.stream.room.ends_told()
         self.lookout.rouse(self.stream.clients)
 
     def _tell(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import DaemonLost, QFwError, TooLarge, UnsupportedFeature, UsageError
+from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import TaskOptions
@@ -21,7 +22,7 @@ from qfw.qpi.links import MeshLink, links_of
 from qfw.qpi.session import DEVICE_HEAD, device_row
 from qfw.qpi.split import SETS
 from qfw.qpi.spread import Spread
-from qfw.qpi.stream import QStream
+from qfw.qpi.stream import BoundPipeline, OnFailure, Order, QStream
 from qfw.qpi.tables import as_html
 
 if TYPE_CHECKING:
@@ -119,16 +120,14 @@ class Mesh(Spread):
     def stream(
         self,
         *,
-        order: str = "parallel",
+        order: Order = "parallel",
         window: int | None = None,
-        pipeline: Any = None,
-        on_failure: str = "continue",
+        pipeline: BoundPipeline | Pipeline | None = None,
+        on_failure: OnFailure = "continue",
     ) -> QStream:
         """A new stream of tasks, which are spread over the devices; the arguments are those of `Device.stream`."""
         self._session._check()
-        stream: Any = QStream
-        opened: QStream = stream(self, order=order, window=window, pipeline=pipeline, on_failure=on_failure)
-        return opened
+        return QStream(self, order=order, window=window, pipeline=pipeline, on_failure=on_failure)
 
     def run_group(
         self,

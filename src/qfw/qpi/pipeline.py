@@ -237,7 +237,7 @@ def _free(tool: str, taken: set[str]) -> str:
 def _checked(stage: Stage) -> Stage:
     """The stage, where it can travel."""
     try:
-        msgspec.msgpack.decode(msgspec.msgpack.encode(stage), type=Stage)
+        msgspec.msgpack.decode(msgspec.msgpack.encode(stage, order="deterministic"), type=Stage)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise OptionError(
             f"stage {stage.name!r}: name and tool are texts, and options what MessagePack holds: {error}"

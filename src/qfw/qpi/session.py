@@ -20,6 +20,7 @@ from qfw.config.discover import config_path
 from qfw.model.device import DeviceKind, DeviceProfile, DeviceStatus
 from qfw.model.errors import ConnectionFailed, OptionError, QFwError, UnknownDevice, UsageError
 from qfw.model.program import Program
+from qfw.model.reservation import Offer
 from qfw.qpi import reservation
 from qfw.qpi.client import Client
 from qfw.qpi.daemons import DaemonStatus, Member, join_all, places
@@ -31,7 +32,6 @@ from qfw.qpi.names import Devices
 from qfw.qpi.reservation import Reservation
 from qfw.qpi.tables import as_html, as_text
 from qfw.qpm import registry
-from qfw.qpm.platform import Offer
 from qfw.qpm.status import PlatformState, PlatformStatus
 
 if TYPE_CHECKING:
