@@ -16,6 +16,7 @@ from qfw.model.pipeline import Pipeline
 from qfw.model.program import Measure, Program
 from qfw.model.timing import device_ns
 from qfw.qpi.device import AutomaticDevice, Device
+from qfw.qpi.drafting import as_pipeline
 from qfw.qpi.filters import check_able, median_readout_error, none_able
 from qfw.qpi.tables import as_html, as_text, figure
 from qfw.qpm import stages
@@ -132,14 +133,6 @@ def choose(
         )
 
     return Choice(by, sorted(able, key=rank) + refused)
-
-
-def as_pipeline(pipeline: Any) -> Pipeline | None:
-    """The value of a pipeline that is given as such, or bound to an object with one. Raises OptionError."""
-    found = pipeline if isinstance(pipeline, Pipeline | None) else getattr(pipeline, "pipeline", None)
-    if pipeline is not None and not isinstance(found, Pipeline):
-        raise OptionError(f"a pipeline is a ToolPipeline or None, not {pipeline!r}")
-    return found
 
 
 def _busy(device: Device, status: DeviceStatus, task: _Task) -> tuple[float | None, str]:

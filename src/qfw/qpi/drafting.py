@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from qfw.model.errors import OptionError, ParameterError
-from qfw.model.outputs import Counts, Memory, Output, Statevector, check_shots, encode_outputs
+from qfw.model.outputs import (
+    Counts,
+    Expectation,
+    Memory,
+    Output,
+    Probabilities,
+    Statevector,
+    check_shots,
+    encode_outputs,
+)
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Measure, Program, check_parameters
 from qfw.model.seeds import key_seed
@@ -24,10 +33,9 @@ DEFAULT_OPTIONS: TaskOptions = TaskOptions()
 _NO_PARAMETERS = b""
 _COUNTS: tuple[Output, ...] = (Counts(),)
 _STATEVECTOR: tuple[Output, ...] = (Statevector(),)
+_OUTPUTS = (Counts, Memory, Expectation, Probabilities, Statevector)
 #: Programs with measurements added that are remembered.
 _MEASURED = 1024
-
-_encoded = lru_cache(4096)(encode_outputs)
 
 
 class Request(NamedTuple):
@@ -56,7 +64,9 @@ class Drafting:
     """Makes drafts for one stream."""
 
     def __init__(self, pipeline: Pipeline | None) -> None:
-        """`pipeline`: of the stream."""
+        """`pipeline`: of the stream. Raises OptionError where it cannot travel."""
+        if pipeline is not None:
+            pipeline.check()
         self._pipeline = pipeline
         #: By the digest of what has no measurements.
         self._measured: OrderedDict[bytes, Program] = OrderedDict()
@@ -79,6 +89,7 @@ class Drafting:
         if request.shots is not None and shots == 0:
             raise OptionError("shots must be at least 1; leave them out for exact results")
         outputs = outputs_of(request)
+        encoded = _encoded(outputs)
         given: Any = request.parameters
         if given is None and not program.num_slots:
             sets, parameters = 1, _NO_PARAMETERS
@@ -98,7 +109,7 @@ class Drafting:
             program,
             "" if device is None else device.chosen(program, outputs),
             (
-                _encoded(outputs),
+                encoded,
                 sets,
                 parameters,
                 shots,
@@ -135,9 +146,39 @@ class Drafting:
 
 def outputs_of(request: Request) -> tuple[Output, ...]:
     """What a request asks for: by default counts with shots, the statevector without."""
-    if request.outputs is not None:
-        return request.outputs
+    given: Any = request.outputs
+    if given is not None:
+        # What is in it is looked at once for equal ones, where it is encoded.
+        return given if type(given) is tuple else _as_outputs(given)
     return _COUNTS if request.shots else _STATEVECTOR
+
+
+def _as_outputs(given: Any) -> tuple[Output, ...]:
+    """One output alone, or some of them, as a tuple. Raises OptionError where something is none."""
+    found = tuple(given) if isinstance(given, tuple | list) else (given,)
+    for output in found:
+        if not isinstance(output, _OUTPUTS):
+            raise OptionError(
+                "outputs are qfw.Counts(), Memory(), Expectation(…), Probabilities(…), Statevector(); "
+                f"not {output!r:.200}"
+            )
+    return found
+
+
+@lru_cache(4096)
+def _encoded(outputs: tuple[Output, ...]) -> bytes:
+    return encode_outputs(_as_outputs(outputs))
+
+
+def as_pipeline(pipeline: Any) -> Pipeline | None:
+    """The value of a pipeline that is given as such, or bound to an object with one. Raises OptionError."""
+    found = pipeline if isinstance(pipeline, Pipeline | None) else getattr(pipeline, "pipeline", None)
+    if pipeline is not None and not isinstance(found, Pipeline):
+        raise OptionError(
+            "a pipeline is a qfw.ToolPipeline, such as ToolPipeline(['transpile']), or None; "
+            f"not {pipeline!s:.200}"
+        )
+    return found
 
 
 def _values(given: Any, num_slots: int) -> tuple[int, bytes]:

@@ -31,6 +31,9 @@ class StreamExecutor(concurrent.futures.Executor):
         self._defaults = defaults
         self._shut = False
 
+    def __repr__(self) -> str:
+        return f"StreamExecutor({self._stream!r}{'; shut down' if self._shut else ''})"
+
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
         """Runs a Program (arguments as of `QStream.run`), a Request, or `fn(*args, **kwargs)`.
 

@@ -23,8 +23,8 @@ from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program, check_parameters
 from qfw.model.seeds import check_seed
 from qfw.model.task import TaskOptions, check_options
-from qfw.qpi.choice import as_pipeline
 from qfw.qpi.device import Device
+from qfw.qpi.drafting import as_pipeline
 from qfw.qpi.filters import check_able
 from qfw.qpi.split import SETS, SHOTS, Part, by_sets, by_shots
 
@@ -148,8 +148,8 @@ def _check_common(
             errors.append((device.name, error))
     if lacking:
         raise UnsupportedFeature(
-            f"the devices of this mesh do not have the program's gates in common: {'; '.join(lacking)}. Lower the "
-            "program to gates that all have, or take those devices out of the mesh"
+            f"the devices of this mesh do not have the program's gates in common: {'; '.join(lacking)}. Give "
+            "pipeline=qfw.ToolPipeline(['transpile']), which lowers it for each, or take those devices out of the mesh"
         )
     for name, reason in errors:
         said = f"a split task runs on every device of its mesh; {name} cannot: {reason}"

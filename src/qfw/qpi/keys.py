@@ -62,4 +62,5 @@ class Keys:
 
 def stream_key(options: TaskOptions) -> str:
     """The key that counts within a stream: of a detached task the daemon looks itself, for all sessions."""
-    return "" if options.detached else options.idempotency_key
+    # What is no TaskOptions is refused where the task is drafted.
+    return "" if getattr(options, "detached", True) else options.idempotency_key

@@ -86,15 +86,21 @@ class Mesh(Spread):
         return operation
 
     def run_on_all(
-        self, program: Program, parameters: npt.ArrayLike | None = None, **arguments: Any
+        self,
+        program: Program,
+        parameters: npt.ArrayLike | None = None,
+        *,
+        pipeline: Any = None,
+        **arguments: Any,
     ) -> dict[str, concurrent.futures.Future[Result]]:
         """One task on every device, to compare them; futures by the devices' names.
 
         Without a seed one is drawn, the same for all. A device that cannot take the task has a future that failed.
 
         Args:
-            program: what to run; of devices that take native gates only, native to all of them.
+            program: what to run; without a pipeline, of devices that take native gates only, native to all of them.
             parameters: as of `QStream.run`.
+            pipeline: lowers the program for each device.
             arguments: the others of `QStream.run`.
         """
         self._session._check()
@@ -103,7 +109,7 @@ class Mesh(Spread):
         found: dict[str, concurrent.futures.Future[Result]] = {}
         for device in self._at_least_one():
             try:
-                found[device.name] = device.stream().run(program, parameters, **arguments)
+                found[device.name] = device.stream(pipeline=pipeline).run(program, parameters, **arguments)
             except (DaemonLost, UnsupportedFeature, TooLarge) as error:
                 failed: concurrent.futures.Future[Result] = concurrent.futures.Future()
                 failed.set_exception(error)

@@ -113,7 +113,9 @@ class Session:
 
         Raises:
             UnknownDevice: there is none; names the nearest, and says which platforms are broken.
+            UsageError: the session is closed.
         """
+        self._check()
         if name is None or (name == AUTOMATIC and self.catalogue.get(name) is None):
             if self._any is None:
                 raise UnknownDevice("no daemon of this session serves a device; see: qfw doctor")

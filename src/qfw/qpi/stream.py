@@ -18,7 +18,7 @@ from qfw.model.program import Program
 from qfw.model.task import TaskOptions
 from qfw.qpi.completions import CompletionKind, CompletionQueue
 from qfw.qpi.device import Device
-from qfw.qpi.drafting import DEFAULT_OPTIONS, Request
+from qfw.qpi.drafting import DEFAULT_OPTIONS, Request, as_pipeline
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.operation import Operation
 from qfw.qpi.placing import Ground
@@ -78,7 +78,7 @@ class QStream(Submitter):
             raise OptionError(
                 f"window must be an integer of at least 1, or None for no bound, not {window!r}"
             )
-        value = pipeline if pipeline is None or isinstance(pipeline, Pipeline) else pipeline.pipeline
+        value = as_pipeline(pipeline)
         super().__init__(ground, value, window, order == "ordered", on_failure == "stop")
         self._order: Order = order
         self._pipeline = pipeline

@@ -59,7 +59,7 @@ from qfw.qpmd.intake import Intake
 from qfw.qpmd.listing import SETTLED, Listing
 from qfw.qpmd.lowering import Lowerings, ToolRunner
 from qfw.qpmd.native import NativeCalls
-from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
+from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.programs import ProgramStore
 from qfw.qpmd.reports import Reports
@@ -71,6 +71,9 @@ from qfw.qpmd.subscriptions import Subscriptions
 from qfw.scheduling.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
+
+#: What is answered by a reply.
+_ASKING = (Query, CallNative, Reserve, Renew, Release, Control)
 
 
 class Core:
@@ -250,6 +253,10 @@ class Core:
             QFwError: the message itself is wrong; the connection cannot go on.
         """
         self._touched[peer] = None
+        if isinstance(message, Submit | Attach):
+            peer.check_reads(self._settings.unread_bytes)
+        elif isinstance(message, _ASKING):
+            peer.check_reads(None)
         match message:
             case Submit():
                 _check_length(message.tasks)
@@ -267,10 +274,6 @@ class Core:
                 for number in message.tasks:
                     self.ends.cancel(self._handles.cancellable(peer, number), "its owner cancelled it")
             case Query() | CallNative():
-                if peer.unread_replies > MAX_UNREAD_REPLY_BYTES:
-                    raise WireError(
-                        f"{peer.unread_replies} bytes of replies are unread and more is asked; read them first"
-                    )
                 if isinstance(message, CallNative):
                     self._native.begin(peer, message)
                 elif message.subject == SETTLED:
