@@ -30,8 +30,10 @@ from qfw.qpi.reservation import Reservation
 from qfw.qpi.tables import DEVICE_HEAD, as_html, as_text, device_row
 
 if TYPE_CHECKING:
+    from qfw.model.pipeline import Pipeline
     from qfw.qpi.choice import Choice
     from qfw.qpi.mesh import Mesh
+    from qfw.qpi.stream import BoundPipeline
 
 
 class Session:
@@ -186,7 +188,7 @@ class Session:
         shots: int | None = None,
         sets: int = 1,
         among: Iterable[str | Device] | None = None,
-        pipeline: Any = None,
+        pipeline: BoundPipeline | Pipeline | None = None,
     ) -> Choice:
         """The best device for a program now, with the reasons.
 
