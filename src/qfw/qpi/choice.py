@@ -11,12 +11,12 @@ from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceKind, DeviceStatus, Timing
 from qfw.model.errors import OptionError, QFwError, UnknownDevice, UnsupportedFeature
 from qfw.model.native import check_native
-from qfw.model.outputs import Counts, Output, Statevector, check_shots
+from qfw.model.outputs import Output, check_shots
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Measure, Program
 from qfw.model.timing import device_ns
 from qfw.qpi.device import AutomaticDevice, Device
-from qfw.qpi.drafting import as_pipeline
+from qfw.qpi.drafting import Outputs, as_pipeline, asked
 from qfw.qpi.filters import check_able, median_readout_error, none_able
 from qfw.qpi.tables import as_html, as_text, figure
 from qfw.qpm import stages
@@ -89,7 +89,7 @@ def choose(
     devices: Sequence[Device],
     program: Program,
     by: str,
-    outputs: tuple[Output, ...] | None,
+    outputs: Outputs | None,
     shots: int | None,
     sets: int,
     pipeline: BoundPipeline | Pipeline | None,
@@ -104,8 +104,8 @@ def choose(
     if not devices:
         raise UnknownDevice("there is no device to choose from; see: qfw doctor")
     count = 0 if shots is None else check_shots(shots)
-    asked = outputs if outputs is not None else ((Counts(),) if count else (Statevector(),))
-    task = _Task(program, asked, sets, count, as_pipeline(pipeline))
+    wanted = asked(outputs, count)
+    task = _Task(program, wanted, sets, count, as_pipeline(pipeline))
     able: list[Considered] = []
     refused: list[Considered] = []
     statuses = devices[0].session.statuses(devices)

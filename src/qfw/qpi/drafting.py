@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,10 @@ _OUTPUTS = (Counts, Memory, Expectation, Probabilities, Statevector)
 _MEASURED = 1024
 
 
+#: What is asked of a task: one output, or some of them.
+Outputs: TypeAlias = Output | Sequence[Output]
+
+
 class Request(NamedTuple):
     """One task for `QStream.run_many`; the fields are the arguments of `QStream.run`."""
 
@@ -45,7 +50,7 @@ class Request(NamedTuple):
     #: Or the future of an earlier operation of the same stream, whose result they are.
     parameters: npt.ArrayLike | TaskFuture | None = None
     shots: int | None = None
-    outputs: tuple[Output, ...] | None = None
+    outputs: Outputs | None = None
     seed: int | None = None
     options: TaskOptions = DEFAULT_OPTIONS
     began_ns: int | None = None
@@ -147,10 +152,15 @@ class Drafting:
 def outputs_of(request: Request) -> tuple[Output, ...]:
     """What a request asks for: by default counts with shots, the statevector without."""
     given: Any = request.outputs
-    if given is not None:
-        # What is in it is looked at once for equal ones, where it is encoded.
-        return given if type(given) is tuple else _as_outputs(given)
-    return _COUNTS if request.shots else _STATEVECTOR
+    # What is in a tuple is looked at once for equal ones, where it is encoded.
+    return given if type(given) is tuple else asked(given, request.shots or 0)
+
+
+def asked(outputs: Outputs | None, shots: int) -> tuple[Output, ...]:
+    """What is asked for: by default counts with shots, the statevector without. Raises OptionError for what is none."""
+    if outputs is None:
+        return _COUNTS if shots else _STATEVECTOR
+    return _as_outputs(outputs)
 
 
 def _as_outputs(given: Any) -> tuple[Output, ...]:

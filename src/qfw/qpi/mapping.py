@@ -11,11 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qfw.model.errors import NoCapacity, OptionError, UsageError
-from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.model.task import TaskOptions
 from qfw.qpi.building import Building, Here, Workers
-from qfw.qpi.drafting import Request
+from qfw.qpi.drafting import Outputs, Request
 from qfw.qpi.future import TaskFuture
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Recipe(NamedTuple):
 
     source: Program | Callable[[Any], Program | Request] | None
     shots: int | None
-    outputs: tuple[Output, ...] | None
+    outputs: Outputs | None
     seed: int | None
     options: TaskOptions
 

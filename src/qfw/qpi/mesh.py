@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import DaemonLost, QFwError, TooLarge, UnsupportedFeature, UsageError
-from qfw.model.outputs import Output
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import TaskOptions
 from qfw.qpi.device import Device
+from qfw.qpi.drafting import Outputs
 from qfw.qpi.group import GroupFuture
 from qfw.qpi.group_task import fresh_seed, group_task
 from qfw.qpi.groups import Groups
@@ -135,7 +135,7 @@ class Mesh(Spread):
         *,
         split: str = SETS,
         shots: int | None = None,
-        outputs: tuple[Output, ...] | None = None,
+        outputs: Outputs | None = None,
         seed: int | None = None,
         options: TaskOptions = _DEFAULT_OPTIONS,
         parts: int | None = None,

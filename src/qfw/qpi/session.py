@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from qfw.config.discover import config_path
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import OptionError, QFwError, UnknownDevice, UsageError
-from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.model.reservation import Offer
 from qfw.qpi import reservation
@@ -32,6 +31,7 @@ from qfw.qpi.tables import DEVICE_HEAD, as_html, as_text, device_row
 if TYPE_CHECKING:
     from qfw.model.pipeline import Pipeline
     from qfw.qpi.choice import Choice
+    from qfw.qpi.drafting import Outputs
     from qfw.qpi.mesh import Mesh
     from qfw.qpi.stream import BoundPipeline
 
@@ -184,7 +184,7 @@ class Session:
         program: Program,
         by: str = "least_busy",
         *,
-        outputs: tuple[Output, ...] | None = None,
+        outputs: Outputs | None = None,
         shots: int | None = None,
         sets: int = 1,
         among: Iterable[str | Device] | None = None,

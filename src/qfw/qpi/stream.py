@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy.typing as npt
 
 from qfw.model.errors import NoCapacity, OptionError, ResultTimeout, UsageError
-from qfw.model.outputs import Output
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
 from qfw.model.task import TaskOptions
 from qfw.qpi.completions import CompletionKind, CompletionQueue
 from qfw.qpi.device import Device
-from qfw.qpi.drafting import DEFAULT_OPTIONS, Request, as_pipeline
+from qfw.qpi.drafting import DEFAULT_OPTIONS, Outputs, Request, as_pipeline
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.operation import Operation
 from qfw.qpi.placing import Ground
@@ -113,7 +112,7 @@ class QStream(Submitter):
         parameters: npt.ArrayLike | TaskFuture | None = None,
         *,
         shots: int | None = None,
-        outputs: tuple[Output, ...] | None = None,
+        outputs: Outputs | None = None,
         seed: int | None = None,
         options: TaskOptions = DEFAULT_OPTIONS,
         began_ns: int | None = None,
@@ -128,7 +127,7 @@ class QStream(Submitter):
             parameters: shape (slots,) or (sets, slots), radians; many sets are one task and one message. Or the
                 future of an earlier operation of this stream: its result are the parameters.
             shots: executions per set, 1 or more; None for exact results.
-            outputs: what to answer; by default counts with shots, the statevector without.
+            outputs: what to answer, one or some of them; by default counts with shots, the statevector without.
             seed: 0 to 2**63 - 1; None draws one, or takes that of the idempotency key. Equal seeds give equal results.
             options: job type, priority, time limit, idempotency key.
             began_ns: time.monotonic_ns() at which the application handed this work over, where that
@@ -238,7 +237,7 @@ class QStream(Submitter):
         items: Iterable[Any],
         *,
         shots: int | None = None,
-        outputs: tuple[Output, ...] | None = None,
+        outputs: Outputs | None = None,
         seed: int | None = None,
         options: TaskOptions = DEFAULT_OPTIONS,
         window: int | None = None,
@@ -272,7 +271,7 @@ class QStream(Submitter):
         program_or_builder: Program | Callable[[Any], Program | Request] | None = None,
         *,
         shots: int | None = None,
-        outputs: tuple[Output, ...] | None = None,
+        outputs: Outputs | None = None,
         seed: int | None = None,
         options: TaskOptions = DEFAULT_OPTIONS,
     ) -> Feed:
