@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceKind, DeviceStatus, Timing
@@ -22,6 +22,9 @@ from qfw.qpi.tables import as_html, as_text, figure
 from qfw.qpm import stages
 from qfw.qpm.quality import fidelity
 from qfw.qpm.tool import Target
+
+if TYPE_CHECKING:
+    from qfw.qpi.stream import BoundPipeline
 
 LEAST_BUSY, BEST_FIDELITY = "least_busy", "best_fidelity"
 _HEAD = ("device", "figure", "how")
@@ -89,7 +92,7 @@ def choose(
     outputs: Outputs | None,
     shots: int | None,
     sets: int,
-    pipeline: Any,
+    pipeline: BoundPipeline | Pipeline | None,
 ) -> Choice:
     """The best of devices of one session; see `Session.choose`."""
     if by not in (LEAST_BUSY, BEST_FIDELITY):

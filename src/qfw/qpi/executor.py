@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qfw.model.errors import OptionError, UsageError
 from qfw.model.program import Program
 from qfw.qpi.drafting import Request
-from qfw.qpi.flow import Follow
+from qfw.qpi.work import Follow
 
 if TYPE_CHECKING:
     from qfw.qpi.stream import QStream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from qfw.qpi.device import Device
 from qfw.qpi.drafting import Outputs, as_pipeline, asked
 from qfw.qpi.filters import check_able
 from qfw.qpi.split import SETS, SHOTS, Part, by_sets, by_shots
+
+if TYPE_CHECKING:
+    from qfw.qpi.stream import BoundPipeline
 
 #: Parts of sets for each slot of the mesh: late ones go where it is fast.
 PARTS_PER_SLOT = 4
@@ -59,7 +62,7 @@ def group_task(
     seed: int | None,
     options: TaskOptions,
     parts: int | None,
-    pipeline: Any,
+    pipeline: BoundPipeline | Pipeline | None,
 ) -> GroupTask:
     """A task for all of these devices, split; see `Mesh.run_group`."""
     count = 0 if shots is None else check_shots(shots)

@@ -19,11 +19,10 @@ from qfw.qpi.group import GroupFuture
 from qfw.qpi.group_task import fresh_seed, group_task
 from qfw.qpi.groups import Groups
 from qfw.qpi.links import MeshLink, links_of
-from qfw.qpi.session import DEVICE_HEAD, device_row
 from qfw.qpi.split import SETS
 from qfw.qpi.spread import Spread
 from qfw.qpi.stream import BoundPipeline, OnFailure, Order, QStream
-from qfw.qpi.tables import as_html
+from qfw.qpi.tables import DEVICE_HEAD, as_html, device_row
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -91,7 +90,7 @@ class Mesh(Spread):
         program: Program,
         parameters: npt.ArrayLike | None = None,
         *,
-        pipeline: Any = None,
+        pipeline: BoundPipeline | Pipeline | None = None,
         **arguments: Any,
     ) -> dict[str, concurrent.futures.Future[Result]]:
         """One task on every device, to compare them; futures by the devices' names.
@@ -140,7 +139,7 @@ class Mesh(Spread):
         seed: int | None = None,
         options: TaskOptions = _DEFAULT_OPTIONS,
         parts: int | None = None,
-        pipeline: Any = None,
+        pipeline: BoundPipeline | Pipeline | None = None,
     ) -> GroupFuture:
         """One task on many devices: split, and its answers merged exactly. Returns at once.
 

@@ -18,13 +18,13 @@ from qfw.model.task import TaskOptions
 from qfw.qpi.completions import CompletionKind, CompletionQueue
 from qfw.qpi.device import Device
 from qfw.qpi.drafting import DEFAULT_OPTIONS, Outputs, Request, as_pipeline
-from qfw.qpi.flow import Follow
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.operation import Operation
 from qfw.qpi.placing import Ground
 from qfw.qpi.questions import answers_of, calibrate_all, check_subject
 from qfw.qpi.room import remaining_s
 from qfw.qpi.submitter import Submitter
+from qfw.qpi.work import Follow
 
 if TYPE_CHECKING:
     from qfw.qpi.executor import StreamExecutor

@@ -14,12 +14,13 @@ from qfw.qpi.client import Client, Draft
 from qfw.qpi.completions import Completion, CompletionKind, CompletionQueue
 from qfw.qpi.device import Device
 from qfw.qpi.drafting import Drafting, NeedsResult, Request
-from qfw.qpi.flow import Flow, Follow, Task
+from qfw.qpi.flow import Flow
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.keys import Keys, stream_key
 from qfw.qpi.operation import Operation
 from qfw.qpi.placing import Ground
 from qfw.qpi.room import Room
+from qfw.qpi.work import Follow, Task
 
 if TYPE_CHECKING:
     from qfw.qpi.stream import QStream
