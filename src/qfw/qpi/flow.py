@@ -222,8 +222,8 @@ class Flow:
                     works.append(partial(self._host.start, partial(self._call, operation)))
             except Exception as error:
                 works.append(partial(self._end, operation, None, error))
-        if self._parked and not self._running and not parts and not self._asked_for_room:
-            # Others have what room there is, and nothing here will end and say so.
+        if self._parked and not parts and not self._asked_for_room:
+            # Room may come without an end of anything here: others leave it, or a device joins.
             self._asked_for_room = True
             works.append(partial(self.stream.ground.when_room, self._room))
         return parts, works

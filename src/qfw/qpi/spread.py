@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 import weakref
@@ -16,12 +17,15 @@ from qfw.qpi.balance import Kind, Track, choose
 from qfw.qpi.device import AutomaticDevice, Device
 from qfw.qpi.filters import check_able, none_able
 from qfw.qpi.session import Session
+from qfw.qpi.waiting import Signal
 from qfw.qpi.waits import Waits
 
 #: Answers to "who can run this task" that are remembered.
 REMEMBERED = 256
 #: Seconds that a device which leaves has for what it was given.
 DRAIN_LIMIT_S = 600.0
+#: Seconds after which what a device still has, that leaves without finishing it, is cancelled again.
+CANCEL_AGAIN_S = 0.25
 
 _Question = tuple[bytes, tuple[type[Output], ...], int, int, bool]
 
@@ -105,21 +109,37 @@ class Spread:
             if track.in_flight:
                 self._leaving[found] = track
             self._devices_changed()
-            tasks = sorted(track.tasks)
         self._wake()
-        if not drain and tasks:
-            # A daemon that is gone has cancelled them already.
-            with contextlib.suppress(DaemonLost):
-                found.client.cancel(tasks)
-        with self._changed:
-            while found in self._leaving and timeout != 0:
-                left_s = None if end_s is None else end_s - time.monotonic()
-                if left_s is not None and left_s <= 0:
+        if timeout == 0 and not drain:
+            self._cancel(found, track)
+        if timeout == 0:
+            return
+        # Whoever waits for the answers may be waiting here, and reads nothing.
+        gone = Signal(lambda: found not in self._leaving)
+        found.client.need_reader(gone)
+        try:
+            while found in self._leaving:
+                if not drain:
+                    # Again, too: what was placed before it left may have been sent behind the last one.
+                    self._cancel(found, track)
+                left_s = math.inf if end_s is None else end_s - time.monotonic()
+                if left_s <= 0:
                     raise ResultTimeout(
                         f"{found.name} has {track.in_flight} tasks unanswered after {timeout:g} s; it finishes them, "
                         "and is given no others"
                     )
-                self._changed.wait(left_s)
+                with self._changed:
+                    self._changed.wait_for(lambda: found not in self._leaving, min(left_s, CANCEL_AGAIN_S))
+        finally:
+            found.client.need_no_reader(gone)
+
+    def _cancel(self, device: Device, track: Track) -> None:
+        with self._lock:
+            tasks = sorted(track.tasks)
+        if tasks:
+            # A daemon that is gone has cancelled them already.
+            with contextlib.suppress(DaemonLost):
+                device.client.cancel(tasks)
 
     def _check(self, device: Device) -> None:
         if not isinstance(device, Device):
