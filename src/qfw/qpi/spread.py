@@ -135,7 +135,8 @@ class Spread:
 
     def _cancel(self, device: Device, track: Track) -> None:
         with self._lock:
-            tasks = sorted(track.tasks)
+            # One that has joined again keeps what it is given.
+            tasks = sorted(track.tasks) if device in self._leaving else []
         if tasks:
             # A daemon that is gone has cancelled them already.
             with contextlib.suppress(DaemonLost):

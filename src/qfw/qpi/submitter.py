@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from qfw.model.errors import UsageError
+from qfw.model.errors import DaemonLost, UsageError
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
 from qfw.qpi.client import Client, Draft
@@ -172,8 +172,7 @@ class Submitter:
         if self.room.closed:
             raise UsageError("the stream is closed; open a new one")
         flow = self._manage()
-        for client in self.clients:
-            client.check()
+        self._check_clients()
         operations = [Operation(flow, kind, work, needs) for work, needs in works]
 
         def add(part: Sequence[Operation]) -> None:
@@ -184,6 +183,19 @@ class Submitter:
 
         self.room.admit(operations, timeout_s, add, completes=not barrier)
         return operations
+
+    def _check_clients(self) -> None:
+        """Raises where nothing can be sent any more; of several daemons one that lives is enough."""
+        lost: DaemonLost | None = None
+        living = False
+        for client in self.clients:
+            try:
+                client.check()
+                living = True
+            except DaemonLost as error:
+                lost = lost or error
+        if lost is not None and not living:
+            raise lost
 
     def _before(self) -> TaskFuture | None:
         """The operation before the next one."""
