@@ -1,7 +1,8 @@
-"""Streams over meshes: where their tasks go, in which order they end, and what devices that leave, refuse or die do to them."""
+"""Streams over meshes: where tasks go, in which order they end, and what devices that leave, refuse or die do to them."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -326,7 +327,7 @@ def test_ordered_and_parallel_side_by_side(mesh: Mesh) -> None:
     assert [completion.index for completion in found] == list(range(60))
     assert [completion.future for completion in found] == futures and all_right(futures)
     lines = [future.result(0).timeline for future in futures]
-    assert all(late.run_began_ns >= early.run_ended_ns for early, late in zip(lines, lines[1:], strict=False))
+    assert all(late.run_began_ns >= early.run_ended_ns for early, late in itertools.pairwise(lines))
     assert sorted(completion.index for completion in as_they_come) == list(range(120))
     assert all_right(others[::2]) and all_right(others[1::2])
 
@@ -365,4 +366,4 @@ def test_four_twins_overlap(twins: Session) -> None:
     with twins.mesh(["first"]).stream(order="ordered") as stream:
         alone = [stream.run(FLIP, shots=shots // 5, outputs=(Counts(),)) for _ in range(4)]
         lines = [future.result(LIMIT_S).timeline for future in alone]
-    assert all(early.run_ended_ns <= late.run_began_ns for early, late in zip(lines, lines[1:], strict=False))
+    assert all(early.run_ended_ns <= late.run_began_ns for early, late in itertools.pairwise(lines))
