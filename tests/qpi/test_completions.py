@@ -243,3 +243,25 @@ def test_the_session_ends_while_somebody_waits(shared_folder: Any) -> None:
 def test_what_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         CompletionQueue(**wrong)
+
+
+def test_threads_that_take_from_one_queue_wait_for_each_other(device: Device) -> None:
+    """What one was woken for another took: it waits on, and says nothing of a time that is not over."""
+    tasks, found, errors = 1500, [], []
+
+    def take(queue: CompletionQueue) -> None:
+        try:
+            found.extend(completion.index for completion in queue)
+        except BaseException as error:
+            errors.append(error)
+
+    with device.stream(window=8) as stream:
+        queue = CompletionQueue().bind(stream)
+        threads = [threading.Thread(target=take, args=(queue,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(tasks):
+            stream.run(SHORT, [0.5], outputs=Z0)
+    for thread in threads:
+        thread.join(LIMIT_S)
+    assert not errors and sorted(found) == list(range(tasks))

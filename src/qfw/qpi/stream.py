@@ -602,7 +602,9 @@ class QStream:
                 if beyond or self._window is None or self._open + count <= self._window:
                     self._open += count
                     return
-            if not self._await(Signal(lambda: self._closed or self._fits(count)), _remaining(deadline)):
+            # Not there, and in time: another thread took the room that came.
+            found = self._await(Signal(lambda: self._closed or self._fits(count)), _remaining(deadline))
+            if not found and deadline is not None and time.monotonic() >= deadline:
                 raise NoCapacity(
                     f"the window of {self._window} has no room for {count} more operations, and none came in time: "
                     "wait longer, or take a wider one"
