@@ -47,6 +47,10 @@ class Event(msgspec.Struct, frozen=True):
     #: Named numbers: qubit, factor, queued, running, wait_s, share …
     figures: dict[str, float] = {}
 
+    def __repr__(self) -> str:
+        figures = "".join(f", {name}: {value:g}" for name, value in self.figures.items())
+        return f"Event({self.device!r}; {self.kind}: {self.message}{figures})"
+
 
 class EventQueue:
     """Events of one device, or of several, of certain kinds; bounded, the oldest go first.

@@ -20,8 +20,8 @@ from qfw.model.decoding import decoder
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import ErrorReport, WireError
 from qfw.model.events import DeviceEvent, DeviceEventKind
+from qfw.model.reservation import Offer
 from qfw.model.task import QuantumTask
-from qfw.qpm.platform import Offer
 from qfw.qpm.shared import ANCILLARY_BYTES, LOST, Memory, descriptors
 
 #: Changes whenever an older peer could misread a message.

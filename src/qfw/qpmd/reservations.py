@@ -24,9 +24,10 @@ from qfw.model.errors import (
     UnsupportedFeature,
 )
 from qfw.model.events import DeviceEvent, DeviceEventKind, Event, ReservationEnded, ReservationGranted
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm import registry
 from qfw.qpm.defaults import NoReservations
-from qfw.qpm.platform import Offer, Platform, Reactor, ReservationRequest
+from qfw.qpm.platform import Platform, Reactor
 from qfw.qpm.wire import Grant, NativeAnswer, Release, Renew, Reserve, encode, pack
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms
