@@ -144,7 +144,8 @@ class EventQueue:
                 return event
             self._check()
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not self._wait(remaining):
+            # Not there, and in time: another thread took what came.
+            if not self._wait(remaining) and deadline is not None and time.monotonic() >= deadline:
                 raise self._late(timeout)
 
     def poll(self) -> Event | None:
