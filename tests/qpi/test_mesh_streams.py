@@ -1,4 +1,4 @@
-"""Streams over meshes: where tasks go, in which order they end, and what devices that leave, refuse or die do to them."""
+"""Streams over meshes: where tasks go, how they end, and what devices do to them that leave, refuse or die."""
 
 from __future__ import annotations
 
