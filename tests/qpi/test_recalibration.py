@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,9 +75,12 @@ def session(folder: Path) -> Iterator[Session]:
 
 
 def lowerings(folder: Path) -> int:
-    """How often the daemon's tools were run on a program."""
+    """How often the daemon's tools were run on a program so far."""
     with Observer(folder) as observer:
-        return observer.counters().counts["lowerings"]
+        # It may be an answer that was made before what the test did; the next other one is not.
+        asked_s = observer.counters().uptime_s
+        found = until(lambda: (c := observer.counters()).uptime_s > asked_s and c, "a new answer")
+        return int(found.counts["lowerings"])
 
 
 def is_right(future: TaskFuture) -> bool:
@@ -119,9 +121,12 @@ def test_recalibration_in_the_middle_of_a_bound_stream(
     versions = [task.result(0).calibration for task in tasks]
     assert len(set(versions)) == 2 and versions[0] != versions[-1]
     assert versions[-1] == device.calibration().version
-    if order == "ordered" or how == "by the stream":
+    if order == "ordered":
         changed = versions.index(versions[-1])
         assert set(versions[changed:]) == {versions[-1]}
+    if how == "by the stream":
+        # Of a parallel stream, those before it may run behind it.
+        assert set(versions[TASKS // 2 :]) == {versions[-1]}
     # Once for each structure and calibration.
     assert lowerings(folder) == 6
     journal = events_of(folder)
@@ -256,7 +261,7 @@ def test_every_task_of_two_bound_streams_is_lowered_by_the_same_stages(
         assert last.gates == sum(bool(gate.qubits) for gate in found.program.gates())
         assert last.fidelity is not None and 0.6 < last.fidelity < 1
         assert explained.rows[0].fidelity is None
-    assert {future.result(0).calibration for future in sum(futures, [])} == {here[0].calibration}
+    assert {future.result(0).calibration for future in [*futures[0], *futures[1]]} == {here[0].calibration}
 
 
 def test_query_and_calibration_among_tasks(session: Session) -> None:
