@@ -15,10 +15,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple, get_type_hints
+from types import ModuleType, UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 from urllib.parse import unquote, urlsplit
 
+import numpy.typing as npt
 from pdoc import doc, render
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,10 +96,49 @@ def page_of(module: ModuleType) -> doc.Module:
     """What pdoc knows of a module, with the comments `#:` as docstrings of variables."""
     page = doc.Module(module)
     for member in members(page):
+        if not isinstance(member, doc.Variable):
+            continue
+        member.annotation = readable(member.annotation)
         # A NamedTuple says of each field only its number.
-        if isinstance(member, doc.Variable) and (not member.docstring or "field number" in member.docstring):
+        if not member.docstring or "field number" in member.docstring:
             member.docstring = comment_of(*member.taken_from)
+    for function in functions(page):
+        signature = function.signature
+        function.signature = signature.replace(
+            parameters=[
+                parameter.replace(annotation=readable(parameter.annotation))
+                for parameter in signature.parameters.values()
+            ]
+        )
     return page
+
+
+def functions(namespace: doc.Namespace) -> Iterator[doc.Function]:
+    """Functions and methods of our own in a module and its classes, constructors too."""
+    for member in namespace.members.values():
+        if member.taken_from[0].partition(".")[0] not in OURS:
+            continue
+        if isinstance(member, doc.Function):
+            yield member
+        elif isinstance(member, doc.Class):
+            yield from functions(member)
+
+
+class ArrayLike:
+    """Stands for NumPy's, which is a union of its private types."""
+
+
+# So that it is shown without a module.
+ArrayLike.__module__ = "builtins"
+_PARTS = frozenset(get_args(npt.ArrayLike))
+
+
+def readable(annotation: Any) -> Any:
+    """The same type, where it has NumPy's ArrayLike in it with that name."""
+    parts = get_args(annotation)
+    if get_origin(annotation) not in (Union, UnionType) or not set(parts) >= _PARTS:
+        return annotation
+    return Union[ArrayLike, *(part for part in parts if part not in _PARTS)]
 
 
 def members(namespace: doc.Namespace) -> Iterator[doc.Doc]:

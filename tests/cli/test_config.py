@@ -50,7 +50,9 @@ def test_all_that_is_wrong_is_listed(qfw: Qfw, tmp_path: Path) -> None:
     ]
     done = qfw("config", "check", path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert [line.startswith(f"qfw: {path}: ") for line in done.stderr.splitlines()] == [True] * 3
+    *lines, last = done.stderr.splitlines()
+    assert [line.startswith(f"qfw: {path}: ") for line in lines] == [True] * 3
+    assert last.endswith("are looked at once this is mended")
 
 
 def test_what_a_file_names_is_looked_at(qfw: Qfw, tmp_path: Path) -> None:

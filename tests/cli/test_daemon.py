@@ -69,6 +69,13 @@ def test_in_the_background_it_serves_when_the_command_returns(qfw: Qfw, folder: 
 def test_without_a_daemon_it_is_said(qfw: Qfw, verb: str) -> None:
     done = qfw("daemon", verb)
     assert (done.returncode, done.stdout) == (3, "") and "no daemon answers at" in done.stderr
+    assert "start one: qfw daemon start --background" in done.stderr
+
+
+def test_a_private_one_is_not_to_be_stopped_but_left(qfw: Qfw, folder: Path) -> None:
+    with Session(runtime_folder=folder):
+        done = qfw("daemon", "start", "--background")
+    assert done.returncode == 1 and "end the sessions, or choose another folder with --folder" in done.stderr
 
 
 def test_in_the_foreground_it_is_the_process_that_was_started(qfw: Qfw, folder: Path, config: Path) -> None:

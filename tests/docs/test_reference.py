@@ -70,6 +70,12 @@ def test_lazy_names_of_the_public_face_are_documented(pages: Path) -> None:
     assert "qfw.errors" in text_of(pages / "qfw.html") and "errors" in qfw.__all__
 
 
+def test_signatures_are_readable(pages: Path) -> None:
+    text = text_of(pages / "qfw.html")
+    assert "parameters:Union[ArrayLike,TaskFuture,NoneType]" in text and "_NestedSequence" not in text
+    assert "options:TaskOptions=TaskOptions()" in text
+
+
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [

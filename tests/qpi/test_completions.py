@@ -12,7 +12,7 @@ import pytest
 
 from qfw.model.errors import NoCapacity, OptionError, ResultTimeout, TaskCancelled, UsageError
 from qfw.qpi import Completion, CompletionQueue, Device, QStream, Request, Session, TaskFuture
-from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, long_program
+from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, long_program, until
 
 
 @pytest.fixture
@@ -243,3 +243,27 @@ def test_the_session_ends_while_somebody_waits(shared_folder: Any) -> None:
 def test_what_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         CompletionQueue(**wrong)
+
+
+def test_who_was_woken_for_what_another_took_waits_on(device: Device) -> None:
+    """It says nothing of a time that is not over."""
+    gate, found, taken = threading.Event(), [], []
+
+    def take(queue: CompletionQueue) -> None:
+        try:
+            found.append(queue.get(LIMIT_S).index)
+        except BaseException as error:
+            found.append(error)
+
+    with device.stream() as stream:
+        queue = CompletionQueue().bind(stream)
+        first = stream.call(gate.wait, LIMIT_S)
+        first.when_done(lambda _: taken.extend(queue.drain()))
+        thread = threading.Thread(target=take, args=(queue,))
+        thread.start()
+        until(lambda: queue._lookout.waits, "nobody waits")
+        gate.set()
+        until(lambda: taken, "nobody took the first one")
+        stream.run(SHORT, [0.5], outputs=Z0)
+        thread.join(LIMIT_S)
+    assert [completion.index for completion in taken] == [0] and found == [1]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from qfw.model.device import DeviceState, DeviceStatus
+from qfw.model.events import DeviceEventKind
 from qfw.model.outputs import Counts, Memory, Statevector
 from qfw.model.program import Gate, Program
 from qfw.platforms.twin.models import model
-from qfw.qpi import QStream
+from qfw.qpi import Event, QStream, Session
+from qfw.qpi import program as qpi
 from qfw.qpi.pipeline import ToolPipeline
 from tests.stack import LIMIT_S, SHORT, Z0
 
@@ -64,3 +67,27 @@ def test_a_pipeline_is_a_table_of_its_stages() -> None:
 def test_a_calibration_fits_a_line() -> None:
     calibration = model("heavy-hex-127").calibration
     assert "qubits: 127" in repr(calibration) and len(repr(calibration)) < 200
+
+
+def test_a_program_is_printed_as_openqasm() -> None:
+    program = qpi.Program.of(BELL)
+    assert str(program) == program.to_qasm() and "cx q[0], q[1];" in program._repr_html_()
+    wrong = qpi.Program(1, 0, 0, (Gate("cnot", (0,)),))
+    assert str(wrong) == repr(wrong)
+
+
+def test_what_devices_say_fits_a_line(session: Session) -> None:
+    profile = model("heavy-hex-127").profile
+    assert "qubits: 127" in repr(profile) and len(repr(profile)) < 200
+    status = session.device("reference").status()
+    assert repr(status).startswith("DeviceStatus('reference'; online, running: ") and "wait: " in repr(status)
+    offline = DeviceStatus(profile, DeviceState.OFFLINE, 0, 2, "repair", "v1", wait_s=None)
+    assert "offline: repair, running: 0, queued: 2, wait: unbounded, calibration: v1" in repr(offline)
+    event = Event("twin", DeviceEventKind.LOAD, 1.0, "2 more", figures={"queued": 2.0})
+    assert repr(event) == "Event('twin'; load: 2 more, queued: 2)"
+
+
+def test_a_group_says_how_far_it_is(session: Session) -> None:
+    group = session.mesh(["reference"]).run_group(SHORT, [[0.1], [0.2]], outputs=Z0, parts=2)
+    group.result(LIMIT_S)
+    assert repr(group) == f"GroupFuture(group {group.name}; 2 of 2 parts answered)"

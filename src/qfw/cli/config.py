@@ -90,6 +90,8 @@ def _check(path: Path, as_json: bool) -> int:
         )
     for problem in problems:
         sys.stderr.write(f"qfw: {path}: {problem}\n")
+    if reading.problems:
+        output.note("engines, platforms and folders that it names are looked at once this is mended")
     if not problems:
         output.note(f"{path} can be used")
     return 1 if problems else 0

@@ -44,7 +44,7 @@ def main(options: argparse.Namespace) -> int:
     if options.verb == "start":
         return daemon_start.main(options)
     folder = _found(options.folder, options.name)
-    with Observer(folder) as observer:
+    with _observed(folder) as observer:
         before = observer.daemon()
         if options.verb == "status":
             _show(before, options.json)
@@ -99,6 +99,15 @@ def _show(status: DaemonStatus, as_json: bool) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         sys.stdout.write(f"{name.ljust(width)}  {value}\n")
+
+
+def _observed(folder: Path) -> Observer:
+    try:
+        return Observer(folder)
+    except DaemonUnreachable as error:
+        raise DaemonUnreachable(
+            f"{error}. Name another folder with --folder, or start one: qfw daemon start --background"
+        ) from error
 
 
 def _found(folder: Path | None, name: str | None) -> Path:

@@ -90,7 +90,12 @@ def _nobody_serves(folder: Path) -> None:
             welcome = observer.welcome
     except DaemonUnreachable:
         return
+    way = (
+        "It ends with its last session: end the sessions"
+        if welcome.scope == "private"
+        else f"Use it, stop it (qfw daemon stop --folder {folder})"
+    )
     raise SetupError(
-        f"another qpmd ({welcome.scope}, pid {welcome.pid}) serves {folder}. Use it, stop it "
-        f"(qfw daemon stop --folder {folder}), or choose another runtime folder"
+        f"another qpmd ({welcome.scope}, pid {welcome.pid}) serves {folder}. {way}, "
+        "or choose another folder with --folder"
     )

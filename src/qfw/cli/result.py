@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qfw.cli import output
 from qfw.config import discover, runtime
-from qfw.model.errors import OptionError, TaskCancelled
+from qfw.model.errors import DaemonUnreachable, OptionError, TaskCancelled
 
 if TYPE_CHECKING:
     from qfw.model.result import Result
@@ -56,7 +56,14 @@ def main(options: argparse.Namespace) -> int:
             f"{wanted.daemon!r} is the name of a daemon; give its runtime folder: FOLDER:SESSION.SEQUENCE"
         )
     folder = runtime.check(Path(wanted.daemon) if wanted.daemon else discover.runtime_dir())
-    client = Client(Link(folder, "qfw result", SESSION, CONNECT_LIMIT_S))
+    try:
+        link = Link(folder, "qfw result", SESSION, CONNECT_LIMIT_S)
+    except DaemonUnreachable as error:
+        raise DaemonUnreachable(
+            f"{error}. Results that it kept are given once it is started again: "
+            f"qfw daemon start --background --folder {folder}"
+        ) from error
+    client = Client(link)
     try:
         return _show(client, wanted.task, options)
     finally:

@@ -140,6 +140,10 @@ class DeviceProfile(msgspec.Struct, frozen=True):
     #: Names of native operations (`qfw.qpm.platform.Native`).
     native: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        # The coupling of a large device would fill pages.
+        return f"DeviceProfile({self.name!r}; {self.kind}, engine: {self.engine}, qubits: {self.max_qubits})"
+
 
 class DeviceStatus(msgspec.Struct, frozen=True):
     """A device at one moment."""
@@ -158,6 +162,15 @@ class DeviceStatus(msgspec.Struct, frozen=True):
     two_qubit_error: float | None = None
     #: Seconds that a task accepted now waits, by estimate; None where nobody can say ("unbounded").
     wait_s: float | None = 0.0
+
+    def __repr__(self) -> str:
+        state = f"{self.state}: {self.reason}" if self.reason else str(self.state)
+        wait = "unbounded" if self.wait_s is None else f"{self.wait_s:.3g} s"
+        calibration = f", calibration: {self.calibration}" if self.calibration else ""
+        return (
+            f"DeviceStatus({self.profile.name!r}; {state}, running: {self.running}, queued: {self.queued}, "
+            f"wait: {wait}{calibration})"
+        )
 
 
 class Estimate(msgspec.Struct, frozen=True, array_like=True):

@@ -97,7 +97,7 @@ def parse_task_name(name: str) -> int:
     return task_number(int(session), int(sequence))
 
 
-class TaskOptions(msgspec.Struct, frozen=True, array_like=True):
+class TaskOptions(msgspec.Struct, frozen=True, array_like=True, repr_omit_defaults=True):
     """What a user may say of a task besides the program; most tasks share one value."""
 
     job_type: JobType = JobType.PRODUCTION

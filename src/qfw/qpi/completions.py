@@ -301,7 +301,9 @@ class CompletionQueue:
             if found is not None or over:
                 return found
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not self._lookout.wait(self._arrival, self._reads(), remaining):
+            # Not there, and in time: another thread took what came.
+            came = self._lookout.wait(self._arrival, self._reads(), remaining)
+            if not came and deadline is not None and time.monotonic() >= deadline:
                 raise ResultTimeout(
                     f"no completion came within {timeout} s; {self._open} operations are open and go on"
                 )

@@ -47,6 +47,10 @@ class Event(msgspec.Struct, frozen=True):
     #: Named numbers: qubit, factor, queued, running, wait_s, share …
     figures: dict[str, float] = {}
 
+    def __repr__(self) -> str:
+        figures = "".join(f", {name}: {value:g}" for name, value in self.figures.items())
+        return f"Event({self.device!r}; {self.kind}: {self.message}{figures})"
+
 
 class EventQueue:
     """Events of one device, or of several, of certain kinds; bounded, the oldest go first.
@@ -140,7 +144,8 @@ class EventQueue:
                 return event
             self._check()
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not self._wait(remaining):
+            # Not there, and in time: another thread took what came.
+            if not self._wait(remaining) and deadline is not None and time.monotonic() >= deadline:
                 raise self._late(timeout)
 
     def poll(self) -> Event | None:

@@ -100,6 +100,10 @@ class GroupFuture(concurrent.futures.Future[GroupResult]):
         """The group as listings show it: name of its first part; empty before that was sent."""
         return task_name(self._work.number) if self._work.number > 0 else ""
 
+    def __repr__(self) -> str:
+        done, total = self.progress
+        return f"GroupFuture(group {self.name or 'not begun'}; {done} of {total} parts answered)"
+
     def result(self, timeout: float | None = None) -> GroupResult:
         """The merged result.
 

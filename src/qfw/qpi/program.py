@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
 from qfw.formats import openqasm
 from qfw.model import program as model
-from qfw.model.errors import NotInstalled
+from qfw.model.errors import NotInstalled, QFwError
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -68,6 +69,18 @@ class Program(model.Program, frozen=True):
             UnsupportedFeature: that version cannot say it.
         """
         return openqasm.dumps(self, version=version)
+
+    def __str__(self) -> str:
+        """The program as OpenQASM 3, for people."""
+        try:
+            return self.to_qasm()
+        except QFwError:
+            # One that is wrong, or that OpenQASM cannot say, has to be looked at as well.
+            return repr(self)
+
+    def _repr_html_(self) -> str:
+        """Its text for notebooks."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def to_qiskit(self) -> QuantumCircuit:
         """The program as a Qiskit circuit; qubit i and classical bit i keep their numbers.

@@ -77,7 +77,9 @@ class Room:
                 if beyond or self.window is None or self.open + count <= self.window:
                     self.open += count
                     return
-            if not self._await(Signal(lambda: self.closed or self._fits(count)), remaining_s(deadline)):
+            # Not there, and in time: another thread took the room that came.
+            found = self._await(Signal(lambda: self.closed or self._fits(count)), remaining_s(deadline))
+            if not found and deadline is not None and time.monotonic() >= deadline:
                 raise NoCapacity(
                     f"the window of {self.window} has no room for {count} more operations, and none came in time: "
                     "wait longer, or take a wider one"

@@ -37,8 +37,6 @@ from qfw.qpmd.state import DaemonState, TaskEntry
 
 #: How long a task waits for the word of a device that refused its calibration, until it is tried again.
 WORD_S = 1.0
-#: Pipelines of which it is remembered who runs them.
-KNOWN_PIPELINES = 4096
 #: What came of a program whose last task ended, and which was forgotten, while tools ran on it.
 _FORGOTTEN = ErrorReport.of(ToolFailed("the program was forgotten while it was lowered; send it again"))
 _decode_lowered = decoder(LoweredProgram)
@@ -105,8 +103,6 @@ class Lowerings:
         self.pipelines = PipelineStore()
         self._asking = Asking(peers, settings, self._answered, touch)
         self._store = LoweredStore(programs, settings.tools.kept, clock_ns)
-        #: Whether the daemon has the tools of a pipeline.
-        self._here: dict[bytes, bool] = {}
         self._runs: dict[int, Lowering] = {}
         self._last = 0
         #: By task: what it has, or waits for.
@@ -314,15 +310,9 @@ class Lowerings:
         return Key(task.program, task.pipeline, task.device, self._devices.version(task.device), owner)
 
     def _runs_here(self, digest: bytes) -> bool:
-        found = self._here.get(digest)
-        if found is None:
-            pipeline = self.pipelines.get(digest)
-            assert pipeline is not None
-            tools = self._tools.tools if self._tools is not None else frozenset()
-            if len(self._here) >= KNOWN_PIPELINES:
-                self._here.clear()
-            found = self._here[digest] = all(stage.tool in tools for stage in pipeline.stages)
-        return found
+        pipeline = self.pipelines.get(digest)
+        assert pipeline is not None
+        return self._tools is not None and pipeline.tools <= self._tools.tools
 
     def _wait(self, entry: TaskEntry) -> None:
         """A task waits until its program is lowered for its device as that is now."""
