@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
@@ -21,6 +21,8 @@ from qfw.qpi.completions import CompletionKind
 from tests.stack import LIMIT_S, SHORT, long_program, runtime_folder
 
 OPERATIONS = 10_000
+#: Of ten histories each; two or three are enough, as a rule.
+MOST_ROUNDS = 12
 #: No device holds it: its task fails.
 TOO_WIDE = Program(60, 0, 0, (Gate("h", (0,)),))
 SLOW = long_program(gates=8, qubits=12)
@@ -89,7 +91,8 @@ class Histories(RuleBasedStateMachine):
 
     def did(self, followed: Followed, futures: Sequence[TaskFuture]) -> None:
         followed.futures += futures
-        type(self).operations += len(futures)
+        # Of all rounds together.
+        Histories.operations += len(futures)
 
     @rule(at=streams, count=st.integers(1, 300), slow=st.booleans())
     def run_many(self, at: int, count: int, slow: bool) -> None:
@@ -228,19 +231,26 @@ def session() -> Iterator[Session]:
 
 
 def test_histories(session: Session) -> None:
-    Histories.session, Histories.operations = session, 0
-    run_state_machine_as_test(
-        Histories,
-        settings=settings(
-            derandomize=True,
-            max_examples=20,
-            stateful_step_count=60,
-            deadline=None,
-            database=None,
-            # To make a failing history shorter takes longer than to read it.
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    """Rounds of histories, each of its own seed, until there were enough operations.
+
+    How many a history makes depends on when things end: a stream that stopped refuses what comes.
+    """
+    Histories.session, Histories.operations, Histories.kinds_seen = session, 0, set()
+    for number in range(MOST_ROUNDS):
+        round_of = type(f"Histories{number}", (Histories,), {})
+        run_state_machine_as_test(
+            seed(number)(round_of),
+            settings=settings(
+                max_examples=10,
+                stateful_step_count=60,
+                deadline=None,
+                database=None,
+                # To make a failing history shorter takes longer than to read it.
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        if Histories.operations >= OPERATIONS:
+            break
     assert Histories.operations >= OPERATIONS, Histories.operations
     assert Histories.kinds_seen == {"results", "failures"}

@@ -393,3 +393,24 @@ def test_bounds_of_a_profile_and_who_would_take_it(
     bench.submit(1, 3, device="two", **changes)
     assert errors(bench.turn()[1]) == {}
     bench.dispose()
+
+
+def test_a_device_is_said_to_be_what_it_reported_last(bench: Bench) -> None:
+    """Answers are kept for 100 ms; not beyond a new state or calibration."""
+    peer = bench.open(1)
+    say = Said(bench)
+
+    def asked() -> tuple[DeviceState, str]:
+        bench.core.request(peer, Query(1, "devices"))
+        (reply,) = bench.turn()[1]
+        (found,) = msgspec.msgpack.decode(reply.body, type=list[DeviceStatus])
+        return found.state, found.calibration
+
+    say(calibration=calibration("v1"))
+    assert asked() == (DeviceState.ONLINE, "v1")
+    say(calibration=calibration("v2"))
+    assert asked() == (DeviceState.ONLINE, "v2")
+    say(DeviceState.CALIBRATING)
+    assert asked() == (DeviceState.CALIBRATING, "v2")
+    say(DeviceState.ONLINE, calibration=calibration("v3"))
+    assert asked() == (DeviceState.ONLINE, "v3")

@@ -137,7 +137,7 @@ class Device:
         return self.profile.name
 
     def status(self) -> DeviceStatus:
-        """State, calibration, queue and estimated wait; at most 100 ms old.
+        """State and calibration of now; queue and estimated wait, at most 100 ms old.
 
         Raises:
             UnknownDevice: its platform does not serve it any more.

@@ -309,6 +309,9 @@ class Core:
             self._intake.forget()
             if isinstance(event, DeviceReported):
                 self._lowerings.recalibrated(event.device)
+        if isinstance(event, DeviceCame) or event.event.calibration or event.event.state is not None:
+            # Whoever was told of it must not be answered with what was before.
+            self._listing.forget()
         if isinstance(event, DeviceReported):
             self._absences.note(event.device)
             self._subscriptions.tell(event.device, event.event)

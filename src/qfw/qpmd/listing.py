@@ -58,6 +58,8 @@ class Listing:
     def answer(self, subject: str) -> bytes:
         """MessagePack of devices, tasks, counters, platforms or a calibration, at most 100 ms old.
 
+        States and calibrations of devices are those of now.
+
         Raises:
             WireError: another subject.
         """
