@@ -135,6 +135,23 @@ def test_the_chains_circuit_is_what_its_bounds_are_of() -> None:
     assert off[2] > bound[2] / 100, "the bound is not empty"
 
 
+TWIN = ["--device", "twin-20", "--pipeline", "transpile", "--points", "3", "--shots", "1000"]
+
+
+def test_the_chain_on_a_twin(tmp_path: Path) -> None:
+    """Lowered by a pipeline; what may err by the calibration is allowed for."""
+    output = succeeded(tmp_path, "ising_sweep", *TWIN, "--spins", "3", "--steps", "2", "--until", "0.4")
+    assert "statistics and noise: 27 of 27 within" in output
+    likely = float(re.search(r"errs in a circuit with probability ([\d.]+)", output)[1])  # type: ignore[index]
+    assert 0.01 < likely < 0.2
+
+
+def test_a_chain_that_errs_too_often_shows_nothing(tmp_path: Path) -> None:
+    done = run(tmp_path, "ising_sweep", *SMALL["ising_sweep"], *TWIN, "--spins", "6", "--steps", "20")
+    assert done.returncode == 1
+    assert "they say nothing" in done.stderr
+
+
 # The spin glass ----------------------------------------------------------------------------------------
 
 
