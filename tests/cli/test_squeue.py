@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qfw.cli.squeue import from_journal
+from qfw.model.errors import ForeignOwner
 from qfw.model.events import Event, TaskAccepted, TaskCancelled, TaskDone, TaskFailed, TaskStarted
 from qfw.model.task import task_name
 from qfw.qpm.journal import JournalWriter, read, record, segments
+from qfw.qpm.remote import Observer
 from tests.telemetry.streams import DAEMON, WALL_NS, WORKER, Journal
 
 
@@ -172,8 +174,8 @@ def test_without_a_daemon(qfw, folder):
     assert f"--journal {folder / 'journal'}" in qfw("squeue").stderr
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give a folder away")
-def test_a_folder_of_another_user_is_refused(qfw, folder):
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give a socket away")
+def test_root_looks_into_the_daemon_of_another_user_and_nobody_else_does(qfw, folder, monkeypatch):
     import socket
 
     folder.mkdir(mode=0o700)
@@ -182,5 +184,8 @@ def test_a_folder_of_another_user_is_refused(qfw, folder):
         listener.listen()
         os.chown(folder / "qpmd.sock", 12345, 12345)
         done = qfw("squeue")
-    assert done.returncode == 1
-    assert "belongs to uid 12345" in done.stderr
+        # It was asked, and said nothing.
+        assert done.returncode == 3 and "did not answer" in done.stderr
+        monkeypatch.setattr(os, "getuid", lambda: 4711)
+        with pytest.raises(ForeignOwner, match="belongs to uid 12345"):
+            Observer(folder, timeout_s=1)

@@ -1,4 +1,4 @@
-"""The table of gates in docs/guides/qpi.md is that of the code."""
+"""The table of gates in docs/guides/qpi-reference.md is that of the code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qfw.model.gates import GATES
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "qpi.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "qpi-reference.md").read_text(encoding="utf-8")
 
 
 def test_every_gate_is_there_with_its_qubits_and_angles() -> None:

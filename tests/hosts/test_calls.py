@@ -20,15 +20,8 @@ from qfw.model.outputs import (
     decode_answers,
 )
 from qfw.model.program import Gate, Measure, Program
-from qfw.qpm.platform import (
-    NativeCall,
-    NativeDone,
-    NativeFailed,
-    Offer,
-    ReservationRequest,
-    RunDone,
-    RunFailed,
-)
+from qfw.model.reservation import Offer, ReservationRequest
+from qfw.qpm.platform import NativeCall, NativeDone, NativeFailed, RunDone, RunFailed
 from tests.hosts.stand import Stand
 from tests.stack import SHORT, Z0
 

@@ -27,11 +27,13 @@ from qfw.model.errors import (
     TooLarge,
     UnknownDevice,
     UnsupportedFeature,
+    UsageError,
 )
 from qfw.model.outputs import Counts, Memory, Probabilities, Statevector
 from qfw.model.program import Gate, Measure, Program, Reset, slot
 from qfw.model.task import DeadlineClass, TaskOptions
 from qfw.qpi import QStream, Session
+from qfw.qpi.pipeline import ToolPipeline
 from qfw.qpm import journal
 from tests.stack import LIMIT_S, SHORT, Z0, daemons_of, events_of, until
 
@@ -51,11 +53,11 @@ def test_unknown_device(session: Session) -> None:
     [
         ('engines = ["referense"]', UnknownDevice, "did you mean 'reference'"),
         ('workers.launcher = "ssh"', UnknownDevice, "no launcher is called 'ssh'.*local"),
-        ('platforms = ["ibm"]', ConfigError, r"Expected .object.*platforms"),
+        ('platforms = ["ibm"]', ConfigError, r'platforms is \["ibm"\]; allowed: a table'),
         ("[platforms.ibm]\ngrace_s = -1.0", ConfigError, "platforms.ibm.grace_s is -1.0"),
         ("workers.cuont = 3", ConfigError, "did you mean `count`"),
         ('workers.count = "three"', ConfigError, "workers.count"),
-        ("workers.count = -1", ConfigError, "at least 0"),
+        ("workers.count = -1", ConfigError, "from 0 to 4096"),
         ("workers.time_limit_s = nan", ConfigError, "time_limit_s is nan"),
         ("scheduling.prefetch_s = inf", ConfigError, "prefetch_s is inf"),
         ("workers = 3", ConfigError, "workers"),
@@ -388,3 +390,46 @@ def test_a_damaged_journal_says_where(folder: Path) -> None:
     # A new daemon writes behind it; it does not repair, and does not refuse to work.
     with Session(runtime_folder=folder) as session:
         assert session.device("reference").stream().run(SHORT, [0.5], outputs=Z0).result(LIMIT_S)
+
+
+@pytest.mark.parametrize("given", [Counts, "counts", ["counts"], (Counts(), "counts"), 3])
+def test_outputs_that_are_none(stream: QStream, given: Any) -> None:
+    with pytest.raises(OptionError, match=r"outputs are qfw.Counts\(\), .*; not "):
+        stream.run(SHORT, [0.0], shots=3, outputs=given)
+
+
+def test_one_output_and_a_list_of_outputs_are_taken(stream: QStream) -> None:
+    alone: Any = Z0[0]
+    listed: Any = [Counts()]
+    assert stream.run(SHORT, [0.0], outputs=alone).result(LIMIT_S).expectation_values.shape == (1, 1)
+    assert stream.run(SHORT, [0.0], shots=3, outputs=listed).result(LIMIT_S).counts
+
+
+def test_what_is_no_pipeline_and_no_options(session: Session) -> None:
+    names: Any = ["transpile"]
+    with pytest.raises(OptionError, match=r"is a qfw.ToolPipeline, such as .*; not \['transpile'\]"):
+        session.device("reference").stream(pipeline=names)
+    options: Any = {"priority": 3}
+    with pytest.raises(OptionError, match=r"options are a qfw.TaskOptions, not dict"):
+        session.device("reference").stream().run(SHORT, [0.0], options=options)
+
+
+def test_a_result_says_what_it_was_asked_for(stream: QStream) -> None:
+    result = stream.run(SHORT, [0.0], shots=3).result(LIMIT_S)
+    with pytest.raises(
+        UsageError, match=r"task \d+\.\d+ was asked for counts, not for memory; add it to outputs"
+    ):
+        result.memory  # noqa: B018
+
+
+def test_a_pipeline_wants_a_device_and_not_its_name() -> None:
+    name: Any = "twin-20"
+    with pytest.raises(OptionError, match=r"give session.device\('twin-20'\)"):
+        ToolPipeline(["reduce"]).explain(SHORT, name)
+
+
+def test_a_closed_session_gives_no_device(folder: Path) -> None:
+    with Session(runtime_folder=folder) as opened:
+        opened.device("reference")
+    with pytest.raises(UsageError, match="the session is closed; open a new one"):
+        opened.device("reference")

@@ -232,7 +232,7 @@ def test_the_session_ends_while_somebody_waits(shared_folder: Any) -> None:
     [
         {"kinds": ["noise"]},
         {"kinds": []},
-        {"kinds": "results"},
+        {"kinds": "result"},
         {"maxsize": 0},
         {"maxsize": True},
         {"when_full": "panic"},

@@ -231,7 +231,7 @@ def test_asyncio(session: Session) -> None:
                 if not event.figures["running"] + event.figures["queued"]:
                     queue.close()
             await asyncio.gather(*futures)
-            assert not device.client._watched
+            assert not device.client._readers.watched
 
     asyncio.run(asyncio.wait_for(main(), LIMIT_S))
 
@@ -327,7 +327,7 @@ def test_devices_of_several_daemons_in_one_queue(folder: Path) -> None:
             os.kill(two.client.welcome.pid, signal.SIGKILL)
             lost = faults.get(LIMIT_S)
             assert (lost.kind, lost.state) == (DeviceEventKind.FAULT, DeviceState.OFFLINE)
-            assert not two.client._watched
+            assert not two.client._readers.watched
             # The other one goes on.
             with pytest.raises(ResultTimeout):
                 faults.get(0.01)

@@ -310,6 +310,6 @@ def test_the_background_reader_steps_back(stream: QStream, session: Session) -> 
     future = short(stream)
     future.add_done_callback(lambda _: None)
     future.result(LIMIT_S)
-    until(lambda: not session.client._watched)
+    until(lambda: not session.client._readers.watched)
     for _ in range(20):
         assert short(stream).result(LIMIT_S)

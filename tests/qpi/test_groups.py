@@ -230,7 +230,9 @@ def test_bad_groups(meshes: list[Mesh], arguments: dict[str, Any], kind: type[QF
 
 def test_a_mesh_without_common_gates(session: Session) -> None:
     mesh = session.mesh(["reference", "twin-20", "big"])
-    with pytest.raises(UnsupportedFeature, match=r"twin-20 lacks cx, rx, ry; big lacks cx, rx, ry.*Lower"):
+    with pytest.raises(
+        UnsupportedFeature, match=r"twin-20 lacks cx, rx, ry; big lacks cx, rx, ry.*Give pipeline="
+    ):
         mesh.run_group(PROGRAM, angles(2), shots=10)
     with pytest.raises(TooLarge, match="twin-20 cannot: the program needs 21 qubits"):
         mesh.run_group(Program(21, 0, 0, (Gate("x", (0,)),)), shots=10)
@@ -330,3 +332,11 @@ def test_many_groups_at_once(meshes: list[Mesh]) -> None:
     ]
     for k, future in enumerate(futures):
         assert cosine_is_right(future.result(LIMIT_S), 0.01 * k)
+
+
+def test_one_output_is_asked_for_without_a_tuple(meshes: list[Mesh]) -> None:
+    result = meshes[0].run_group(SHORT, [0.3], outputs=Z0[0]).result(LIMIT_S)
+    assert cosine_is_right(result, 0.3)
+    wrong: Any = Counts
+    with pytest.raises(OptionError, match=r"outputs are qfw.Counts\(\)"):
+        meshes[0].run_group(SHORT, [0.3], outputs=wrong)

@@ -26,6 +26,7 @@ from qfw.model.errors import (
 from qfw.model.outputs import Counts
 from qfw.model.program import Gate, Measure, Program
 from qfw.qpi import Mesh, Session
+from qfw.qpi.pipeline import ToolPipeline
 from tests.stack import LIMIT_S, SHORT, Z0, cosine_is_right, running_daemon, until
 
 ENGINES = 'engines = ["reference", "qulacs"]\nworkers.count = 2\ndaemon.name = "one"\n'
@@ -309,3 +310,12 @@ def test_pictures_for_notebooks_are_escaped(session: Session) -> None:
 
     page = as_html("<b>", ("<i>",), [("<script>&",)] * 60)
     assert "<script>" not in page and "&lt;script&gt;&amp;" in page and "and 10 more" in page
+
+
+def test_a_pipeline_lowers_for_each_device_that_a_task_is_compared_on(session: Session) -> None:
+    mesh = session.mesh(["reference", "twin-20"])
+    futures = mesh.run_on_all(SHORT, [0.4], shots=10, pipeline=ToolPipeline(["transpile"]))
+    assert {name: sum(future.result(LIMIT_S).counts[0].values()) for name, future in futures.items()} == {
+        "reference": 10,
+        "twin-20": 10,
+    }

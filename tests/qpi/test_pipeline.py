@@ -82,6 +82,7 @@ def test_what_it_was_made_of_may_change() -> None:
         ([("transpile", {"levle": 1})], OptionError, "did you mean 'level'"),
         ([("transpile", {"level": 9})], OptionError, "from 0 to 3, not 9"),
         ([("transpile", {"level": object()})], OptionError, "stage 'transpile'.*MessagePack"),
+        ([("transpile", {"level": {1: 2, "a": 3}})], OptionError, "stage 'transpile'.*MessagePack"),
         ([Stage("a", "reduce"), Stage("a", "reduce")], OptionError, "a comes twice"),
         ([Stage("", "reduce")], OptionError, "a name and a tool"),
         ([Stage(1, "reduce")], OptionError, "texts"),  # type: ignore[arg-type]

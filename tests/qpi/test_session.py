@@ -304,7 +304,7 @@ def test_closing_while_others_wait(folder: Path, background: bool) -> None:
     threads = [threading.Thread(target=wait, args=(future,)) for future in futures]
     for thread in threads:
         thread.start()
-    until(lambda: len(session.client._waiters) >= 5)
+    until(lambda: len(session.client._readers._waiters) >= 5)
     session.close()
     for thread in threads:
         thread.join(LIMIT_S)

@@ -312,7 +312,7 @@ def test_too_large_is_said_at_once_or_fails_alone(device: Device) -> None:
 
 
 def test_keys_are_bounded(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qfw.qpi.stream.KEYS", 2)
+    monkeypatch.setattr("qfw.qpi.keys.KEYS", 2)
     stream = device.stream()
 
     def keyed(key: str) -> TaskFuture:

@@ -26,6 +26,7 @@ from qfw.model.errors import (
 from qfw.model.events import DeviceEventKind
 from qfw.model.outputs import Counts, ExpectationAnswer, decode_answers
 from qfw.model.program import Gate, Program
+from qfw.model.reservation import ReservationRequest
 from qfw.model.seeds import set_seeds
 from qfw.model.timing import device_ns
 from qfw.qpm.driven import DrivenPlatform
@@ -38,7 +39,6 @@ from qfw.qpm.platform import (
     NativeFailed,
     Platform,
     PlatformConfig,
-    ReservationRequest,
     RunDone,
     RunFailed,
 )

@@ -237,12 +237,12 @@ class Bench:
 
     def ready(self, slot: str, device: str = "fake", pid: int = 100) -> None:
         self.slots.add((device, slot))
-        self.core.slot_ready(device, slot, pid)
+        self.core.reports.slot_ready(device, slot, pid)
 
     def lose(self, slot: str, device: str = "fake", begun: bool = True, pid: int = 100) -> None:
         self.slots.discard((device, slot))
         runs = self.platform.given.pop((device, slot), [])
-        self.core.slot_lost(device, slot, pid, "test", runs[0].task if runs and begun else None)
+        self.core.reports.slot_lost(device, slot, pid, "test", runs[0].task if runs and begun else None)
 
     def given(self, slot: str, device: str = "fake") -> list[int]:
         return [run.task for run in self.platform.given.get((device, slot), [])]
@@ -254,7 +254,7 @@ class Bench:
         outcome: Any = RunDone(run.task, run.epoch, 1, 2, 0, True, conditions, b"a")
         if error is not None:
             outcome = RunFailed(run.task, run.epoch, error)
-        self.core.run_ended(device, slot, 100, outcome)
+        self.core.reports.run_ended(device, slot, 100, outcome)
         return run.task
 
     def replayed(self) -> DaemonState:

@@ -103,7 +103,7 @@ def test_what_waits_again_later_fails_later(patient: Bench) -> None:
 
 def test_one_that_was_given_up_is_no_matter_of_this(patient: Bench) -> None:
     patient.submit(1, 1)
-    patient.core.device_offline("fake", "its workers do not start")
+    patient.core.reports.device_offline("fake", "its workers do not start")
     assert errors(patient.turn()[1]) == {number(1, 1): "NoCapacity"}
     assert patient.reactor.timers == []
 

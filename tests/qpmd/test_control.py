@@ -332,7 +332,7 @@ EFFECTS: dict[str, tuple[Any, Callable[[Owner], Any], Any, Any, str]] = {
     "program_bytes": (0, kept_programs, True, False, ""),
 }
 #: Read where they are used, each time: tests of the daemon's process, and of the parts that they belong to.
-ELSEWHERE = {"unread_bytes", "daemon.stop_limit_s", "tools.time_limit_s"}
+ELSEWHERE = {"unread_bytes", "daemon.stop_limit_s", "tools.time_limit_s", "scheduling.offline_limit_s"}
 ELSEWHERE |= {key.name for key in every_key() if key.name.startswith(("results.", "reservations."))}
 
 
@@ -437,7 +437,7 @@ def test_a_platform_comes_and_goes_when_it_has_nothing_to_do(owner: Owner) -> No
     hosted.sink.slot_ready("acme-1", "s", 7)
     bench.turn()
     run = hosted.given["acme-1", "s"].pop()
-    bench.core.run_ended("acme-1", "s", 7, RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"a"))
+    bench.core.reports.run_ended("acme-1", "s", 7, RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"a"))
     bench.turn()
     bench.reactor.pass_s(RETIRE_LOOK_S)
     assert hosted.left and not hosted.closed
@@ -514,7 +514,7 @@ def test_a_native_operation_keeps_a_platform_until_it_is_answered(owner: Owner) 
     assert isinstance(hosted.calls[0][1], NativeCall)
     owner.reload("")
     assert not hosted.left
-    bench.core.native_ended("acme-1", NativeDone(hosted.calls[0][1].number, b""))
+    bench.core.reports.native_ended("acme-1", NativeDone(hosted.calls[0][1].number, b""))
     bench.reactor.pass_s(RETIRE_LOOK_S)
     assert hosted.left
 

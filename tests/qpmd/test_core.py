@@ -91,7 +91,7 @@ def test_a_daemon_without_mappings_left_goes_on(tmp_path: Path, monkeypatch: pyt
     answers = bytes(range(256)) * 2**12
     assert not peer.descriptors
     done = RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"")
-    bench.core.run_ended("fake", "fake/1", 100, done, shared.Memory.of([answers]))
+    bench.core.reports.run_ended("fake", "fake/1", 100, done, shared.Memory.of([answers]))
     (failed,) = bench.turn()[1]
     assert "cannot map an answer" in failed.errors[0][1].message
     assert [event.answers for event in read(bench.folder) if isinstance(event, TaskDone)] == [answers]
@@ -108,16 +108,18 @@ def test_late_and_double_answers_are_refused(bench: Bench) -> None:
     bench.turn()
     late = RunDone(old.task, old.epoch, 1, 2, 0, True, None, b"late")
     for slot in ("fake/1", "fake/2"):
-        bench.core.run_ended("fake", slot, 100, late)
+        bench.core.reports.run_ended("fake", slot, 100, late)
     wrong_slot = RunDone(old.task, old.epoch + 1, 1, 2, 0, True, None, b"from another")
-    bench.core.run_ended("fake", "fake/1", 100, wrong_slot)
-    bench.core.run_ended(
+    bench.core.reports.run_ended("fake", "fake/1", 100, wrong_slot)
+    bench.core.reports.run_ended(
         "fake", "fake/2", 100, RunDone(number(1, 99), 1, 1, 2, 0, True, None, b"never asked")
     )
     assert bench.turn().get(1, []) == []
     run = bench.platform.given["fake", "fake/2"][0]
     bench.answer("fake/2")
-    bench.core.run_ended("fake", "fake/2", 100, RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"again"))
+    bench.core.reports.run_ended(
+        "fake", "fake/2", 100, RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"again")
+    )
     (done,) = bench.turn()[1]
     assert [answer.answers for answer in done.answers] == [b"a"]
     assert bench.core._listing.counters().counts["late_answers"] == 5
@@ -209,7 +211,7 @@ def test_the_end_of_a_session_cancels_what_it_has(bench: Bench) -> None:
     cancelled = [event.task for event in read(bench.folder) if isinstance(event, TaskCancelled)]
     assert sorted(cancelled) == [number(1, sequence) for sequence in range(1, 6)]
     assert bench.replayed() == bench.core.state
-    assert bench.core._segments == {} and bench.core._cancelling == set()
+    assert bench.core.ends.segments == {} and bench.core.ends.cancelling == set()
 
 
 def test_what_still_runs_when_the_daemon_stops_is_cancelled_in_the_journal(bench: Bench) -> None:
@@ -397,7 +399,7 @@ def test_a_device_that_goes_offline_fails_what_waits_and_is_tried_again(bench: B
     bench.open(1)
     bench.submit(1, 1, 2)
     bench.turn()
-    bench.core.device_offline("fake", "the engine does not start")
+    bench.core.reports.device_offline("fake", "the engine does not start")
     (failed,) = bench.turn()[1]
     assert {task for task, _ in failed.errors} == {number(1, 1), number(1, 2)}
     assert failed.errors[0][1].code == "NoCapacity"
@@ -414,7 +416,9 @@ def test_a_device_that_goes_offline_fails_what_waits_and_is_tried_again(bench: B
 def test_a_device_that_is_offline_at_once_fails_the_task_that_woke_it(bench: Bench) -> None:
     """The platform may report within `warm`: the task must not wait for ever."""
     bench.open(1)
-    bench.platform.on_warm = lambda device: bench.core.device_offline(device, "no worker can be forked")
+    bench.platform.on_warm = lambda device: bench.core.reports.device_offline(
+        device, "no worker can be forked"
+    )
     bench.submit(1, 1)
     messages = bench.turn()[1]
     assert kinds(messages) == [Failed] and messages[0].errors[0][1].code == "NoCapacity"
@@ -422,7 +426,7 @@ def test_a_device_that_is_offline_at_once_fails_the_task_that_woke_it(bench: Ben
 
 
 def test_a_worker_that_comes_late_ends_the_offline_state(bench: Bench) -> None:
-    bench.core.device_offline("fake", "slow start")
+    bench.core.reports.device_offline("fake", "slow start")
     bench.ready("fake/1")
     (status,) = bench.core.devices()
     assert status.state == "online" and not status.reason

@@ -46,7 +46,7 @@ class Said:
             "state": state,
             "calibration": new.version if new else "",
         }
-        self.bench.core.device_reported(self.device, DeviceEvent(**{**fields, **more}), new)
+        self.bench.core.reports.device_reported(self.device, DeviceEvent(**{**fields, **more}), new)
 
 
 def status(bench: Bench) -> DeviceStatus:
@@ -105,7 +105,7 @@ def test_behind_a_gap_the_platform_is_asked_what_is_so(bench: Bench) -> None:
 
 def test_an_unknown_device_says_nothing(bench: Bench) -> None:
     Said(bench, "nobody")(DeviceState.OFFLINE)
-    bench.core.device_offline("nobody", "?")
+    bench.core.reports.device_offline("nobody", "?")
     bench.turn()
     assert reported(bench) == [] and bench.core.state.devices == {}
 
@@ -212,7 +212,7 @@ def test_very_many_tasks_of_a_device_that_goes_offline_do_not_hold_up_one_turn(t
     for first in sequences[::MAX_ITEMS_PER_MESSAGE]:
         bench.submit(1, *sequences[first - 1 :][:MAX_ITEMS_PER_MESSAGE])
     bench.turn()
-    bench.core.device_offline("fake", "it does not start")
+    bench.core.reports.device_offline("fake", "it does not start")
     ended = []
     while True:
         ended.append(len(errors(bench.turn().get(1, []))))
@@ -238,7 +238,7 @@ def test_an_answer_under_another_calibration_is_refused(
     run = bench.platform.given["fake", "fake/1"].pop(0)
     assert run.calibration == "v1"
     done = RunDone(run.task, run.epoch, 1, 2, 0, True, conditions, b"a")
-    bench.core.run_ended("fake", "fake/1", 100, done)
+    bench.core.reports.run_ended("fake", "fake/1", 100, done)
     messages = bench.turn()[1]
     if right:
         (answer,) = messages[-1].answers
@@ -256,7 +256,7 @@ def test_a_calibration_that_is_not_what_was_announced_is_refused(
     bench: Bench, announced: str, came: Calibration | None
 ) -> None:
     event = DeviceEvent(1, DeviceEventKind.CALIBRATION, WALL_NS, "new", DeviceState.MAINTENANCE, announced)
-    bench.core.device_reported("fake", event, came)
+    bench.core.reports.device_reported("fake", event, came)
     bench.turn()
     assert status(bench).calibration == "" and status(bench).state is DeviceState.ONLINE
     (kept,) = reported(bench)
@@ -288,15 +288,15 @@ def test_a_new_segment_says_again_what_devices_are(tmp_path: Path) -> None:
     say = Said(bench)
     say(calibration=calibration("v1"))
     say(DeviceState.MAINTENANCE, until_ns=3600 * S)
-    bench.core.device_offline("other", "it does not start")
-    bench.core.device_offline("third", "it does not start")
+    bench.core.reports.device_offline("other", "it does not start")
+    bench.core.reports.device_offline("third", "it does not start")
     bench.submit(1, 999, device="third")
     assert bench.core.state.devices["third"].state is DeviceState.STARTING
-    bench.core._cancel(number(1, 999), "enough")
+    bench.core.ends.cancel(number(1, 999), "enough")
     bench.ready("fake/1")
     for sequence in range(1, 100):
         bench.submit(1, sequence)
-        bench.core._cancel(number(1, sequence), "enough")
+        bench.core.ends.cancel(number(1, sequence), "enough")
         bench.turn()
     bench.turn()
     assert not (bench.folder / "00000001.qfj").exists()

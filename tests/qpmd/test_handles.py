@@ -104,7 +104,7 @@ def test_a_detached_task_outlives_its_session_and_any_later_one_gets_its_answer(
             (number(1, sequence), "fake", 1) for sequence in (1, 2)
         ]
     assert bench.core.state.tasks == {} and bench.replayed() == bench.core.state
-    assert bench.core._segments == {} and bench.core._handles.counts()["results_kept"] == 2
+    assert bench.core.ends.segments == {} and bench.core._handles.counts()["results_kept"] == 2
 
 
 def test_who_attaches_before_the_end_is_answered_behind_it(bench: Bench) -> None:
@@ -170,7 +170,7 @@ def test_a_private_daemon_says_that_it_cannot(tmp_path: Path) -> None:
     bench.submit(1, 1, options=DETACHED)
     attach(bench, 1, number(7, 1))
     found = errors(bench.turn()[1])
-    assert found[number(1, 1)].code == "OptionError" and "job or site scope" in found[number(1, 1)].message
+    assert found[number(1, 1)].code == "OptionError" and "qfw daemon start" in found[number(1, 1)].message
     assert found[number(7, 1)].code == "UnknownTask" and "private" in found[number(7, 1)].message
     assert bench.core.state.tasks == {} and list(read(bench.folder))[-1:] != []
     bench.dispose()

@@ -223,7 +223,7 @@ def test_an_answer_under_another_calibration_is_refused(bench: Bench) -> None:
     (run,) = bench.platform.given["fake", "fake/1"]
     assert run.calibration == "v1"
     done = RunDone(run.task, run.epoch, 1, 2, 0, True, Conditions("v0"), b"a")
-    bench.core.run_ended("fake", "fake/1", 100, done)
+    bench.core.reports.run_ended("fake", "fake/1", 100, done)
     assert failure(bench).code == "WrongAnswer"
 
 
@@ -352,9 +352,9 @@ def test_a_device_that_goes_takes_what_is_compiled_for_it(bench: Bench, gone: bo
     bench.turn()
     if gone:
         bench.platform.names = ("other",)
-        bench.core.devices_changed("fakes")
+        bench.core.reports.devices_changed("fakes")
     else:
-        bench.core.device_offline("fake", "no power")
+        bench.core.reports.device_offline("fake", "no power")
     bench.core.end_turn()
     assert bench.core.state.tasks == {} and bench.core.state.counters["failed"] == 2
     bench.tools.answer()
@@ -573,7 +573,7 @@ def test_a_failed_run_of_a_lowered_program_fails_its_task(bench: Bench) -> None:
     bench.turn()
     (run,) = bench.platform.given["fake", "fake/1"]
     failed = RunFailed(run.task, run.epoch, ErrorReport("OutOfMemory", "too much"))
-    bench.core.run_ended("fake", "fake/1", 100, failed)
+    bench.core.reports.run_ended("fake", "fake/1", 100, failed)
     assert failure(bench).code == "OutOfMemory"
 
 

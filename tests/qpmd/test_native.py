@@ -47,8 +47,8 @@ def test_an_operation_is_called_and_answered(bench: Bench) -> None:
     assert (first.operation, first.body, first.time_limit_s) == ("pulse", b"x", 10.0)
     # The daemon's limit holds for all, and its numbers are its own.
     assert second.time_limit_s == 50.0 and first.number != second.number
-    bench.core.native_ended("fake", NativeDone(second.number, b"two"))
-    bench.core.native_ended("fake", NativeFailed(first.number, ErrorReport("TooLarge", "too long")))
+    bench.core.reports.native_ended("fake", NativeDone(second.number, b"two"))
+    bench.core.reports.native_ended("fake", NativeFailed(first.number, ErrorReport("TooLarge", "too long")))
     said = bench.turn()
     assert said[1] == [NativeAnswer(7, ErrorReport("TooLarge", "too long"), b"")]
     assert said[2] == [NativeAnswer(7, None, b"two")]
@@ -81,8 +81,8 @@ def test_an_operation_that_takes_too_long_fails_and_its_late_answer_is_dropped(b
     error = answers(bench)[1].error
     assert error is not None and error.code == "DeadlineExceeded" and "10 s" in error.message
     number = bench.platform.calls[0][1].number
-    bench.core.native_ended("fake", NativeDone(number, b"late"))
-    bench.core.native_ended("fake", NativeDone(number + 1, b"never asked"))
+    bench.core.reports.native_ended("fake", NativeDone(number, b"late"))
+    bench.core.reports.native_ended("fake", NativeDone(number + 1, b"never asked"))
     assert answers(bench) == {}
     assert bench.core._listing.counters().counts["late_answers"] == 2
 
@@ -90,9 +90,9 @@ def test_an_operation_that_takes_too_long_fails_and_its_late_answer_is_dropped(b
 def test_an_answer_counts_once_and_from_its_own_device(bench: Bench) -> None:
     call(bench, 1)
     number = bench.platform.calls[0][1].number
-    bench.core.native_ended("plain", NativeDone(number, b"from another"))
-    bench.core.native_ended("fake", NativeDone(number, b"right"))
-    bench.core.native_ended("fake", NativeDone(number, b"again"))
+    bench.core.reports.native_ended("plain", NativeDone(number, b"from another"))
+    bench.core.reports.native_ended("fake", NativeDone(number, b"right"))
+    bench.core.reports.native_ended("fake", NativeDone(number, b"again"))
     assert [message.body for message in bench.turn()[1]] == [b"right"]
     bench.reactor.pass_s(60)
     assert answers(bench) == {}
@@ -108,20 +108,20 @@ def test_a_session_has_so_many_at_once(bench: Bench) -> None:
     assert answers(bench, 2) == {}
     # Whoever leaves makes room, and nobody is told.
     bench.close(1)
-    bench.core.native_ended("fake", NativeDone(1, b"nobody"))
+    bench.core.reports.native_ended("fake", NativeDone(1, b"nobody"))
     assert bench.turn().get(2, []) == []
 
 
 def test_a_device_that_goes_answers_for_what_was_under_way(bench: Bench) -> None:
     call(bench, 1)
-    bench.core.device_offline("fake", "its host died")
+    bench.core.reports.device_offline("fake", "its host died")
     error = answers(bench)[1].error
     assert error is not None and error.code == "NoCapacity" and "its host died" in error.message
 
 
 def test_a_device_that_accepts_nothing_takes_no_calls(bench: Bench) -> None:
     event = DeviceEvent(1, DeviceEventKind.STATE, 1, "repair", DeviceState.OFFLINE)
-    bench.core.device_reported("fake", event)
+    bench.core.reports.device_reported("fake", event)
     call(bench, 1)
     error = answers(bench)[1].error
     assert error is not None and error.code == "NoCapacity" and "repair" in error.message

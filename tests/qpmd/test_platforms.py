@@ -15,7 +15,7 @@ from qfw.model.events import DeviceEvent, DeviceEventKind
 from qfw.qpm.platform import NativeDone, RunDone
 from qfw.qpm.status import PlatformStatus
 from qfw.qpm.wire import Failed, Query, Reply
-from qfw.qpmd.core import MAX_ASKING
+from qfw.qpmd.settling import MAX_ASKING
 from tests.qpmd.conftest import Bench, number
 from tests.stack import OUTPUTS
 
@@ -109,7 +109,7 @@ def test_a_client_that_left_is_not_answered(bench: Bench) -> None:
     bench.hosted["named"].come()
     bench.hosted["idle"].come()
     bench.turn()
-    assert bench.core._asking == []
+    assert bench.core._settling._asking == []
 
 
 def test_devices_come_and_go_with_their_platform(bench: Bench) -> None:
@@ -127,7 +127,7 @@ def test_devices_come_and_go_with_their_platform(bench: Bench) -> None:
     }
     named.states["qpu"] = DeviceState.ONLINE
     named.come(profile("qpu", "named"))
-    bench.core.slot_ready("qpu", "0", 5)
+    bench.core.reports.slot_ready("qpu", "0", 5)
     bench.submit(1, 3, device="qpu")
     bench.turn()
     assert [run.task for run in named.given["qpu", "0"]] == [number(1, 2)]

@@ -125,7 +125,7 @@ class RandomHistory(RuleBasedStateMachine):
     def answer_late(self, data: st.DataObject) -> None:
         device, slot, run = data.draw(st.sampled_from(self.stale))
         late = RunDone(run.task, run.epoch, 1, 2, 0, True, None, b"late")
-        self.bench.core.run_ended(device, slot, 100, late)
+        self.bench.core.reports.run_ended(device, slot, 100, late)
 
     @precondition(lambda self: self.bench.core.state.tasks and self.bench.clients)
     @rule(data=st.data())
@@ -136,7 +136,7 @@ class RandomHistory(RuleBasedStateMachine):
 
     @rule(device=st.sampled_from(["fake", "other"]))
     def offline(self, device: str) -> None:
-        self.bench.core.device_offline(device, "random")
+        self.bench.core.reports.device_offline(device, "random")
 
     @rule(
         device=st.sampled_from(["fake", "other"]),
@@ -157,7 +157,7 @@ class RandomHistory(RuleBasedStateMachine):
             self.bench.platform.states[device] = state
         if new is not None:
             self.bench.platform.calibrations[device] = new
-        self.bench.core.device_reported(device, event, new)
+        self.bench.core.reports.device_reported(device, event, new)
 
     @precondition(lambda self: self.bench.clients)
     @rule(data=st.data())
@@ -195,8 +195,8 @@ class RandomHistory(RuleBasedStateMachine):
             for task, entry in core.state.tasks.items()
             if entry.state is TaskState.RUNNING
         }
-        assert core._segments.keys() == core.state.tasks.keys()
-        assert core._cancelling <= core.state.tasks.keys()
+        assert core.ends.segments.keys() == core.state.tasks.keys()
+        assert core.ends.cancelling <= core.state.tasks.keys()
         self.what_waits_is_awaited()
 
     def what_waits_is_awaited(self) -> None:
@@ -227,8 +227,8 @@ class RandomHistory(RuleBasedStateMachine):
                     bench.answer(slot, device)
             self.turn()
         open_sessions = set(bench.clients)
-        bench.core.device_offline("fake", "the end")
-        bench.core.device_offline("other", "the end")
+        bench.core.reports.device_offline("fake", "the end")
+        bench.core.reports.device_offline("other", "the end")
         self.turn()
         lowerings = bench.core._lowerings
         assert not lowerings._held and not lowerings._awaited and not lowerings._stale

@@ -14,8 +14,8 @@ from qfw.config.settings import JournalSettings, ReservationSettings, Settings
 from qfw.model.device import DeviceState
 from qfw.model.errors import NoCapacity, RequestError
 from qfw.model.events import DeviceEventKind, ReservationEnded, ReservationGranted, TaskAccepted
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm.journal import read
-from qfw.qpm.platform import Offer, ReservationRequest
 from qfw.qpm.wire import Grant, NativeAnswer, Release, Renew, Reserve, Subscribe
 from qfw.qpmd.state import DaemonState
 from tests.qpmd.conftest import SETTINGS, Bench
@@ -121,7 +121,7 @@ def test_it_ends_with_its_session(bench: Bench, ask: Asking) -> None:
 def test_it_ends_with_its_device(bench: Bench, ask: Asking) -> None:
     ask.reserve(1, 500_000)
     bench.platform.names = ("other",)
-    bench.core.devices_changed("fakes")
+    bench.core.reports.devices_changed("fakes")
     bench.turn()
     assert not bench.core.state.reservations
     assert "gone" in recorded(bench)[-1].reason
@@ -189,7 +189,7 @@ def test_a_new_segment_says_them_again(tmp_path: Path) -> None:
     for sequence in range(1, 200):
         bench.submit(2, sequence)
         bench.turn()
-        bench.core._cancel(next(iter(bench.core.state.tasks)), "test")
+        bench.core.ends.cancel(next(iter(bench.core.state.tasks)), "test")
         bench.turn()
     kept = list(read(bench.folder))
     # The segment in which it was granted is gone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -178,6 +179,33 @@ def test_a_damaged_file_is_counted_and_says_why_there_is_no_result(tmp_path: Pat
         "notes.txt",
         "tasks",
     ]
+
+
+def test_strange_things_in_the_folder_stop_nobody(tmp_path: Path, clock: Clock) -> None:
+    first = store(tmp_path, clock)
+    for sequence in range(1, 5):
+        keep(first, number(sequence), b"content", clock)
+    folder, whole = first.folder, path_of(first.folder, number(4)).read_bytes()
+    first.close()
+    for sequence in (1, 2, 3):
+        path_of(folder, number(sequence)).unlink()
+    os.mkfifo(path_of(folder, number(1)))
+    path_of(folder, number(2)).symlink_to(path_of(folder, number(4)))
+    path_of(folder, number(3)).mkdir()
+    path_of(folder, number(5)).symlink_to("nowhere")
+    (folder / "left.new").mkdir()
+    for name in ("-1.5", f"0{task_name(number(4))}", "18446744073709551616.1", f" {task_name(number(4))}"):
+        (folder / f"{name}.qfr").write_bytes(whole)
+    again = store(tmp_path, clock)
+    assert list(again.damaged) and set(again.index) >= {number(4)}
+    assert again.taken == sum(entry.taken for entry in again.index.values())
+    for sequence in (1, 2, 5):
+        with pytest.raises(ResultDamaged, match=r"no regular file|is a link"):
+            again.read(number(sequence))
+    assert again.read(number(4))[1] == b"content"
+    again.limit(ResultSettings(retain_bytes=0))
+    assert not again.index and not path_of(folder, number(4)).exists()
+    again.close()
 
 
 def test_a_full_disk_is_an_error_of_that_result_alone(tmp_path: Path, clock: Clock) -> None:

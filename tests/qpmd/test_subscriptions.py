@@ -75,7 +75,7 @@ def test_a_client_that_leaves_is_forgotten(bench: Bench) -> None:
 def test_what_the_daemon_finds_is_told_too(bench: Bench) -> None:
     bench.open(1)
     subscribe(bench, 1, ("fake", [FAULT, STATE]))
-    bench.core.device_offline("fake", "its threads are stuck")
+    bench.core.reports.device_offline("fake", "its threads are stuck")
     (fault,) = events(bench.turn(), 1)
     assert (fault.kind, fault.state, fault.sequence) == (FAULT, DeviceState.OFFLINE, 0)
     bench.ready("w")
@@ -83,7 +83,7 @@ def test_what_the_daemon_finds_is_told_too(bench: Bench) -> None:
     assert (back.kind, back.state) == (STATE, DeviceState.ONLINE)
     # Its platform is gone.
     bench.platform.names = ("other",)
-    bench.core.devices_changed("fakes")
+    bench.core.reports.devices_changed("fakes")
     (gone,) = events(bench.turn(), 1)
     assert (gone.kind, gone.state) == (FAULT, DeviceState.OFFLINE)
 

@@ -12,8 +12,9 @@ import pytest
 from qfw.config.settings import Settings, WorkerSettings
 from qfw.model.device import DeviceState, Estimate, Timing
 from qfw.model.errors import NoCapacity, OptionError, RequestError, StaleEpoch
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm.driver import Answered, Execution
-from qfw.qpm.platform import Offer, Reactor, ReservationRequest, Run, Sink
+from qfw.qpm.platform import Reactor, Run, Sink
 from qfw.testing import Limits, Verdict, check_platform, engine_checks, platform_checks
 from tests.testing.line import CALIBRATION, PROFILE, LineDriver, LinePlatform
 

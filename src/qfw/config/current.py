@@ -25,59 +25,29 @@ class Current:
     Keys that are not live stay as they were when the daemon started.
     """
 
+    # Attributes and no properties: the daemon reads some of them for every task.
+    #: All of them, as they are now; then its tables and keys.
+    settings: Settings
+    workers: WorkerSettings
+    scheduling: SchedulingSettings
+    journal: JournalSettings
+    daemon: DaemonSettings
+    tools: ToolSettings
+    results: ResultSettings
+    reservations: ReservationSettings
+    unread_bytes: int
+    program_bytes: int
+
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        """`settings`: as the daemon started with them."""
         self._followers: list[Callable[[Settings], None]] = []
+        self._show(settings)
 
-    @property
-    def settings(self) -> Settings:
-        """All of them, as they are now."""
-        return self._settings
-
-    @property
-    def workers(self) -> WorkerSettings:
-        """Table [workers]."""
-        return self._settings.workers
-
-    @property
-    def scheduling(self) -> SchedulingSettings:
-        """Table [scheduling]."""
-        return self._settings.scheduling
-
-    @property
-    def journal(self) -> JournalSettings:
-        """Table [journal]."""
-        return self._settings.journal
-
-    @property
-    def daemon(self) -> DaemonSettings:
-        """Table [daemon]."""
-        return self._settings.daemon
-
-    @property
-    def tools(self) -> ToolSettings:
-        """Table [tools]."""
-        return self._settings.tools
-
-    @property
-    def results(self) -> ResultSettings:
-        """Table [results]."""
-        return self._settings.results
-
-    @property
-    def reservations(self) -> ReservationSettings:
-        """Table [reservations]."""
-        return self._settings.reservations
-
-    @property
-    def unread_bytes(self) -> int:
-        """Key unread_bytes."""
-        return self._settings.unread_bytes
-
-    @property
-    def program_bytes(self) -> int:
-        """Key program_bytes."""
-        return self._settings.program_bytes
+    def _show(self, settings: Settings) -> None:
+        self.settings = settings
+        for name in settings.__struct_fields__:
+            if name in Current.__annotations__:
+                setattr(self, name, getattr(settings, name))
 
     def follow(self, follower: Callable[[Settings], None]) -> None:
         """`follower` is given the new settings after each change: for who was told a value once."""
@@ -88,17 +58,17 @@ class Current:
 
         Platforms are not looked at: `qfw.qpmd.platforms` says what becomes of theirs.
         """
-        differ = [key for key in keys.differences(self._settings, wanted) if not key.startswith("platforms.")]
+        differ = [key for key in keys.differences(self.settings, wanted) if not key.startswith("platforms.")]
         live = keys.live()
         return [key for key in differ if key in live], [key for key in differ if key not in live]
 
     def take(self, wanted: Settings) -> tuple[list[str], list[str]]:
         """Takes the live keys of `wanted` over; gives what `differences` gave before."""
         changed, restart = self.differences(wanted)
-        self._settings = _replaced(self._settings, wanted, changed)
+        self._show(_replaced(self.settings, wanted, changed))
         if changed:
             for follower in self._followers:
-                follower(self._settings)
+                follower(self.settings)
         return changed, restart
 
 

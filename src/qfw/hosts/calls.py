@@ -11,7 +11,8 @@ from qfw.hosts import claims
 from qfw.hosts.answers import trimmed
 from qfw.hosts.protocol import Answered, CallHost, NativeEnded, Reservation
 from qfw.model.errors import DeadlineExceeded, ErrorReport, NoCapacity, QFwError, WireError
-from qfw.qpm.platform import NativeCall, NativeFailed, Offer, Reactor, ReservationRequest, Sink
+from qfw.model.reservation import Offer, ReservationRequest
+from qfw.qpm.platform import NativeCall, NativeFailed, Reactor, Sink
 
 #: Seconds after which the question for a reservation is worth repeating.
 ASK_AGAIN_S = 0.05

@@ -11,16 +11,8 @@ from qfw.model.calibration_check import MAX_NS
 from qfw.model.device import DeviceProfile, Timing
 from qfw.model.errors import BrokenPlugin, CalibrationError, VersionMismatch, WireError
 from qfw.model.gates import GATES
-from qfw.qpm.platform import (
-    API_VERSION,
-    FACETS,
-    NATIVE,
-    RESOURCES,
-    RUNTIME,
-    DeviceLoad,
-    Offer,
-    ReservationRequest,
-)
+from qfw.model.reservation import Offer, ReservationRequest
+from qfw.qpm.platform import API_VERSION, FACETS, NATIVE, RESOURCES, RUNTIME, DeviceLoad
 
 #: Methods of each facet.
 METHODS = {

@@ -49,11 +49,12 @@ from qfw.model.calibration import Calibration
 from qfw.model.errors import BrokenPlugin, ErrorReport, PlatformFailed, QFwError, TooLarge
 from qfw.model.events import DeviceEvent
 from qfw.model.outputs import decode_outputs
+from qfw.model.reservation import Offer
 from qfw.processes import limits
 from qfw.qpm import registry
 from qfw.qpm.execution import Programs
 from qfw.qpm.outbox import Outbox
-from qfw.qpm.platform import API_VERSION, NativeDone, NativeFailed, Offer, Run, RunDone, RunFailed
+from qfw.qpm.platform import API_VERSION, NativeDone, NativeFailed, Run, RunDone, RunFailed
 from qfw.qpm.reactor import EpollReactor
 from qfw.qpm.shared import SHARED_BYTES, Memory, can_share
 from qfw.qpm.wire import FrameReader, Receiver, pack, pack_parcel

@@ -59,6 +59,7 @@ from qfw.model.errors import (
 )
 from qfw.model.outputs import Output, decode_outputs
 from qfw.model.program import Measure, Program
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.processes import cgroup
 from qfw.qpm import admission
 from qfw.qpm.platform import (
@@ -66,11 +67,9 @@ from qfw.qpm.platform import (
     FACETS,
     DeviceLoad,
     NativeCall,
-    Offer,
     PlatformConfig,
     ProgramSource,
     Reactor,
-    ReservationRequest,
     Run,
     RunDone,
     RunFailed,

@@ -16,14 +16,13 @@ from qfw.model.decoding import decoder
 from qfw.model.device import DeviceProfile, DeviceState
 from qfw.model.errors import ErrorReport
 from qfw.model.events import DeviceEvent
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm.platform import (
     DeviceLoad,
     NativeCall,
     NativeDone,
     NativeFailed,
-    Offer,
     PlatformConfig,
-    ReservationRequest,
     Run,
     RunDone,
     RunFailed,

@@ -46,6 +46,13 @@ class Calibration(msgspec.Struct, frozen=True):
     qubits: tuple[QubitCalibration, ...]
     gates: tuple[GateCalibration, ...]
 
+    def __repr__(self) -> str:
+        # Every figure of a large device would fill pages; they are in qubits and gates.
+        return (
+            f"Calibration({self.version!r} of {self.device!r}; qubits: {len(self.qubits)}, gates: {len(self.gates)}, "
+            f"median error of two-qubit gates: {self.median_two_qubit_error})"
+        )
+
     @property
     def median_two_qubit_error(self) -> float | None:
         """Median of the errors of its usable two-qubit gates; None where it has none."""

@@ -7,7 +7,7 @@ QFwError
 │   ├── ParameterError       wrong number, shape or value of parameters
 │   └── TooLarge             beyond what the device holds, by estimate
 ├── RequestError             the call is wrong: options, names
-│   ├── UnknownDevice        no such device, engine or platform
+│   ├── UnknownDevice        no such device, engine, platform or tool
 │   ├── UnknownTask          no task of that name, or one that is not kept for others
 │   ├── ResultExpired        its result was kept, and is not any more
 │   ├── OptionError          shots, seed, timeout … out of range
@@ -94,7 +94,7 @@ class RequestError(QFwError, ValueError):
 
 
 class UnknownDevice(RequestError):
-    """No device, engine or platform of that name."""
+    """No device, engine, platform or tool of that name."""
 
 
 class UnknownTask(RequestError):

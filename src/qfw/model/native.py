@@ -11,7 +11,10 @@ from qfw.model.program import Gate, IfElse, Operation, Program, While
 #: Gates that are the same with their qubits exchanged.
 SYMMETRIC = frozenset({"cz", "cp", "swap", "iswap", "rxx", "ryy", "rzz", "ccz"})
 
-_LOWER = "Lower the program for the device first, for example with qiskit.transpile(circuit, Backend({!r}))"
+_LOWER = (
+    "Have it lowered for the device: by a pipeline (device.stream(pipeline=qfw.ToolPipeline(['transpile']))), or of a "
+    "Qiskit circuit by qiskit.transpile(circuit, Backend({!r}))"
+)
 
 
 def check_native(program: Program, profile: DeviceProfile) -> None:

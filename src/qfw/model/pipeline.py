@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from qfw.model.decoding import decoder
 from qfw.model.errors import OptionError
 
 #: Stages of one pipeline.
@@ -48,14 +49,14 @@ class Pipeline(msgspec.Struct, frozen=True, array_like=True, dict=True):
         if len(encoded) > MAX_PIPELINE_BYTES:
             raise OptionError(f"a pipeline of {len(encoded)} bytes; at most {MAX_PIPELINE_BYTES} are taken")
         try:
-            found: Pipeline = _DECODER.decode(encoded)
-        except (msgspec.DecodeError, RecursionError) as error:
+            found: Pipeline = _decode(encoded)
+        except msgspec.DecodeError as error:
             raise OptionError(f"no pipeline: {error}") from error
         found.check()
         return found
 
     def check(self) -> None:
-        """Raises OptionError unless it has 1 to MAX_STAGES stages with names of their own."""
+        """Raises OptionError unless it has 1 to MAX_STAGES stages with names of their own, and can travel."""
         if not 1 <= len(self.stages) <= MAX_STAGES:
             raise OptionError(f"a pipeline has 1 to {MAX_STAGES} stages, not {len(self.stages)}")
         names = [stage.name for stage in self.stages]
@@ -64,6 +65,13 @@ class Pipeline(msgspec.Struct, frozen=True, array_like=True, dict=True):
             raise OptionError(f"stages are told apart by their names; {', '.join(twice)} comes twice")
         if not all(stage.name and stage.tool for stage in self.stages):
             raise OptionError("a stage has a name and a tool")
+        try:
+            _ = self.encoded
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            # MessagePack holds more than has an order: keys of maps that are no texts.
+            raise OptionError(
+                f"options of stages are what MessagePack holds, with texts as keys: {error}"
+            ) from error
 
 
 class StageReport(msgspec.Struct, frozen=True, array_like=True):
@@ -93,4 +101,4 @@ class LoweredProgram(msgspec.Struct, frozen=True, array_like=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
-_DECODER = msgspec.msgpack.Decoder(Pipeline)
+_decode = decoder(Pipeline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -20,9 +21,21 @@ from qfw.model.outputs import (
     StatevectorAnswer,
     decode_answers,
 )
+from qfw.model.task import task_name
 from qfw.model.timeline import Timeline
 
 _A = TypeVar("_A", bound=Answer)
+
+#: What an answer is called, in errors and tables.
+_ASKED: dict[type[Any], str] = {
+    CountsAnswer: "counts",
+    MemoryAnswer: "memory",
+    ExpectationAnswer: "expectation values",
+    ProbabilitiesAnswer: "probabilities",
+    StatevectorAnswer: "a statevector",
+}
+#: Sets, and figures of each, that a table of a result shows.
+_SHOWN = 8
 
 
 class Result:
@@ -72,7 +85,10 @@ class Result:
         for answer in self.answers:
             if isinstance(answer, kind):
                 return answer
-        raise UsageError(f"task {self.task} was not asked for {name}; add it to outputs")
+        asked = ", ".join(_ASKED[type(answer)] for answer in self.answers)
+        raise UsageError(
+            f"task {task_name(self.task)} was asked for {asked or 'nothing'}, not for {name}; add it to outputs"
+        )
 
     @property
     def expectation_values(self) -> npt.NDArray[np.float64]:
@@ -119,7 +135,45 @@ class Result:
         return unpack_bits(answer.outcomes.numpy(), answer.num_bits)
 
     def __repr__(self) -> str:
-        return f"Result(task={self.task}, device={self.device!r}, sets={self.sets})"
+        return f"Result(task {task_name(self.task)} on {self.device}; sets: {self.sets}; {self._shown()})"
+
+    def _shown(self) -> str:
+        """What it answers; the counts themselves where they are few."""
+        parts = []
+        for answer in self.answers:
+            name = _ASKED[type(answer)]
+            if isinstance(answer, CountsAnswer) and self.sets == 1 and len(self.counts[0]) <= _SHOWN:
+                name = f"counts {self.counts[0]}"
+            elif isinstance(answer, ExpectationAnswer) and answer.values.numpy().size == 1:
+                name = f"expectation value {answer.values.numpy().flat[0]:.6g}"
+            parts.append(name)
+        return ", ".join(parts)
+
+    def _repr_html_(self) -> str:
+        """A table of the answers for notebooks: of the first sets, and of each the first figures."""
+        head, rows = ["set"], [[str(number)] for number in range(min(self.sets, _SHOWN))]
+        for answer in self.answers:
+            head.append(_ASKED[type(answer)])
+            if isinstance(answer, CountsAnswer):
+                ranked = [
+                    sorted(each.items(), key=lambda item: -item[1]) for each in self.counts[: len(rows)]
+                ]
+                shown = [[f"{bits}: {number}" for bits, number in each] for each in ranked]
+            elif isinstance(answer, MemoryAnswer):
+                shown = [list(each) for each in self.memory[: len(rows)]]
+            else:
+                shown = [
+                    [f"{value:.6g}" for value in each[: _SHOWN + 1]]
+                    for each in answer.values.numpy()[: len(rows)]
+                ]
+            for row, cells in zip(rows, shown, strict=True):
+                row.append(", ".join(cells[:_SHOWN]) + (", …" if len(cells) > _SHOWN else ""))
+        ran = f", calibration {self.calibration}" if self.calibration else ""
+        top = "".join(f"<th>{name}</th>" for name in head)
+        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+        rest = f"<p>… of {self.sets} sets</p>" if self.sets > len(rows) else ""
+        title = html.escape(f"Result: task {task_name(self.task)} on {self.device}{ran}")
+        return f"<p>{title}</p><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{rest}"
 
 
 def unpack_bits(outcomes: npt.NDArray[Any], num_bits: int) -> npt.NDArray[np.uint8]:

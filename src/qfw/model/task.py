@@ -114,6 +114,8 @@ class TaskOptions(msgspec.Struct, frozen=True, array_like=True):
 
 def check_options(options: TaskOptions) -> None:
     """Raises OptionError unless every option is of its type and in its range."""
+    if not isinstance(options, TaskOptions):
+        raise OptionError(f"options are a qfw.TaskOptions, not {type(options).__name__}")
     priority, limit_s, key = options.priority, options.time_limit_s, options.idempotency_key
     if not isinstance(priority, int) or not MIN_PRIORITY <= priority <= MAX_PRIORITY:
         raise OptionError(

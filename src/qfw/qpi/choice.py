@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceKind, DeviceStatus, Timing
 from qfw.model.errors import OptionError, QFwError, UnknownDevice, UnsupportedFeature
 from qfw.model.native import check_native
-from qfw.model.outputs import Counts, Output, Statevector, check_shots
+from qfw.model.outputs import Output, check_shots
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Measure, Program
 from qfw.model.timing import device_ns
 from qfw.qpi.device import AutomaticDevice, Device
+from qfw.qpi.drafting import Outputs, as_pipeline, asked
 from qfw.qpi.filters import check_able, median_readout_error, none_able
 from qfw.qpi.tables import as_html, as_text, figure
 from qfw.qpm import stages
 from qfw.qpm.quality import fidelity
 from qfw.qpm.tool import Target
+
+if TYPE_CHECKING:
+    from qfw.qpi.stream import BoundPipeline
 
 LEAST_BUSY, BEST_FIDELITY = "least_busy", "best_fidelity"
 _HEAD = ("device", "figure", "how")
@@ -85,10 +89,10 @@ def choose(
     devices: Sequence[Device],
     program: Program,
     by: str,
-    outputs: tuple[Output, ...] | None,
+    outputs: Outputs | None,
     shots: int | None,
     sets: int,
-    pipeline: Any,
+    pipeline: BoundPipeline | Pipeline | None,
 ) -> Choice:
     """The best of devices of one session; see `Session.choose`."""
     if by not in (LEAST_BUSY, BEST_FIDELITY):
@@ -100,8 +104,8 @@ def choose(
     if not devices:
         raise UnknownDevice("there is no device to choose from; see: qfw doctor")
     count = 0 if shots is None else check_shots(shots)
-    asked = outputs if outputs is not None else ((Counts(),) if count else (Statevector(),))
-    task = _Task(program, asked, sets, count, as_pipeline(pipeline))
+    wanted = asked(outputs, count)
+    task = _Task(program, wanted, sets, count, as_pipeline(pipeline))
     able: list[Considered] = []
     refused: list[Considered] = []
     statuses = devices[0].session.statuses(devices)
@@ -132,14 +136,6 @@ def choose(
         )
 
     return Choice(by, sorted(able, key=rank) + refused)
-
-
-def as_pipeline(pipeline: Any) -> Pipeline | None:
-    """The value of a pipeline that is given as such, or bound to an object with one. Raises OptionError."""
-    found = pipeline if isinstance(pipeline, Pipeline | None) else getattr(pipeline, "pipeline", None)
-    if pipeline is not None and not isinstance(found, Pipeline):
-        raise OptionError(f"a pipeline is a ToolPipeline or None, not {pipeline!r}")
-    return found
 
 
 def _busy(device: Device, status: DeviceStatus, task: _Task) -> tuple[float | None, str]:

@@ -1,15 +1,10 @@
-"""A session's traffic: numbers tasks, sends them, and completes their futures.
-
-Whoever waits reads the socket. Only where nobody waits in `wait` (callbacks, await) does a
-background thread read, as long as such futures are open, and then steps back again.
-"""
+"""A session's traffic with one daemon: numbers tasks and sends them, asks, and ends what is open when it is over."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
@@ -19,7 +14,6 @@ import msgspec
 
 from qfw.model.errors import (
     DaemonLost,
-    ErrorReport,
     QFwError,
     ResultTimeout,
     TooLarge,
@@ -28,43 +22,32 @@ from qfw.model.errors import (
 )
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
-from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
-from qfw.model.timeline import Timeline
 from qfw.qpi.future import AttachedFuture, TaskFuture
+from qfw.qpi.inbox import Inbox
 from qfw.qpi.lowering import ClientLowering
-from qfw.qpi.question import Awaited, Question, sleep_for
-from qfw.qpm.incoming import Mapped
+from qfw.qpi.question import Awaited, Question
+from qfw.qpi.readers import Readers
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
     MAX_PROGRAM_BYTES,
     MAX_REQUEST_BYTES,
-    Accepted,
     Attach,
-    Attached,
     Bye,
     CallNative,
     Cancel,
     Control,
-    Done,
-    Failed,
-    Known,
-    NativeAnswer,
     NeedPipelines,
     NeedPrograms,
     Query,
     Received,
-    Refused,
     Release,
     Renew,
-    Reply,
     Reserve,
     StorePipeline,
     StoreProgram,
     Submit,
-    TaskAnswer,
-    decode_response,
     pack,
 )
 
@@ -121,20 +104,12 @@ class Client:
         #: The runtime folder of its daemon.
         self.folder = link.folder
         self._sequence = 0
-        # Both may be taken again by a callback that runs while they are held.
+        # May be taken again by a callback that runs while it is held.
         self._sending = threading.RLock()
-        #: Held by the one who reads.
-        self._reading = threading.RLock()
-        #: The thread that does, by its number.
-        self._reader: int | None = None
-        #: What was read and not taken in, the next one last: bodies, answers, errors. A callback that waits
-        #: goes on with it.
-        self._inbox: list[bytes | _Answered | tuple[int, ErrorReport]] = []
-        self._waiters: deque[threading.Event] = deque()
-        self._futures: dict[int, TaskFuture] = {}
-        self._questions: dict[int, Question] = {}
-        #: Who takes the messages of a kind that is no answer to a question or task.
-        self._listeners: dict[type, Callable[[Any], None]] = {}
+        self._readers = Readers(self._read, lambda: self.over)
+        self._inbox = Inbox((self._pid, link.welcome.pid), self._readers.watched, self._send_again)
+        self._futures, self._questions = self._inbox.futures, self._inbox.questions
+        self._receipts = self._inbox.receipts
         #: Who is told, once, that the connection is over.
         self._mourners: list[Callable[[QFwError], None]] = []
         self._asked = 0
@@ -142,10 +117,6 @@ class Client:
         #: Those that were sent.
         self._pipelines: dict[bytes, Pipeline] = {}
         self._lowering = ClientLowering(self.hear, self._pipelines, link.welcome.tools, self.post)
-        self._receipts: deque[tuple[int, int]] = deque()
-        self._watched: set[Awaited] = set()
-        self._watch = threading.Condition()
-        self._thread: threading.Thread | None = None
         self._closed = False
         #: Why nothing can be sent any more. Not the error: that has the frames of all who met it.
         self._lost: str | None = None
@@ -168,7 +139,7 @@ class Client:
     @property
     def reads_here(self) -> bool:
         """Whether this thread is reading, and so runs a callback."""
-        return self._reader == threading.get_ident()
+        return self._readers.thread == threading.get_ident()
 
     def tasks_of(self, owner: Owner) -> list[TaskFuture]:
         """What an owner has submitted and is not answered yet."""
@@ -333,7 +304,7 @@ class Client:
 
     def hear(self, kind: type[msgspec.Struct], listener: Callable[[Any], None]) -> None:
         """Gives every message of a kind to `listener` from now on, on the thread that reads; it must not wait."""
-        self._listeners[kind] = listener
+        self._inbox.listeners[kind] = listener
 
     def when_over(self, listener: Callable[[QFwError], None]) -> None:
         """Calls `listener` when nothing comes any more, with the reason; at once where it is so. It must not wait."""
@@ -359,73 +330,11 @@ class Client:
     def wait(self, future: Awaited, timeout_s: float | None) -> bool:
         """Whether `future` is done, after waiting for it; reads the connection if nobody else does."""
         self._check_process()
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while not future.settled:
-            if self.over:
-                # What no message will settle: another thread does.
-                return sleep_for(future, timeout_s)
-            if self._reading.acquire(blocking=False):
-                before, self._reader = self._reader, threading.get_ident()
-                try:
-                    self._read_for(future, deadline)
-                finally:
-                    self._reader = before
-                    self._reading.release()
-                    self._pass_on()
-                if future.settled or not self.over:
-                    break
-                continue
-            if timeout_s == 0 or not self._wait_for_reader(future, deadline):
-                break
-        return future.settled
-
-    def _read_for(self, future: Awaited, deadline: float | None) -> None:
-        while not future.settled and not self.over:
-            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-            self._read(remaining)
-            if remaining == 0.0:
-                return
-
-    def _wait_for_reader(self, future: Awaited, deadline: float | None) -> bool:
-        """Sleeps until the future is done or the reader steps back; False at the deadline."""
-        event = threading.Event()
-
-        def wake(_: object) -> None:
-            event.set()
-
-        future.when_done(wake)
-        self._waiters.append(event)
-        goes_on = False
-        try:
-            # The reader may have stepped back before it could see this waiter.
-            if self._reading.acquire(blocking=False):
-                self._reading.release()
-            else:
-                remaining = None if deadline is None else deadline - time.monotonic()
-                if remaining is not None and remaining <= 0:
-                    return False
-                event.wait(remaining)
-            goes_on = not future.settled
-            return True
-        finally:
-            future.forget(wake)
-            try:
-                self._waiters.remove(event)
-            except ValueError:
-                # Woken to read by the one who stepped back: who does not go on to read wakes the next.
-                if not goes_on:
-                    self._pass_on()
-
-    def _pass_on(self) -> None:
-        """Wakes one who waits, to read in turn."""
-        try:
-            self._waiters.popleft().set()
-        except IndexError:
-            return
+        return self._readers.wait(future, timeout_s)
 
     def rouse(self, threads: Collection[int]) -> None:
         """Lets one of these threads, where it reads, look again at what it waits for: the daemon's word wakes it."""
-        reader = self._reader
+        reader = self._readers.thread
         if reader in threads and reader != threading.get_ident() and not self.over:
             self._send(pack(Query(NOBODY, "counters")))
 
@@ -435,170 +344,25 @@ class Client:
         What is no task is done when `need_no_reader` says so.
         """
         self._check_process()
-        with self._watch:
-            if self.over:
-                return
-            self._watched.add(future)
-            # Behind that line: whoever settles it from now on finds it there.
-            if future.settled:
-                self._watched.discard(future)
-                return
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._read_in_background, name="qfw-reader", daemon=True
-                )
-                self._thread.start()
-            self._watch.notify()
+        self._readers.need_reader(future)
 
     def need_no_reader(self, awaited: Awaited) -> None:
         """Nobody waits for it without reading any more."""
-        self._watched.discard(awaited)
-
-    def _read_in_background(self) -> None:
-        while True:
-            with self._watch:
-                while not self._closed and not self._watched:
-                    self._watch.wait()
-                if self._closed:
-                    return
-            with self._reading:
-                self._reader = threading.get_ident()
-                while not self._closed and self._watched:
-                    self._read(None)
-                self._reader = None
-            self._pass_on()
+        self._readers.need_no_reader(awaited)
 
     # Reading ------------------------------------------------------------------------------------
 
     def _read(self, timeout_s: float | None) -> None:
-        """One read, and all that is known then is taken in; only by the holder of `_reading`."""
+        """One read, and all that is known then is taken in; only by the one who reads."""
         try:
-            if not self._inbox:
-                bodies = self._link.receive(timeout_s)
-                self._inbox[:0] = bodies[::-1]
+            if self._inbox.empty:
+                self._inbox.put(self._link.receive(timeout_s))
                 self._link.taken()
-            self._take_in()
+            self._inbox.take_in()
         except QFwError as error:
             self._fail_all(_closed() if self._closed else error)
         except msgspec.DecodeError as error:
             self._fail_all(WireError(f"a message of the daemon that this client cannot read: {error}"))
-
-    def _take_in(self) -> None:
-        """Acts on everything in the inbox.
-
-        An item leaves it when it was acted on, in one step for the interpreter: where a signal handler or a
-        callback raises, or a callback reads, it may be acted on twice, which does no harm.
-        """
-        inbox = self._inbox
-        while inbox:
-            item = inbox[-1]
-            if isinstance(item, bytes):
-                items = self._opened(item)
-                if inbox and inbox[-1] is item:
-                    inbox[-1:] = items[::-1]
-                continue
-            if isinstance(item, TaskAnswer):
-                self._answered(item, item.answers)
-            elif isinstance(item, _LargeAnswer):
-                self._answered(item.answer, item.answers)
-            else:
-                self._failed(*item)
-            if inbox and inbox[-1] is item:
-                inbox.pop()
-
-    def _opened(self, body: bytes) -> Sequence[_Answered | tuple[int, ErrorReport]]:
-        message = decode_response(body)
-        if isinstance(body, Mapped):
-            return [_large(message, body.content)]
-        match message:
-            case Done():
-                return message.answers
-            case Failed():
-                return message.errors
-            case Refused():
-                raise message.error.to_exception()
-            case NeedPrograms() | NeedPipelines():
-                self._send_again(message)
-            case Reply():
-                self._replied(message.request, message.body)
-            case NativeAnswer():
-                error = message.error.to_exception() if message.error else None
-                self._replied(message.request, message.body, error)
-            case Accepted():
-                self._acknowledged(message.tasks)
-            case Known():
-                for number, earlier in message.tasks:
-                    if (future := self._futures.get(number)) is not None:
-                        future.earlier = earlier
-                self._acknowledged([number for number, _ in message.tasks])
-            case Attached():
-                for followed in message.tasks:
-                    if (future := self._futures.get(followed.asked)) is not None:
-                        future.follow(followed)
-                self._acknowledged([followed.asked for followed in message.tasks])
-            case _:
-                listener = self._listeners.get(type(message))
-                if listener is not None:
-                    listener(message)
-        return []
-
-    def _answered(self, answer: TaskAnswer, encoded: bytes | memoryview) -> None:
-        future = self._futures.get(answer.task)
-        if future is None:
-            return
-        task, client_pid, daemon_pid, received_ns = future.task, self._pid, self.welcome.pid, 0
-        followed = future.followed
-        if followed is None:
-            received_ns = time.monotonic_ns()
-            self._receipts.append((answer.task, received_ns))
-        else:
-            # When who submitted it had the answer nobody knows.
-            task, client_pid, daemon_pid = followed.quantum, followed.client_pid, followed.daemon_pid
-        timeline = Timeline(
-            client_pid,
-            daemon_pid,
-            answer.worker_pid,
-            task.began_ns,
-            task.sent_ns,
-            answer.accepted_ns,
-            answer.started_ns,
-            answer.run_began_ns,
-            answer.run_ended_ns,
-            answer.compile_ns,
-            answer.answered_ns,
-            received_ns,
-        )
-        future.finish(Result(task.number, task.device, encoded, task.sets, timeline, answer.conditions))
-        self._settled(future)
-
-    def _replied(self, request: int, body: bytes, error: Exception | None = None) -> None:
-        question = self._questions.get(request)
-        if question is not None:
-            question.settle(body, error)
-
-    def _failed(self, number: int, report: ErrorReport) -> None:
-        future = self._futures.get(number)
-        if future is None:
-            return
-        if report.code == "TaskCancelled":
-            future.end_cancelled()
-        else:
-            future.fail(report.to_exception())
-        self._settled(future)
-
-    def _settled(self, future: TaskFuture) -> None:
-        self._futures.pop(future.task.number, None)
-        self._watched.discard(future)
-        if future.receipt is not None:
-            future.receipt.settle(b"")
-
-    def _acknowledged(self, tasks: Sequence[int]) -> None:
-        """The daemon has these in its journal, or kept. Whoever does not detach them need not know."""
-        for number in tasks:
-            future = self._futures.get(number)
-            if future is not None and future.receipt is not None:
-                future.acknowledged = True
-                future.receipt.settle(b"")
 
     def _send_again(self, message: NeedPrograms | NeedPipelines) -> None:
         wanted = [future for number in message.tasks if (future := self._futures.get(number)) is not None]
@@ -637,8 +401,8 @@ class Client:
         while self._futures:
             for future in list(self._futures.values()):
                 future.fail(error)
-                self._settled(future)
-        self._watched.clear()
+                self._inbox.settled(future)
+        self._readers.watched.clear()
 
     def _pack_receipts(self) -> bytes:
         """A message of the oldest receipts; several readers and writers may meet here."""
@@ -656,37 +420,14 @@ class Client:
                 while self._receipts:
                     frames.append(self._pack_receipts())
                 self._send(b"".join([*frames, pack(Bye())]))
-            with self._watch:
-                self._watch.notify_all()
+            self._readers.stop()
             # Whoever still reads wakes, and finds the connection over.
             self._link.shutdown()
             self._lowering.close()
-            if self._reading.acquire(timeout=1.0):
-                self._reading.release()
+            self._readers.settle(1.0)
             self._fail_all(_closed())
         self._link.close()
-        # What was read and not taken in may hold large answers.
         self._inbox.clear()
-
-
-class _LargeAnswer(NamedTuple):
-    """An answer that came as a descriptor."""
-
-    answer: TaskAnswer
-    #: Mapped, in the place of `answer.answers`.
-    answers: memoryview
-
-
-_Answered = TaskAnswer | _LargeAnswer
-
-
-def _large(message: object, content: memoryview | QFwError) -> _LargeAnswer | tuple[int, ErrorReport]:
-    match message:
-        case Done(answers=[TaskAnswer(answers=b"") as answer]):
-            if isinstance(content, QFwError):
-                return answer.task, ErrorReport.of(content)
-            return _LargeAnswer(answer, content)
-    raise WireError(f"a descriptor came with a {type(message).__name__} that does not name it")
 
 
 def _check_size(size: int, most: int, what: str, remedy: str) -> None:

@@ -51,6 +51,10 @@ class Completion(msgspec.Struct, frozen=True, eq=False):
     #: Why it failed; TaskCancelled where it was cancelled.
     error: BaseException | None
 
+    def __repr__(self) -> str:
+        gave = repr(self.result if self.error is None else self.error)
+        return f"Completion({self.index}: {self.kind}; {gave})"
+
 
 class CompletionQueue:
     """Completions of the streams that it is bound to.
@@ -61,7 +65,7 @@ class CompletionQueue:
 
     def __init__(
         self,
-        kinds: Collection[str] = tuple(CompletionKind),
+        kinds: str | Collection[str] = tuple(CompletionKind),
         maxsize: int = 65536,
         when_full: WhenFull = "refuse",
         wait_s: float = 60.0,
@@ -69,7 +73,7 @@ class CompletionQueue:
         """Bound to no stream yet.
 
         Args:
-            kinds: "results", "calibrations", "failures"; others are dropped.
+            kinds: one or more of "results", "calibrations", "failures"; others are dropped.
             maxsize: completions that nobody has taken, together with operations that may bring one.
             when_full: a submission beyond that is refused with NoCapacity ("refuse"), waits for `wait_s` seconds and
                 is refused then ("wait"), or the oldest completions are dropped and counted ("drop_oldest").
@@ -78,7 +82,9 @@ class CompletionQueue:
         Raises:
             OptionError: a value out of its range.
         """
-        if isinstance(kinds, str) or not kinds or not set(kinds) <= set(CompletionKind):
+        if isinstance(kinds, str):
+            kinds = (kinds,)
+        if not kinds or not set(kinds) <= set(CompletionKind):
             raise OptionError(f"kinds are some of {', '.join(CompletionKind)}, not {kinds!r}")
         if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
             raise OptionError(f"maxsize must be an integer of at least 1, not {maxsize!r}")
@@ -207,7 +213,7 @@ class CompletionQueue:
             streams, self._streams = self._streams, []
             self._open = 0
         for stream in streams:
-            stream.detach(self)
+            stream.room.unbind(self)
         self._woken()
 
     def __enter__(self) -> CompletionQueue:
@@ -329,7 +335,7 @@ class CompletionQueue:
 
     def _told_room(self) -> None:
         for stream in self._streams:
-            stream.room_changed()
+            stream.room.changed()
 
     def _woken(self) -> None:
         self._arrival.tell()

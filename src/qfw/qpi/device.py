@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qfw.qpi.client import Client
     from qfw.qpi.events import EventQueue
     from qfw.qpi.session import Session
-    from qfw.qpi.stream import BoundPipeline, QStream
+    from qfw.qpi.stream import BoundPipeline, OnFailure, Order, QStream
 
 #: Name of the device that chooses for each task.
 AUTOMATIC = "auto"
@@ -62,10 +62,10 @@ class Device:
     def stream(
         self,
         *,
-        order: Literal["parallel", "ordered"] = "parallel",
+        order: Order = "parallel",
         window: int | None = None,
         pipeline: BoundPipeline | Pipeline | None = None,
-        on_failure: Literal["continue", "stop"] = "continue",
+        on_failure: OnFailure = "continue",
     ) -> QStream:
         """A new stream of operations on this device.
 

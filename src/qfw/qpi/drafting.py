@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from qfw.model.errors import OptionError, ParameterError
-from qfw.model.outputs import Counts, Memory, Output, Statevector, check_shots, encode_outputs
+from qfw.model.outputs import (
+    Counts,
+    Expectation,
+    Memory,
+    Output,
+    Probabilities,
+    Statevector,
+    check_shots,
+    encode_outputs,
+)
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Measure, Program, check_parameters
 from qfw.model.seeds import key_seed
@@ -24,10 +34,13 @@ DEFAULT_OPTIONS: TaskOptions = TaskOptions()
 _NO_PARAMETERS = b""
 _COUNTS: tuple[Output, ...] = (Counts(),)
 _STATEVECTOR: tuple[Output, ...] = (Statevector(),)
+_OUTPUTS = (Counts, Memory, Expectation, Probabilities, Statevector)
 #: Programs with measurements added that are remembered.
 _MEASURED = 1024
 
-_encoded = lru_cache(4096)(encode_outputs)
+
+#: What is asked of a task: one output, or some of them.
+Outputs: TypeAlias = Output | Sequence[Output]
 
 
 class Request(NamedTuple):
@@ -37,7 +50,7 @@ class Request(NamedTuple):
     #: Or the future of an earlier operation of the same stream, whose result they are.
     parameters: npt.ArrayLike | TaskFuture | None = None
     shots: int | None = None
-    outputs: tuple[Output, ...] | None = None
+    outputs: Outputs | None = None
     seed: int | None = None
     options: TaskOptions = DEFAULT_OPTIONS
     began_ns: int | None = None
@@ -56,7 +69,9 @@ class Drafting:
     """Makes drafts for one stream."""
 
     def __init__(self, pipeline: Pipeline | None) -> None:
-        """`pipeline`: of the stream."""
+        """`pipeline`: of the stream. Raises OptionError where it cannot travel."""
+        if pipeline is not None:
+            pipeline.check()
         self._pipeline = pipeline
         #: By the digest of what has no measurements.
         self._measured: OrderedDict[bytes, Program] = OrderedDict()
@@ -79,6 +94,7 @@ class Drafting:
         if request.shots is not None and shots == 0:
             raise OptionError("shots must be at least 1; leave them out for exact results")
         outputs = outputs_of(request)
+        encoded = _encoded(outputs)
         given: Any = request.parameters
         if given is None and not program.num_slots:
             sets, parameters = 1, _NO_PARAMETERS
@@ -98,7 +114,7 @@ class Drafting:
             program,
             "" if device is None else device.chosen(program, outputs),
             (
-                _encoded(outputs),
+                encoded,
                 sets,
                 parameters,
                 shots,
@@ -135,9 +151,44 @@ class Drafting:
 
 def outputs_of(request: Request) -> tuple[Output, ...]:
     """What a request asks for: by default counts with shots, the statevector without."""
-    if request.outputs is not None:
-        return request.outputs
-    return _COUNTS if request.shots else _STATEVECTOR
+    given: Any = request.outputs
+    # What is in a tuple is looked at once for equal ones, where it is encoded.
+    return given if type(given) is tuple else asked(given, request.shots or 0)
+
+
+def asked(outputs: Outputs | None, shots: int) -> tuple[Output, ...]:
+    """What is asked for: by default counts with shots, the statevector without. Raises OptionError for what is none."""
+    if outputs is None:
+        return _COUNTS if shots else _STATEVECTOR
+    return _as_outputs(outputs)
+
+
+def _as_outputs(given: Any) -> tuple[Output, ...]:
+    """One output alone, or some of them, as a tuple. Raises OptionError where something is none."""
+    found = tuple(given) if isinstance(given, tuple | list) else (given,)
+    for output in found:
+        if not isinstance(output, _OUTPUTS):
+            raise OptionError(
+                "outputs are qfw.Counts(), Memory(), Expectation(…), Probabilities(…), Statevector(); "
+                f"not {output!r:.200}"
+            )
+    return found
+
+
+@lru_cache(4096)
+def _encoded(outputs: tuple[Output, ...]) -> bytes:
+    return encode_outputs(_as_outputs(outputs))
+
+
+def as_pipeline(pipeline: Any) -> Pipeline | None:
+    """The value of a pipeline that is given as such, or bound to an object with one. Raises OptionError."""
+    found = pipeline if isinstance(pipeline, Pipeline | None) else getattr(pipeline, "pipeline", None)
+    if pipeline is not None and not isinstance(found, Pipeline):
+        raise OptionError(
+            "a pipeline is a qfw.ToolPipeline, such as ToolPipeline(['transpile']), or None; "
+            f"not {pipeline!s:.200}"
+        )
+    return found
 
 
 def _values(given: Any, num_slots: int) -> tuple[int, bytes]:

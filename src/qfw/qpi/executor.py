@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qfw.model.errors import OptionError, UsageError
 from qfw.model.program import Program
 from qfw.qpi.drafting import Request
-from qfw.qpi.flow import Follow
+from qfw.qpi.work import Follow
 
 if TYPE_CHECKING:
     from qfw.qpi.stream import QStream
@@ -30,6 +30,9 @@ class StreamExecutor(concurrent.futures.Executor):
         self._stream = stream
         self._defaults = defaults
         self._shut = False
+
+    def __repr__(self) -> str:
+        return f"StreamExecutor({self._stream!r}{'; shut down' if self._shut else ''})"
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
         """Runs a Program (arguments as of `QStream.run`), a Request, or `fn(*args, **kwargs)`.

@@ -8,19 +8,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from qfw.model.errors import DependencyFailed, QFwError, TaskCancelled, UsageError
+from qfw.model.errors import QFwError, TaskCancelled, UsageError
 from qfw.qpi import sequence
-from qfw.qpi.client import Client, Draft
+from qfw.qpi.client import Client
 from qfw.qpi.completions import CompletionKind
-from qfw.qpi.device import Device
 from qfw.qpi.drafting import Request, outputs_of
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.host import MOST_THREADS, Host
 from qfw.qpi.operation import Operation
 from qfw.qpi.sequence import Stage
 from qfw.qpi.waiting import Lookout, Signal
+from qfw.qpi.work import Part, Task, check_needs, filled
 
 if TYPE_CHECKING:
     from qfw.qpi.stream import QStream
@@ -32,38 +32,12 @@ PARKED_AT_ONCE = 64
 _here = threading.local()
 
 
-class Task(NamedTuple):
-    """A task that an operation runs."""
-
-    request: Request
-    #: None where its parameters are the result of another operation.
-    draft: Draft | None
-
-
-class _Part:
-    """A task of an operation, or one that the stream submitted before it had operations."""
-
-    __slots__ = ("device", "draft", "future", "number", "operation", "outputs", "position", "wanted")
-
-    def __init__(self, operation: Operation | None, number: int, position: int = 0) -> None:
-        self.operation = operation
-        #: Of the operation in the sequence; of the task in the operation.
-        self.number = number
-        self.position = position
-        self.draft: Draft
-        self.outputs: tuple[Any, ...] = ()
-        #: The one that the user named for it.
-        self.wanted: str | Device | None = None
-        self.device: Device | None = None
-        self.future: TaskFuture | None = None
-
-
 class _Launch:
     """The owner of tasks that are submitted together."""
 
-    def __init__(self, flow: Flow, parts: Sequence[_Part]) -> None:
+    def __init__(self, flow: Flow, parts: Sequence[Part]) -> None:
         self._flow = flow
-        self._parts: Iterator[_Part] = iter(parts)
+        self._parts: Iterator[Part] = iter(parts)
 
     def began(self, futures: Sequence[TaskFuture]) -> None:
         """See client.Owner."""
@@ -73,36 +47,6 @@ class _Launch:
     def ended(self, future: TaskFuture) -> None:
         """See client.Owner."""
         self._flow.task_ended(future)
-
-
-class Follow:
-    """A callback's place in a stream: what to call with what, or with the result of an operation."""
-
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        named: dict[str, Any],
-        before: TaskFuture | None,
-    ) -> None:
-        """`before`: the operation whose result is the only argument, where no other is given."""
-        self._fn = fn
-        self._arguments = arguments
-        self._named = named
-        self._before = before
-
-    @property
-    def needs(self) -> tuple[TaskFuture, ...]:
-        """Operations whose results it takes."""
-        given = (self._before, *self._arguments, *self._named.values())
-        return tuple(value for value in given if isinstance(value, TaskFuture))
-
-    def __call__(self) -> Any:
-        """Calls it, with results in the places of futures."""
-        arguments = self._arguments if self._before is None else (self._before,)
-        return self._fn(
-            *map(_result, arguments), **{name: _result(value) for name, value in self._named.items()}
-        )
 
 
 class Flow:
@@ -116,9 +60,9 @@ class Flow:
         self._sequence = sequence.Sequence(ordered=ordered, stops=stops, first=first)
         self._ordered = ordered
         self._operations: dict[int, Operation] = {}
-        self._running: dict[TaskFuture, _Part] = {}
+        self._running: dict[TaskFuture, Part] = {}
         #: Tasks that begin as soon as there is a device for them.
-        self._parked: deque[_Part] = deque()
+        self._parked: deque[Part] = deque()
         #: Ends of an ordered stream by number, until those before are reported.
         self._unreported: dict[int, Operation] = {}
         self._host = Host(1 if ordered else MOST_THREADS)
@@ -168,7 +112,7 @@ class Flow:
             with self._lock:
                 if future in self._running:
                     continue
-                part = _Part(None, self._sequence.adopt())
+                part = Part(None, self._sequence.adopt())
                 part.future = future
                 self._running[future] = part
             if future.settled:
@@ -255,9 +199,9 @@ class Flow:
         self._keep_reading()
         self._tell()
 
-    def _take(self) -> tuple[list[_Part], list[Callable[[], object]]]:
+    def _take(self) -> tuple[list[Part], list[Callable[[], object]]]:
         """Tasks to submit, and what else to do."""
-        parts: list[_Part] = []
+        parts: list[Part] = []
         works: list[Callable[[], object]] = []
         for _ in range(min(len(self._parked), PARKED_AT_ONCE)):
             self._place(self._parked.popleft(), parts, works)
@@ -270,11 +214,11 @@ class Flow:
                 if operation.kind == "barrier":
                     works.append(partial(self._end, operation, None, None))
                 elif isinstance(operation.work, Task):
-                    _check_needs(operation)
+                    check_needs(operation)
                     for part in self._parts(operation, (operation.work,)):
                         self._place(part, parts, works)
                 else:
-                    _check_needs(operation)
+                    check_needs(operation)
                     works.append(partial(self._host.start, partial(self._call, operation)))
             except Exception as error:
                 works.append(partial(self._end, operation, None, error))
@@ -284,13 +228,13 @@ class Flow:
             works.append(partial(self.stream.ground.when_room, self._room))
         return parts, works
 
-    def _parts(self, operation: Operation, tasks: Sequence[Task]) -> list[_Part]:
+    def _parts(self, operation: Operation, tasks: Sequence[Task]) -> list[Part]:
         """Tasks of an operation, not placed yet. Raises what is wrong with a request."""
         now_ns = time.monotonic_ns()
         found = []
         for position, task in enumerate(tasks):
-            part = _Part(operation, operation.number, position)
-            part.draft = task.draft or self.stream.drafting.draft(_filled(task.request), None, now_ns)
+            part = Part(operation, operation.number, position)
+            part.draft = task.draft or self.stream.drafting.draft(filled(task.request), None, now_ns)
             part.outputs = outputs_of(task.request)
             part.wanted = task.request.device
             found.append(part)
@@ -298,7 +242,7 @@ class Flow:
         operation.left = len(found)
         return found
 
-    def _place(self, part: _Part, parts: list[_Part], works: list[Callable[[], object]]) -> None:
+    def _place(self, part: Part, parts: list[Part], works: list[Callable[[], object]]) -> None:
         operation, draft = part.operation, part.draft
         assert operation is not None
         if operation.giving_up:
@@ -320,7 +264,7 @@ class Flow:
         part.device = device
         parts.append(part)
 
-    def _launch(self, parts: list[_Part]) -> None:
+    def _launch(self, parts: list[Part]) -> None:
         for client, group in groupby(parts, key=_client):
             together = list(group)
             try:
@@ -337,12 +281,12 @@ class Flow:
                         except QFwError as own:
                             self._not_begun(part, own)
 
-    def _not_begun(self, part: _Part, error: QFwError) -> None:
+    def _not_begun(self, part: Part, error: QFwError) -> None:
         if part.future is None:
             self._left(part, None)
             self._part_over(part, None, error)
 
-    def part_began(self, part: _Part, future: TaskFuture) -> None:
+    def part_began(self, part: Part, future: TaskFuture) -> None:
         """For _Launch: a task is about to be sent."""
         part.future = future
         with self._lock:
@@ -399,7 +343,7 @@ class Flow:
         self._after(told)
         return True
 
-    def _once_more(self, part: _Part, error: BaseException) -> bool:
+    def _once_more(self, part: Part, error: BaseException) -> bool:
         """Whether a task that its device refused is placed on another one."""
         operation = part.operation
         assert operation is not None and part.device is not None
@@ -413,14 +357,14 @@ class Flow:
         self._pump()
         return True
 
-    def _left(self, part: _Part, took_s: float | None) -> None:
+    def _left(self, part: Part, took_s: float | None) -> None:
         if part.device is None:
             return
         draft, number = part.draft, part.future.task.number if part.future is not None else 0
         # Not under the lock: the ground wakes those who wait for room, perhaps this stream.
         self.stream.ground.ended(part.device, draft.rest[1], draft.rest[3], took_s, draft.program, number)
 
-    def _part_over(self, part: _Part, value: Any, error: BaseException | None) -> None:
+    def _part_over(self, part: Part, value: Any, error: BaseException | None) -> None:
         """A task of an operation ended: so does the operation with its last one."""
         operation = part.operation
         assert operation is not None
@@ -447,7 +391,7 @@ class Flow:
         cancelled = isinstance(error, TaskCancelled)
         operation.settle(value, error, cancelled)
         del self._operations[operation.number]
-        self.stream.left()
+        self.stream.room.freed()
         if operation.kind != "barrier":
             self._unreported[operation.number] = operation
         ended = self._sequence.end(operation.number, failed=_failed(error))
@@ -475,7 +419,7 @@ class Flow:
         self._untold.extend(told)
         self._pump()
         self._tell()
-        self.stream.ends_told()
+        self.stream.room.ends_told()
         self.lookout.rouse(self.stream.clients)
 
     def _tell(self) -> None:
@@ -497,7 +441,7 @@ class Flow:
 
         A callback that runs goes on; tasks that it asks for do not begin.
         """
-        parts: list[_Part] = []
+        parts: list[Part] = []
         with self._lock:
             if operation.settled:
                 return False
@@ -539,7 +483,7 @@ class Flow:
         return len(tasks) + len(parts) + sum(self.give_up(operation) for operation in operations)
 
 
-def _client(part: _Part) -> Client:
+def _client(part: Part) -> Client:
     assert part.device is not None
     return part.device.client
 
@@ -551,22 +495,3 @@ def _failed(error: BaseException | None) -> bool:
 def _took_s(value: Any) -> float | None:
     timeline = getattr(value, "timeline", None)
     return None if timeline is None else (timeline.run_ended_ns - timeline.run_began_ns) / 1e9
-
-
-def _result(value: Any) -> Any:
-    return value.outcome()[0] if isinstance(value, TaskFuture) else value
-
-
-def _filled(request: Request) -> Request:
-    return request._replace(parameters=_result(request.parameters))
-
-
-def _check_needs(operation: Operation) -> None:
-    """Raises DependencyFailed where a result that it needs is missing."""
-    for need in operation.needs:
-        _, error = need.outcome()
-        if error is not None:
-            raise DependencyFailed(
-                f"operation {operation.name} needs the result of {need._kind} {need.name}, which failed: "
-                f"{type(error).__name__}: {error}"
-            ) from error

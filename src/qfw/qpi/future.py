@@ -221,6 +221,14 @@ class TaskFuture(concurrent.futures.Future[Result]):
         finally:
             super()._invoke_callbacks()  # type: ignore[misc]
 
+    def __repr__(self) -> str:
+        # As far as has been read: to look at it does not read.
+        if self._state == "FINISHED":
+            state = "done" if self._exception is None else f"failed: {type(self._exception).__name__}"
+        else:
+            state = "cancelled" if self.settled else "not answered yet"
+        return f"{type(self).__name__}({self._kind} {self.name}; {state})"
+
     def outcome(self) -> tuple[Any, BaseException | None]:
         """Result and error of one that is settled; a cancellation is an error here."""
         if self._state == "FINISHED":

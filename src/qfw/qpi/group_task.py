@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from qfw.model.errors import ErrorReport, OptionError, QFwError, UnsupportedFeature
 from qfw.model.outputs import (
-    Counts,
     Output,
     Statevector,
     answer_bytes,
@@ -23,10 +22,13 @@ from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program, check_parameters
 from qfw.model.seeds import check_seed
 from qfw.model.task import TaskOptions, check_options
-from qfw.qpi.choice import as_pipeline
 from qfw.qpi.device import Device
+from qfw.qpi.drafting import Outputs, as_pipeline, asked
 from qfw.qpi.filters import check_able
 from qfw.qpi.split import SETS, SHOTS, Part, by_sets, by_shots
+
+if TYPE_CHECKING:
+    from qfw.qpi.stream import BoundPipeline
 
 #: Parts of sets for each slot of the mesh: late ones go where it is fast.
 PARTS_PER_SLOT = 4
@@ -56,11 +58,11 @@ def group_task(
     parameters: npt.ArrayLike | None,
     split: str,
     shots: int | None,
-    outputs: tuple[Output, ...] | None,
+    outputs: Outputs | None,
     seed: int | None,
     options: TaskOptions,
     parts: int | None,
-    pipeline: Any,
+    pipeline: BoundPipeline | Pipeline | None,
 ) -> GroupTask:
     """A task for all of these devices, split; see `Mesh.run_group`."""
     count = 0 if shots is None else check_shots(shots)
@@ -71,12 +73,12 @@ def group_task(
     check_options(options)
     if options.idempotency_key or options.detached:
         raise OptionError("a group has no idempotency key, and is not detached: its answers are merged here")
-    asked = outputs if outputs is not None else ((Counts(),) if count else (Statevector(),))
+    wanted = asked(outputs, count)
     given: Any = () if parameters is None else parameters
     values = check_parameters(given, program.num_slots)
     chosen = check_seed(seed)
     chosen = fresh_seed() if chosen is None else chosen
-    most = _most(asked, values.shape[0], count, split, parts)
+    most = _most(wanted, values.shape[0], count, split, parts)
     made = (
         by_shots(values.shape[0], count, chosen, parts)
         if split == SHOTS
@@ -84,15 +86,15 @@ def group_task(
             values.shape[0],
             count,
             chosen,
-            parts or min(most, _parts_of_sets(devices, program, asked, values.shape[0], count)),
+            parts or min(most, _parts_of_sets(devices, program, wanted, values.shape[0], count)),
         )
     )
     largest = max(part.sets for part in made), max(part.shots for part in made)
     lowering = as_pipeline(pipeline)
-    _check_common(devices, program, asked, *largest, lowered=lowering is not None)
+    _check_common(devices, program, wanted, *largest, lowered=lowering is not None)
     # As the daemons will check them: each part is refused alike.
-    check_outputs(asked, program, *largest)
-    return GroupTask(program, asked, encode_outputs(asked), values, options, split, made, lowering)
+    check_outputs(wanted, program, *largest)
+    return GroupTask(program, wanted, encode_outputs(wanted), values, options, split, made, lowering)
 
 
 def fresh_seed() -> int:
@@ -148,8 +150,8 @@ def _check_common(
             errors.append((device.name, error))
     if lacking:
         raise UnsupportedFeature(
-            f"the devices of this mesh do not have the program's gates in common: {'; '.join(lacking)}. Lower the "
-            "program to gates that all have, or take those devices out of the mesh"
+            f"the devices of this mesh do not have the program's gates in common: {'; '.join(lacking)}. Give "
+            "pipeline=qfw.ToolPipeline(['transpile']), which lowers it for each, or take those devices out of the mesh"
         )
     for name, reason in errors:
         said = f"a split task runs on every device of its mesh; {name} cannot: {reason}"

@@ -11,11 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qfw.model.errors import NoCapacity, OptionError, UsageError
-from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.model.task import TaskOptions
 from qfw.qpi.building import Building, Here, Workers
-from qfw.qpi.drafting import Request
+from qfw.qpi.drafting import Outputs, Request
 from qfw.qpi.future import TaskFuture
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Recipe(NamedTuple):
 
     source: Program | Callable[[Any], Program | Request] | None
     shots: int | None
-    outputs: tuple[Output, ...] | None
+    outputs: Outputs | None
     seed: int | None
     options: TaskOptions
 
@@ -109,7 +108,7 @@ class Mapped:
             if self._finished:
                 raise StopIteration
             # Others have what room there is.
-            self._stream.wait_for_room(lambda: False)
+            self._stream.room.wait(lambda: False)
             self._fill()
         return self._give(self._ahead.popleft())
 
@@ -125,7 +124,7 @@ class Mapped:
         while not self._ahead:
             if self._finished:
                 raise StopAsyncIteration
-            await self._stream.room_for(1, None)
+            await self._stream.room.wait_in_loop(1, None)
             await loop.run_in_executor(None, self._fill)
         found = self._ahead.popleft()
         if isinstance(found, TaskFuture) and not found.settled:
@@ -154,7 +153,7 @@ class Mapped:
     def _fill(self) -> None:
         """Submits as many items as there is room for, in batches."""
         while self._wants():
-            count = self._stream.room(min(self._batch, self._window - len(self._ahead)))
+            count = self._stream.room.left(min(self._batch, self._window - len(self._ahead)))
             if self._stream.closed:
                 self._stop(UsageError("the stream is closed; open a new one"))
             if count == 0:
@@ -227,13 +226,13 @@ class Feed(concurrent.futures.Future[int]):
         if self.done():
             return self.cancelled()
         self._giving_up = True
-        self._stream.room_changed()
-        self._stream.rouse()
+        self._stream.room.changed()
+        self._stream.room.rouse()
         return True
 
     def _submit(self, requests: list[Request]) -> int:
         """Submits as many of them as there is room for, and takes these away; their number."""
-        count = 1 if self._stream.closed else self._stream.room(len(requests))
+        count = 1 if self._stream.closed else self._stream.room.left(len(requests))
         if count:
             try:
                 self._stream.run_many(requests[:count], timeout_s=0)
@@ -241,7 +240,7 @@ class Feed(concurrent.futures.Future[int]):
                 # Somebody else was sooner.
                 count = 0
         if not count:
-            self._stream.wait_for_room(lambda: self._giving_up)
+            self._stream.room.wait(lambda: self._giving_up)
         del requests[:count]
         return count
 
@@ -249,8 +248,8 @@ class Feed(concurrent.futures.Future[int]):
         number = 0
         try:
             while not self._giving_up:
-                self._stream.wait_for_room(lambda: self._giving_up)
-                count = 1 if self._stream.closed else self._stream.room(BATCH)
+                self._stream.room.wait(lambda: self._giving_up)
+                count = 1 if self._stream.closed else self._stream.room.left(BATCH)
                 requests: list[Request] = []
                 failure: BaseException | None = None
                 for _ in range(count):

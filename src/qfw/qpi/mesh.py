@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import DaemonLost, QFwError, TooLarge, UnsupportedFeature, UsageError
-from qfw.model.outputs import Output
+from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.task import TaskOptions
 from qfw.qpi.device import Device
+from qfw.qpi.drafting import Outputs
 from qfw.qpi.group import GroupFuture
 from qfw.qpi.group_task import fresh_seed, group_task
 from qfw.qpi.groups import Groups
 from qfw.qpi.links import MeshLink, links_of
-from qfw.qpi.session import DEVICE_HEAD, device_row
 from qfw.qpi.split import SETS
 from qfw.qpi.spread import Spread
-from qfw.qpi.stream import QStream
-from qfw.qpi.tables import as_html
+from qfw.qpi.stream import BoundPipeline, OnFailure, Order, QStream
+from qfw.qpi.tables import DEVICE_HEAD, as_html, device_row
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -86,15 +86,21 @@ class Mesh(Spread):
         return operation
 
     def run_on_all(
-        self, program: Program, parameters: npt.ArrayLike | None = None, **arguments: Any
+        self,
+        program: Program,
+        parameters: npt.ArrayLike | None = None,
+        *,
+        pipeline: BoundPipeline | Pipeline | None = None,
+        **arguments: Any,
     ) -> dict[str, concurrent.futures.Future[Result]]:
         """One task on every device, to compare them; futures by the devices' names.
 
         Without a seed one is drawn, the same for all. A device that cannot take the task has a future that failed.
 
         Args:
-            program: what to run; of devices that take native gates only, native to all of them.
+            program: what to run; without a pipeline, of devices that take native gates only, native to all of them.
             parameters: as of `QStream.run`.
+            pipeline: lowers the program for each device.
             arguments: the others of `QStream.run`.
         """
         self._session._check()
@@ -103,7 +109,7 @@ class Mesh(Spread):
         found: dict[str, concurrent.futures.Future[Result]] = {}
         for device in self._at_least_one():
             try:
-                found[device.name] = device.stream().run(program, parameters, **arguments)
+                found[device.name] = device.stream(pipeline=pipeline).run(program, parameters, **arguments)
             except (DaemonLost, UnsupportedFeature, TooLarge) as error:
                 failed: concurrent.futures.Future[Result] = concurrent.futures.Future()
                 failed.set_exception(error)
@@ -113,16 +119,14 @@ class Mesh(Spread):
     def stream(
         self,
         *,
-        order: str = "parallel",
+        order: Order = "parallel",
         window: int | None = None,
-        pipeline: Any = None,
-        on_failure: str = "continue",
+        pipeline: BoundPipeline | Pipeline | None = None,
+        on_failure: OnFailure = "continue",
     ) -> QStream:
         """A new stream of tasks, which are spread over the devices; the arguments are those of `Device.stream`."""
         self._session._check()
-        stream: Any = QStream
-        opened: QStream = stream(self, order=order, window=window, pipeline=pipeline, on_failure=on_failure)
-        return opened
+        return QStream(self, order=order, window=window, pipeline=pipeline, on_failure=on_failure)
 
     def run_group(
         self,
@@ -131,11 +135,11 @@ class Mesh(Spread):
         *,
         split: str = SETS,
         shots: int | None = None,
-        outputs: tuple[Output, ...] | None = None,
+        outputs: Outputs | None = None,
         seed: int | None = None,
         options: TaskOptions = _DEFAULT_OPTIONS,
         parts: int | None = None,
-        pipeline: Any = None,
+        pipeline: BoundPipeline | Pipeline | None = None,
     ) -> GroupFuture:
         """One task on many devices: split, and its answers merged exactly. Returns at once.
 

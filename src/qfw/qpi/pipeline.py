@@ -17,6 +17,7 @@ from qfw.model.program import Program as ModelProgram
 from qfw.qpi import pipeline_text
 from qfw.qpi.explanation import Explanation
 from qfw.qpi.program import Program
+from qfw.qpi.tables import as_html
 from qfw.qpm import stages as running
 from qfw.qpm.tool import Target
 
@@ -185,6 +186,11 @@ class ToolPipeline:
         called = f"{self.name!r}: " if self.name else ""
         return f"<ToolPipeline {called}{' → '.join(stage.name for stage in self._pipeline.stages)}>"
 
+    def _repr_html_(self) -> str:
+        """A table of the stages for notebooks."""
+        rows = [(stage.name, stage.tool, _options(stage)) for stage in self._pipeline.stages]
+        return as_html(repr(self).strip("<>"), ("stage", "tool", "options"), rows)
+
     def _lowered(self, program: ModelProgram, target: Target) -> LoweredProgram:
         program.check()
         key = (program.digest, self._pipeline.digest, msgspec.msgpack.encode(target))
@@ -193,6 +199,10 @@ class ToolPipeline:
             found = running.run(self._pipeline, program, target)
             _remembered.put(key, found, len(found.encoded) + len(key[2]))
         return found
+
+
+def _options(stage: Stage) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in stage.options.items())
 
 
 def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
@@ -227,7 +237,7 @@ def _free(tool: str, taken: set[str]) -> str:
 def _checked(stage: Stage) -> Stage:
     """The stage, where it can travel."""
     try:
-        msgspec.msgpack.decode(msgspec.msgpack.encode(stage), type=Stage)
+        msgspec.msgpack.decode(msgspec.msgpack.encode(stage, order="deterministic"), type=Stage)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise OptionError(
             f"stage {stage.name!r}: name and tool are texts, and options what MessagePack holds: {error}"
@@ -238,6 +248,10 @@ def _checked(stage: Stage) -> Stage:
 def _target(device: Device | Target) -> Target:
     if isinstance(device, Target):
         return device
+    if isinstance(device, str):
+        raise OptionError(
+            f"a pipeline lowers for a Device or a Target, not for a name; give session.device({device!r})"
+        )
     return Target(device.profile, device.calibration())
 
 

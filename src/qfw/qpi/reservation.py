@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from qfw.model.errors import ConnectionFailed, OptionError, UsageError
+from qfw.model.reservation import Offer
 from qfw.qpi.device import ASK_LIMIT_S, AutomaticDevice
-from qfw.qpm.platform import Offer
 from qfw.qpm.wire import Grant, Release, Renew, Reserve
 
 if TYPE_CHECKING:

@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import os
 import sys
-import threading
-import time
 import weakref
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from qfw.config.discover import config_path
-from qfw.model.device import DeviceKind, DeviceProfile, DeviceStatus
-from qfw.model.errors import ConnectionFailed, OptionError, QFwError, UnknownDevice, UsageError
-from qfw.model.outputs import Output
+from qfw.model.device import DeviceStatus
+from qfw.model.errors import OptionError, QFwError, UnknownDevice, UsageError
 from qfw.model.program import Program
+from qfw.model.reservation import Offer
 from qfw.qpi import reservation
+from qfw.qpi.catalogue import Catalogue, choosable
 from qfw.qpi.client import Client
-from qfw.qpi.daemons import DaemonStatus, Member, join_all, places
-from qfw.qpi.device import ASK_LIMIT_S, AUTOMATIC, AutomaticDevice, Device
-from qfw.qpi.filters import Filters, filters
+from qfw.qpi.daemons import DaemonStatus, join_all, places
+from qfw.qpi.device import AUTOMATIC, Device
+from qfw.qpi.filters import filters
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.handle import parse_handle
-from qfw.qpi.names import Devices
+from qfw.qpi.opening import Opening
 from qfw.qpi.reservation import Reservation
-from qfw.qpi.tables import as_html, as_text
-from qfw.qpm import registry
-from qfw.qpm.platform import Offer
-from qfw.qpm.status import PlatformState, PlatformStatus
+from qfw.qpi.tables import DEVICE_HEAD, as_html, as_text, device_row
 
 if TYPE_CHECKING:
+    from qfw.model.pipeline import Pipeline
     from qfw.qpi.choice import Choice
+    from qfw.qpi.drafting import Outputs
     from qfw.qpi.mesh import Mesh
-
-#: Seconds within which the platforms that are installed come up, or the daemon says which did not.
-PLATFORMS_LIMIT_S = 300.0
+    from qfw.qpi.stream import BoundPipeline
 
 
 class Session:
@@ -87,12 +80,10 @@ class Session:
         self.folder = self._members[0].place.folder
         #: The way to its first daemon.
         self.client = self._members[0].client
-        self._finding = threading.Lock()
-        self._devices = Devices()
-        for member in self._members:
-            self._merge(member, member.client.welcome.devices)
+        #: For meshes: its devices by their names.
+        self.catalogue = Catalogue(self, self._members)
         #: Where there is nothing to choose from, the first is taken.
-        self._any = self._automatic()
+        self._any = self.catalogue.automatic()
         # Runs at the end of the program too, where nobody closed the session.
         self._finalise = weakref.finalize(self, _close, [member.client for member in self._members])
 
@@ -114,7 +105,7 @@ class Session:
     @property
     def devices(self) -> list[Device]:
         """The devices, the preferred ones first."""
-        return sorted(self._devices, key=lambda device: (-device.profile.preference, device.name))
+        return self.catalogue.devices
 
     def device(self, name: str | None = None) -> Device:
         """The device of this name; without a name (or "auto") the one that chooses the best for each task.
@@ -124,12 +115,14 @@ class Session:
 
         Raises:
             UnknownDevice: there is none; names the nearest, and says which platforms are broken.
+            UsageError: the session is closed.
         """
-        if name is None or (name == AUTOMATIC and self._devices.get(name, self._members) is None):
+        self._check()
+        if name is None or (name == AUTOMATIC and self.catalogue.get(name) is None):
             if self._any is None:
                 raise UnknownDevice("no daemon of this session serves a device; see: qfw doctor")
             return self._any
-        return self._devices.get(name, self._members) or self._late(name)
+        return self.catalogue.get(name) or self.catalogue.late(name)
 
     def find(
         self,
@@ -183,18 +176,19 @@ class Session:
             max_wait_s=max_wait_s,
             max_calibration_age_s=max_calibration_age_s,
         )
-        return self._find(wanted)[0]
+        self._check()
+        return self.catalogue.find(wanted)[0]
 
     def choose(
         self,
         program: Program,
         by: str = "least_busy",
         *,
-        outputs: tuple[Output, ...] | None = None,
+        outputs: Outputs | None = None,
         shots: int | None = None,
         sets: int = 1,
         among: Iterable[str | Device] | None = None,
-        pipeline: Any = None,
+        pipeline: BoundPipeline | Pipeline | None = None,
     ) -> Choice:
         """The best device for a program now, with the reasons.
 
@@ -218,7 +212,7 @@ class Session:
 
         self._check()
         if among is None:
-            self._refresh()
+            self.catalogue.refresh()
             devices = [device for device in self.devices if choosable(device.profile)]
         else:
             devices = [self.resolve(device) for device in among]
@@ -248,7 +242,7 @@ class Session:
             wished = filters(**wanted)
         except TypeError as error:
             raise OptionError(f"{error}; see Session.find for the filters") from error
-        found, refused = self._find(wished, given)
+        found, refused = self.catalogue.find(wished, given)
         if not found and given != []:
             table = as_text(("device", "why not"), refused) if refused else "there is no device"
             raise UnknownDevice(f"no device fits:\n{table}")
@@ -257,23 +251,7 @@ class Session:
     def statuses(self, devices: Iterable[Device]) -> dict[str, DeviceStatus | QFwError]:
         """What devices of this session do now, by name: one question to each daemon. An error stands for an answer."""
         self._check()
-        answers: dict[Client, list[DeviceStatus] | QFwError] = {}
-        found: dict[str, DeviceStatus | QFwError] = {}
-        for device in devices:
-            client = device.client
-            if client not in answers:
-                try:
-                    answers[client] = _statuses(client)
-                except QFwError as error:
-                    answers[client] = error
-            answer = answers[client]
-            if isinstance(answer, QFwError):
-                found[device.name] = answer
-                continue
-            gone = UnknownDevice(f"device {device.name} is gone: its platform does not serve it any more")
-            here = (status for status in answer if status.profile.name == device.profile.name)
-            found[device.name] = next(here, gone)
-        return found
+        return self.catalogue.statuses(devices)
 
     def resolve(self, device: str | Device) -> Device:
         """A device of this session, of its name or itself. Raises UnknownDevice, UsageError."""
@@ -284,106 +262,6 @@ class Session:
         if not isinstance(device, str):
             raise OptionError(f"a device is given by its name or as a Device, not {device!r}")
         return self.device(device)
-
-    def _find(
-        self, wanted: Filters, given: Sequence[Device] | None = None
-    ) -> tuple[list[Device], list[tuple[str, str]]]:
-        """Devices that fit, and of the others name and reason."""
-        self._check()
-        self._refresh()
-        found, refused = self._fitting(wanted, given)
-        if not found and given is None and self._start_platforms():
-            found, refused = self._fitting(wanted, given)
-        return found, refused
-
-    def _fitting(
-        self, wanted: Filters, given: Sequence[Device] | None
-    ) -> tuple[list[Device], list[tuple[str, str]]]:
-        devices = [d for d in self.devices if choosable(d.profile)] if given is None else list(given)
-        found: list[Device] = []
-        refused: list[tuple[str, str]] = []
-        for device, status in zip(devices, self.statuses(devices).values(), strict=True):
-            reason: str | None
-            if isinstance(status, QFwError):
-                reason = str(status)
-            else:
-                calibration = None
-                if wanted.needs_calibration and status.calibration:
-                    calibration = device.calibration()
-                reason = wanted.why_not(status, calibration, time.time())
-            if reason is None:
-                found.append(device)
-            else:
-                refused.append((device.name, reason))
-        return found, refused
-
-    def _refresh(self) -> None:
-        """Devices that came since."""
-        for member in self._members:
-            try:
-                self._merge(member, _statuses(member.client))
-            except ConnectionFailed:
-                continue  # Of a daemon that is gone nothing comes; its devices say so when they are asked.
-
-    def _start_platforms(self) -> bool:
-        """Lets the daemons start what is installed and waits for somebody to ask; whether there is a device more."""
-        before = len(self._devices.names())
-        for member in self._members:
-            try:
-                self._platforms(member)
-            except ConnectionFailed:
-                continue
-        return len(self._devices.names()) > before
-
-    def _platforms(self, member: Member) -> list[PlatformStatus]:
-        asked = member.client.ask("platforms", PLATFORMS_LIMIT_S)
-        self._merge(member, _statuses(member.client))
-        return msgspec.msgpack.decode(asked, type=list[PlatformStatus])
-
-    def _merge(self, member: Member, listed: Iterable[DeviceStatus]) -> None:
-        with self._finding:
-            for status in listed:
-                profile = status.profile
-                if self._devices.known(member, profile) is None:
-                    name = self._devices.free_name(member, profile.name)
-                    self._devices.add(member, Device(self, member.client, profile, name))
-
-    def _automatic(self) -> Device | None:
-        """Chooses among the simulators of the first daemon that has some."""
-        for member in self._members:
-            # Engines that nobody should choose without naming them, and hardware, are not chosen.
-            own = [device for device in self.devices if device.client is member.client]
-            simulators = [d.profile for d in own if d.profile.kind is DeviceKind.SIMULATOR]
-            chosen = [profile for profile in simulators if choosable(profile)]
-            if len(chosen) > 1:
-                return AutomaticDevice(self, member.client, chosen)
-            if chosen:
-                return own[0]
-        return next(iter(self.devices), None)
-
-    def _late(self, name: str) -> Device:
-        """A device that came, or comes now, after this session began."""
-        missing: list[str] = []
-        lost: QFwError | None = None
-        for member in self._members:
-            try:
-                platforms = self._platforms(member)
-            except ConnectionFailed as error:
-                if len(self._members) == 1:
-                    raise
-                missing.append(f" Daemon {member.name} is gone.")
-                lost = error
-                continue
-            found = self._devices.get(name, self._members)
-            if found is not None:
-                return found
-            missing += [
-                f" Platform {row.name} is {row.state.value}: {row.reason or 'it did not come up in time'}."
-                for row in platforms
-                if row.state is not PlatformState.SERVING
-            ]
-        message = registry.unknown("device", name, self._devices.names())
-        raise UnknownDevice(message + ("." if missing else "") + "".join(missing)) from lost
 
     def _check(self) -> None:
         """Raises UsageError after a fork, and when it is closed."""
@@ -488,63 +366,10 @@ class Session:
     def __repr__(self) -> str:
         names = ", ".join(f"{member.name} ({member.place.folder})" for member in self._members)
         state = "" if self._finalise.alive else ", closed"
-        return f"Session(daemons: {names}; {len(self._devices.names())} devices{state})"
+        return f"Session(daemons: {names}; {len(self.devices)} devices{state})"
 
     def _repr_html_(self) -> str:
         return as_html(repr(self), DEVICE_HEAD, [device_row(device) for device in self.devices])
-
-
-class Opening:
-    """A session on its way: `await` gives it, `async with` closes it too."""
-
-    def __init__(self, make: Callable[[], Session]) -> None:
-        """Made by `Session.open`; nothing happens until it is awaited."""
-        self._make = make
-        self._session: Session | None = None
-
-    def __await__(self) -> Generator[Any, None, Session]:
-        return self._open().__await__()
-
-    async def _open(self) -> Session:
-        pool = concurrent.futures.ThreadPoolExecutor(1, "qfw-open")
-        made = pool.submit(self._make)
-        pool.shutdown(wait=False)
-        try:
-            return await asyncio.wrap_future(made)
-        except asyncio.CancelledError:
-            # Nobody will have it. On its own thread: the loop may be gone by then.
-            made.add_done_callback(_close_unwanted)
-            raise
-
-    async def __aenter__(self) -> Session:
-        self._session = await self._open()
-        return self._session
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._session is not None:
-            await self._session.__aexit__(kind, error, trace)
-
-
-#: Columns of devices in a notebook.
-DEVICE_HEAD = ("device", "kind", "engine", "qubits", "slots", "platform")
-
-
-def device_row(device: Device) -> tuple[str, ...]:
-    """A device in these columns."""
-    profile = device.profile
-    width, slots = str(profile.max_qubits), str(profile.slots)
-    return (device.name, str(profile.kind), profile.engine, width, slots, profile.platform)
-
-
-def choosable(profile: DeviceProfile) -> bool:
-    """Whether a device may be chosen by one who did not name it: not so a simulator for tests, such as noop."""
-    return profile.kind is not DeviceKind.SIMULATOR or profile.preference >= 0
-
-
-def _statuses(client: Client) -> list[DeviceStatus]:
-    return msgspec.msgpack.decode(client.ask("devices", ASK_LIMIT_S), type=list[DeviceStatus])
 
 
 def _close(clients: Sequence[Client]) -> None:
@@ -556,8 +381,3 @@ def _close(clients: Sequence[Client]) -> None:
             failed = failed or error
     if failed is not None:
         raise failed
-
-
-def _close_unwanted(made: concurrent.futures.Future[Session]) -> None:
-    if not made.cancelled() and made.exception() is None:
-        made.result().close()

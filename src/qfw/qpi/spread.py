@@ -140,7 +140,7 @@ class Spread:
                 return found
         # NAME@DAEMON, where the device has a shorter name.
         if isinstance(device, str):
-            same = self._session._devices.get(device, self._session._members)
+            same = self._session.catalogue.get(device)
             if same in self._tracks:
                 return same
         name = device.name if isinstance(device, Device) else device

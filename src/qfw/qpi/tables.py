@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qfw.qpi.device import Device
 
 #: Rows that a notebook shows.
 MAX_ROWS = 50
+
+#: Columns of devices in a notebook.
+DEVICE_HEAD = ("device", "kind", "engine", "qubits", "slots", "platform")
 
 
 def as_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -37,3 +44,10 @@ def figure(value: float | None, unit: str = "") -> str:
     if value is None:
         return "unbounded"
     return f"{value:.3g}{' ' if unit else ''}{unit}"
+
+
+def device_row(device: Device) -> tuple[str, ...]:
+    """A device in these columns."""
+    profile = device.profile
+    width, slots = str(profile.max_qubits), str(profile.slots)
+    return (device.name, str(profile.kind), profile.engine, width, slots, profile.platform)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from qfw.model.calibration import Calibration
 from qfw.model.errors import UnsupportedFeature
-from qfw.qpm.platform import DeviceLoad, Offer, ReservationRequest
+from qfw.model.reservation import Offer, ReservationRequest
+from qfw.qpm.platform import DeviceLoad
 
 
 class Ideal:

@@ -31,6 +31,7 @@ from qfw.model.errors import (
 from qfw.model.events import DeviceEvent
 from qfw.model.outputs import Output
 from qfw.model.program import Program
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm import admission, registry
 from qfw.qpm.bulletin import Bulletin
 from qfw.qpm.driver import Driver
@@ -44,11 +45,9 @@ from qfw.qpm.platform import (
     DeviceLoad,
     NativeCall,
     NativeFailed,
-    Offer,
     PlatformConfig,
     ProgramSource,
     Reactor,
-    ReservationRequest,
     Run,
     RunFailed,
     Sink,

@@ -20,7 +20,8 @@ from qfw.model.device import DeviceProfile, DeviceState, Estimate
 from qfw.model.events import DeviceEventKind
 from qfw.model.outputs import Answer, Output
 from qfw.model.program import Program
-from qfw.qpm.platform import DeviceLoad, Offer, ReservationRequest
+from qfw.model.reservation import Offer, ReservationRequest
+from qfw.qpm.platform import DeviceLoad
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from qfw.model.errors import ErrorReport
 from qfw.model.events import DeviceEvent
 from qfw.model.outputs import Output
 from qfw.model.program import Program
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm.shared import Memory
 
 #: Version of these protocols. A platform of another major version, or of a later minor one, is not loaded.
@@ -66,33 +67,6 @@ class NativeFailed(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
     number: int
     error: ErrorReport
-
-
-class ReservationRequest(msgspec.Struct, frozen=True, array_like=True):
-    """A soft reservation that somebody asks for (CREDITS: share, burst, activation, time to live)."""
-
-    #: Unique within the daemon.
-    number: int
-    #: Part of the device's time, in millionths.
-    share_ppm: int
-    #: Device-seconds that may be in flight at once.
-    burst_s: float
-    #: From the request to the first start, at most, in seconds; 0: no bound is asked for.
-    activation_s: float
-    #: Seconds that it lasts unless it is renewed.
-    lifetime_s: float
-    #: Rises with every owner; a renewal or release with an older one is refused with StaleEpoch.
-    epoch: int
-
-
-class Offer(msgspec.Struct, frozen=True, array_like=True):
-    """What a platform would grant of a request, now."""
-
-    share_ppm: int
-    #: Seconds within which it would begin; None: it cannot promise any bound ("unbounded").
-    bound_s: float | None
-    #: Why it is less than was asked for; empty where it is not.
-    reason: str = ""
 
 
 class DeviceLoad(msgspec.Struct, frozen=True, array_like=True):

@@ -11,7 +11,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Sequence
-from typing import Union
+from typing import Annotated, Union
 
 import msgspec
 
@@ -20,8 +20,8 @@ from qfw.model.decoding import decoder
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import ErrorReport, WireError
 from qfw.model.events import DeviceEvent, DeviceEventKind
+from qfw.model.reservation import Offer
 from qfw.model.task import QuantumTask
-from qfw.qpm.platform import Offer
 from qfw.qpm.shared import ANCILLARY_BYTES, LOST, Memory, descriptors
 
 #: Changes whenever an older peer could misread a message.
@@ -35,6 +35,8 @@ MAX_REPLY_BYTES = 2**30 + 2**16
 MAX_PROGRAM_BYTES = 4 * 2**20
 #: Tasks of one Submit or Cancel, and receipts of one Received: what is done for them is one turn of the daemon.
 MAX_ITEMS_PER_MESSAGE = 1024
+#: A longer list is not even decoded: one of empty items takes fifty times the memory that its frame has.
+_SHORT = msgspec.Meta(max_length=2**16)
 
 SESSION, OBSERVER = "session", "observer"
 
@@ -91,19 +93,19 @@ class StoreProgram(_Message, frozen=True, tag=1):
 class Submit(_Message, frozen=True, tag=2):
     """Tasks, in order."""
 
-    tasks: list[QuantumTask]
+    tasks: Annotated[list[QuantumTask], _SHORT]
 
 
 class Cancel(_Message, frozen=True, tag=3):
     """Tasks of this session that shall end; each is answered by Failed (TaskCancelled) or by its result."""
 
-    tasks: list[int]
+    tasks: Annotated[list[int], _SHORT]
 
 
 class Received(_Message, frozen=True, tag=4):
     """When the client had results: pairs (task, monotonic ns). For timelines only; may be left out."""
 
-    received: list[tuple[int, int]]
+    received: Annotated[list[tuple[int, int]], _SHORT]
 
 
 class Query(_Message, frozen=True, tag=5):
@@ -197,13 +199,13 @@ class StorePipeline(_Message, frozen=True, tag=14):
 class Attach(_Message, frozen=True, tag=15):
     """Detached tasks of any session of the same user; each is answered by Done or Failed, like those of one's own."""
 
-    tasks: list[int]
+    tasks: Annotated[list[int], _SHORT]
 
 
 class Subscribe(_Message, frozen=True, tag=16):
     """The events that a client wants pushed, from now on: pairs (device, kinds). Replaces what it wanted before."""
 
-    wanted: list[tuple[str, list[DeviceEventKind]]]
+    wanted: Annotated[list[tuple[str, list[DeviceEventKind]]], _SHORT]
 
 
 class Reserve(_Message, frozen=True, tag=17):

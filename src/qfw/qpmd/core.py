@@ -8,43 +8,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from qfw.config.current import Current
 from qfw.config.settings import Settings
-from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceStatus
-from qfw.model.errors import ErrorReport, NoCapacity, QFwError, TaskInterrupted, WireError, WrongAnswer
-from qfw.model.errors import (
-    TaskCancelled as TaskCancelledError,
-)
-from qfw.model.errors import (
-    WorkerLost as WorkerLostError,
-)
+from qfw.model.errors import ErrorReport, WireError
 from qfw.model.events import (
     DeviceCame,
-    DeviceEvent,
     DeviceReported,
     Event,
     ProgramStored,
     SessionClosed,
     SessionOpened,
-    TaskAccepted,
-    TaskCancelled,
-    TaskDone,
-    TaskFailed,
-    TaskRequeued,
     TasksReceived,
     TaskStarted,
-    WorkerLost,
     WorkerReady,
 )
-from qfw.model.task import QuantumTask, TaskState, task_name, task_session
 from qfw.qpm.journal import JournalWriter
-from qfw.qpm.platform import NativeDone, NativeFailed, Reactor, Run, RunDone, RunFailed
-from qfw.qpm.shared import Memory
+from qfw.qpm.platform import Reactor, Run
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
     Attach,
@@ -64,34 +47,37 @@ from qfw.qpm.wire import (
     StoreProgram,
     Submit,
     Subscribe,
-    TaskAnswer,
     pack,
 )
 from qfw.qpmd.absences import Absences
+from qfw.qpmd.acceptance import Acceptance
 from qfw.qpmd.control import Controls
 from qfw.qpmd.devices import Devices
+from qfw.qpmd.ends import Ends
 from qfw.qpmd.handles import Handles
 from qfw.qpmd.intake import Intake
 from qfw.qpmd.listing import SETTLED, Listing
 from qfw.qpmd.lowering import Lowerings, ToolRunner
 from qfw.qpmd.native import NativeCalls
-from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
+from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.programs import ProgramStore
+from qfw.qpmd.reports import Reports
 from qfw.qpmd.reservations import Reservations
 from qfw.qpmd.results import ResultStore
-from qfw.qpmd.state import DaemonState, TaskEntry
+from qfw.qpmd.settling import Settling
+from qfw.qpmd.state import DaemonState
 from qfw.qpmd.subscriptions import Subscriptions
 from qfw.scheduling.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
 
-#: Questions of a client that may wait until all platforms have settled.
-MAX_ASKING = 16
+#: What is answered by a reply.
+_ASKING = (Query, CallNative, Reserve, Renew, Release, Control)
 
 
 class Core:
-    """State, scheduler, journal and platforms of one daemon; satisfies `qfw.qpm.platform.Sink`."""
+    """State, scheduler, journal and platforms of one daemon."""
 
     def __init__(
         self,
@@ -119,23 +105,12 @@ class Core:
         self.state = DaemonState()
         self.peers: dict[int, Peer] = {}
         self._segment = journal.segment
-        #: Journal segment of each live task.
-        self._segments: dict[int, int] = {}
-        self._cancelling: set[int] = set()
-        #: Devices whose workers were asked for.
-        self._warmed: set[str] = set()
-        #: Sessions that ended, with those of their tasks that are not cancelled yet.
-        self._leaving: deque[tuple[Peer, deque[int], str]] = deque()
-        #: Tasks that waited for a device when it went offline, and why they fail.
-        self._failing: deque[tuple[deque[int], ErrorReport]] = deque()
         #: Whether tasks of sessions that end stay as they are: the daemon ends too.
         self._keeps = False
         #: Whether the scheduler has more to decide than fitted the last turn.
         self._undecided = False
         #: Peers that were given something in this turn.
         self._touched: dict[Peer, None] = {}
-        #: Questions that wait until all platforms have settled.
-        self._asking: list[tuple[Peer, int]] = []
         #: What the parts of the daemon do with the messages that are theirs.
         self._handlers: dict[type, Callable[[Peer, Any], None]] = {}
         self._devices = Devices(self.state, platforms, self._emit_reported, clock_ns, wall_ns)
@@ -146,10 +121,24 @@ class Core:
             self.state,
             platforms,
             self.emit,
-            self.devices_changed,
+            lambda platform: self.reports.devices_changed(platform),
             self._native.busy,
             clock_ns,
             wall_ns,
+        )
+        self._handles = Handles(self._settings, results, scheduler, self.peers, self.touch, wall_ns)
+        #: How tasks end.
+        self.ends = Ends(
+            self.state,
+            platforms,
+            self.programs,
+            journal,
+            self.peers,
+            self._handles,
+            lambda task: self._lowerings.ended(task),
+            self.emit,
+            self.touch,
+            clock_ns,
         )
         self._lowerings = Lowerings(
             self._settings,
@@ -160,7 +149,7 @@ class Core:
             self.programs,
             self.peers,
             self.emit,
-            self._end_failed,
+            self.ends.failed,
             self.touch,
             clock_ns,
             tools,
@@ -178,7 +167,6 @@ class Core:
             clock_ns,
             lambda: self._lowerings.made,
         )
-        self._handles = Handles(self._settings, results, scheduler, self.peers, self.touch, wall_ns)
         self._listing.more = self._handles.counts
         self._handlers[Attach] = self._handles.attach
         self._subscriptions = Subscriptions(self._listing.device, self.touch, wall_ns)
@@ -193,7 +181,38 @@ class Core:
             clock_ns,
             wall_ns,
         )
-        self._absences = Absences(self.state, self._settings, self._fail_waiting)
+        self._settling = Settling(platforms, self._listing, self.touch)
+        self._absences = Absences(self.state, self._settings, self.ends.fail_waiting)
+        self._acceptance = Acceptance(
+            self._settings,
+            self.state,
+            self._devices,
+            self._intake,
+            self.programs,
+            self.control,
+            self._lowerings,
+            self._handles,
+            self.ends,
+            self.emit,
+            clock_ns,
+        )
+        #: Where platforms report.
+        self.reports = Reports(
+            self._settings,
+            self.state,
+            platforms,
+            self._devices,
+            self._intake,
+            self._native,
+            self._lowerings,
+            self._handles,
+            self._reservations,
+            self._listing,
+            self._settling,
+            self.ends,
+            self.emit,
+            clock_ns,
+        )
         self._handlers[Subscribe] = self._subscriptions.subscribe
         self._handlers[Reserve] = self._reservations.reserve
         self._handlers[Renew] = self._reservations.renew
@@ -220,26 +239,12 @@ class Core:
             return
         self._lowerings.left(peer.session)
         self._scheduler.hold(peer.session, True)
-        self._leaving.append((peer, deque(ending), reason))
+        self.ends.leave(peer, ending, reason)
 
     @property
     def behind(self) -> bool:
         """Whether the next turn has work without anything arriving."""
-        begun = self._leaving or self._failing or self._undecided
-        return bool(begun) or self._lowerings.behind or self._handles.behind
-
-    def _let_leave(self) -> None:
-        """Goes on with the sessions that ended; a hundred thousand tasks must not hold up the others."""
-        budget = MAX_ITEMS_PER_MESSAGE
-        while self._leaving and budget:
-            peer, tasks, reason = self._leaving[0]
-            while tasks and budget:
-                self._cancel(tasks.popleft(), f"its session ended: {reason}")
-                budget -= 1
-            if not tasks:
-                self._leaving.popleft()
-                self.emit(SessionClosed(self._clock_ns(), peer.session, reason))
-                self._handles.left(peer.session)
+        return self._undecided or self.ends.behind or self._lowerings.behind or self._handles.behind
 
     def request(self, peer: Peer, message: Request) -> bool:
         """Acts on a message; False where the client says goodbye.
@@ -248,11 +253,15 @@ class Core:
             QFwError: the message itself is wrong; the connection cannot go on.
         """
         self._touched[peer] = None
+        if isinstance(message, Submit | Attach):
+            peer.check_reads(self._settings.unread_bytes)
+        elif isinstance(message, _ASKING):
+            peer.check_reads(None)
         match message:
             case Submit():
                 _check_length(message.tasks)
                 for task in message.tasks:
-                    self._submit(peer, task)
+                    self._acceptance.take(peer, task)
             case StoreProgram():
                 digest = self.programs.add(message.encoded)
                 if digest is not None:
@@ -263,16 +272,12 @@ class Core:
             case Cancel():
                 _check_length(message.tasks)
                 for number in message.tasks:
-                    self._cancel(self._handles.cancellable(peer, number), "its owner cancelled it")
+                    self.ends.cancel(self._handles.cancellable(peer, number), "its owner cancelled it")
             case Query() | CallNative():
-                if peer.unread_replies > MAX_UNREAD_REPLY_BYTES:
-                    raise WireError(
-                        f"{peer.unread_replies} bytes of replies are unread and more is asked; read them first"
-                    )
                 if isinstance(message, CallNative):
                     self._native.begin(peer, message)
                 elif message.subject == SETTLED:
-                    self._ask_platforms(peer, message.request)
+                    self._settling.ask(peer, message.request)
                 else:
                     peer.reply(pack(Reply(message.request, self._listing.answer(message.subject))))
             case Bye():
@@ -284,275 +289,7 @@ class Core:
                 handler(peer, message)
         return True
 
-    def _submit(self, peer: Peer, task: QuantumTask) -> None:
-        if task_session(task.number) != peer.session or not peer.session:
-            raise WireError(f"task {task_name(task.number)} was submitted in session {peer.session}")
-        if task.number in peer.tasks:
-            return  # Sent again while it is live: it is the same task.
-        if self._handles.answered(peer, task):
-            return
-        if len(peer.tasks) >= self._settings.scheduling.max_tasks_per_session:
-            limit = self._settings.scheduling.max_tasks_per_session
-            refusal = NoCapacity(
-                f"{limit} tasks of this session are unanswered already; wait for some results"
-            )
-            peer.fail(task.number, ErrorReport.of(refusal))
-            return
-        size, most = _size(task), self._settings.scheduling.max_bytes_per_session
-        if peer.tasks and peer.task_bytes + size > most:
-            refusal = NoCapacity(
-                f"the task has {size} bytes of parameters and outputs, the unanswered tasks of this session "
-                f"{peer.task_bytes}; {most} are taken in all (scheduling.max_bytes_per_session). Wait for some results"
-            )
-            peer.fail(task.number, ErrorReport.of(refusal))
-            return
-        draining = self.control.refusal(task.device)
-        if draining is not None:
-            peer.fail(task.number, ErrorReport.of(draining))
-            return
-        program = self.programs.get(task.program)
-        if program is None:
-            peer.needed.setdefault(task.program, []).append(task.number)
-            return
-        if task.pipeline and self._lowerings.pipelines.get(task.pipeline) is None:
-            peer.needed_pipelines.setdefault(task.pipeline, []).append(task.number)
-            return
-        try:
-            if task.calibration or self.state.devices:
-                self._devices.check(task)
-            if task.pipeline:
-                estimate, lowering = self._lowerings.estimate(task, program)
-            else:
-                estimate, lowering = self._intake.estimate(task, program), None
-        except QFwError as error:
-            peer.fail(task.number, ErrorReport.of(error))
-            return
-        peer.tasks.add(task.number)
-        peer.task_bytes += size
-        peer.acks[task.number] = None
-        self.programs.use(task.program)
-        self._segments[task.number] = self._journal.task_opened()
-        self.emit(TaskAccepted(self._clock_ns(), task, estimate.cost_s))
-        self._handles.accepted(peer, task)
-        if task.pipeline:
-            self._lowerings.accepted(task, lowering)
-        if task.device not in self._warmed:
-            self._warmed.add(task.device)
-            self._devices.try_again(task.device)
-            # Behind the acceptance: a device that cannot start fails what waits for it, perhaps at once.
-            self._platforms.of[task.device].warm(task.device)
-
-    def _cancel(self, number: int, reason: str) -> None:
-        entry = self.state.tasks.get(number)
-        if entry is None:
-            return
-        if entry.state is not TaskState.RUNNING:
-            self._end_cancelled(entry, reason)
-        elif number not in self._cancelling:
-            self._cancelling.add(number)
-            device = entry.quantum.device
-            # A device that is gone lost its slots with their runs.
-            self._platforms.of[device].cancel(device, entry.worker, number, entry.epoch)
-
-    def _end_cancelled(self, entry: TaskEntry, reason: str) -> None:
-        number = entry.quantum.number
-        self._cancelling.discard(number)
-        self.emit(TaskCancelled(self._clock_ns(), number, reason))
-        error = TaskCancelledError(f"task {task_name(number)} was cancelled: {reason}")
-        self._fail(entry, ErrorReport.of(error))
-
     # What platforms report (Sink) ---------------------------------------------------------------
-
-    def slot_ready(self, device: str, slot: str, pid: int) -> None:
-        """See Sink."""
-        self._devices.bring_back(device)
-        self.emit(WorkerReady(self._clock_ns(), device, slot, pid))
-
-    def slot_lost(self, device: str, slot: str, pid: int, reason: str, running: int | None) -> None:
-        """See Sink."""
-        # The youngest first: each goes to the head of its queue.
-        for number in sorted(self.state.running.get((device, slot), ()), reverse=True):
-            entry = self.state.tasks[number]
-            if number in self._cancelling:
-                self._end_cancelled(entry, "cancelled while it ran")
-                continue
-            profile = self._platforms.profiles.get(device)
-            if number == running and profile is not None and not profile.reruns:
-                interrupted = TaskInterrupted(
-                    f"device {device} failed while it ran task {task_name(number)}: {reason}. It is not repeated by "
-                    f"itself; send it again if it should run again"
-                )
-                self._end_failed(entry, ErrorReport.of(interrupted))
-                continue
-            attempts = entry.attempts + (number == running)
-            if attempts >= self._settings.workers.max_attempts:
-                error = WorkerLostError(
-                    f"{attempts} workers died under task {task_name(number)}, the last: {reason}. "
-                    f"Look at the program, or raise workers.max_attempts"
-                )
-                self._end_failed(entry, ErrorReport.of(error))
-            else:
-                self.emit(TaskRequeued(self._clock_ns(), number, entry.epoch, reason, number == running))
-        self.emit(WorkerLost(self._clock_ns(), device, slot, pid, reason))
-
-    def device_offline(self, device: str, reason: str) -> None:
-        """See Sink. Waiting tasks fail; a later task tries the device again."""
-        if device not in self._platforms.of:
-            return
-        logger.error("device offline: device=%s reason=%s", device, reason)
-        self._warmed.discard(device)
-        self._devices.give_up(device, reason)
-        self._native.lost(device, reason)
-        error = NoCapacity(
-            f"device {device} went offline: {reason}. The next task for it tries it again; qpmd.log in the runtime "
-            f"folder says more"
-        )
-        self._fail_waiting(device, ErrorReport.of(error))
-
-    def devices_changed(self, platform: str) -> None:
-        """See Sink. What a device that is gone would have run fails."""
-        came, gone = self._platforms.changed(platform)
-        logger.info("devices changed: platform=%s came=%s gone=%s", platform, came, gone)
-        self._intake.forget()
-        self._listing.forget()
-        for device in gone:
-            self._warmed.discard(device)
-            self._lowerings.forget(device)
-            for slot, pid in list(self.state.workers.get(device, {}).items()):
-                self.slot_lost(device, slot, pid, "its platform is gone", None)
-            self._devices.give_up(device, "its platform is gone")
-            self._devices.forget(device)
-            self._native.lost(device, "its platform is gone")
-            self._reservations.lost(device, "its platform is gone")
-            error = NoCapacity(f"device {device} is gone: its platform {platform} does not serve it any more")
-            self._fail_waiting(device, ErrorReport.of(error))
-        for device in self._platforms.devices(platform):
-            self._devices.look(device)
-        if self._platforms.settled:
-            self._answer_asking()
-
-    def _fail_waiting(self, device: str, report: ErrorReport) -> None:
-        waiting = deque(
-            number
-            for number, entry in self.state.tasks.items()
-            if entry.quantum.device == device and entry.state is not TaskState.RUNNING
-        )
-        if waiting:
-            self._failing.append((waiting, report))
-
-    def _let_fail(self) -> None:
-        """Goes on with the tasks of devices that went offline; a part of them in each turn."""
-        budget = MAX_ITEMS_PER_MESSAGE
-        while self._failing and budget:
-            waiting, report = self._failing[0]
-            while waiting and budget:
-                entry = self.state.tasks.get(waiting.popleft())
-                if entry is not None and entry.state is not TaskState.RUNNING:
-                    self._end_failed(entry, report)
-                    budget -= 1
-            if not waiting:
-                self._failing.popleft()
-
-    def _ask_platforms(self, peer: Peer, request: int) -> None:
-        """Starts what was not started yet; the answer comes when all have settled, or are late."""
-        limit_s = self._platforms.start_all()
-        if self._platforms.settled:
-            peer.reply(pack(Reply(request, self._listing.answer(SETTLED))))
-            return
-        if sum(asking is peer for asking, _ in self._asking) >= MAX_ASKING:
-            raise WireError(f"{MAX_ASKING} questions for platforms are unanswered and more is asked")
-        self._asking.append((peer, request))
-        self._reactor.call_at(self._reactor.now() + limit_s, self._answer_asking)
-
-    def _answer_asking(self) -> None:
-        asking, self._asking = self._asking, []
-        for peer, request in asking:
-            if not peer.closed:
-                self._listing.forget()
-                peer.reply(pack(Reply(request, self._listing.answer(SETTLED))))
-                self.touch(peer)
-
-    def device_reported(
-        self, device: str, event: DeviceEvent, calibration: Calibration | None = None
-    ) -> None:
-        """See Sink."""
-        self._devices.reported(device, event, calibration)
-
-    def native_ended(self, device: str, outcome: NativeDone | NativeFailed) -> None:
-        """See Sink."""
-        self._listing.late_answers += not self._native.ended(device, outcome)
-
-    def run_ended(
-        self,
-        device: str,
-        slot: str,
-        pid: int,
-        outcome: RunDone | RunFailed,
-        memory: Memory | None = None,
-    ) -> None:
-        """See Sink."""
-        entry = self.state.tasks.get(outcome.task)
-        if (
-            entry is None
-            or entry.epoch != outcome.epoch
-            or entry.state is not TaskState.RUNNING
-            or entry.worker != slot
-        ):
-            self._listing.late_answers += 1
-            return
-        if outcome.task in self._cancelling:
-            self._end_cancelled(entry, "cancelled while it ran")
-            return
-        now_ns = self._clock_ns()
-        pipeline = entry.quantum.pipeline
-        if isinstance(outcome, RunFailed):
-            if not pipeline or not self._lowerings.stale(entry, outcome.error):
-                self._end_failed(entry, outcome.error)
-            return
-        lowered_for = self._lowerings.version(outcome.task) if pipeline else entry.quantum.calibration
-        if lowered_for and (outcome.conditions is None or outcome.conditions.calibration != lowered_for):
-            ran = outcome.conditions.calibration if outcome.conditions else ""
-            wrong = WrongAnswer(
-                f"task {task_name(outcome.task)} was lowered for calibration {lowered_for[:200]}; {device} ran it "
-                f"under {ran[:200] or 'none'}"
-            )
-            self._end_failed(entry, ErrorReport.of(wrong))
-            return
-        size = len(outcome.answers) if memory is None else memory.size
-        kept = None
-        if size <= self._settings.journal.answer_bytes:
-            kept = outcome.answers if memory is None else memory.read()
-        self.emit(
-            TaskDone(
-                now_ns,
-                outcome.task,
-                outcome.epoch,
-                pid,
-                outcome.run_began_ns,
-                outcome.run_ended_ns,
-                outcome.compile_ns,
-                outcome.cached,
-                size,
-                kept,
-                outcome.conditions,
-            )
-        )
-        peer = self._release(entry)
-        answer = TaskAnswer(
-            outcome.task,
-            pid,
-            entry.accepted_ns,
-            entry.started_ns,
-            outcome.run_began_ns,
-            outcome.run_ended_ns,
-            outcome.compile_ns,
-            now_ns,
-            outcome.conditions,
-            outcome.answers,
-        )
-        self._handles.done(entry, answer, memory)
-        if peer is not None:
-            peer.answer(answer, memory)
 
     # The turn -----------------------------------------------------------------------------------
 
@@ -590,10 +327,7 @@ class Core:
         Raises:
             OSError: the journal cannot be written. Nothing of this turn was acted on.
         """
-        if self._leaving:
-            self._let_leave()
-        if self._failing:
-            self._let_fail()
+        self.ends.turn()
         self._lowerings.turn()
         self._handles.turn()
         starts: dict[tuple[str, str], list[Run]] = {}
@@ -650,7 +384,7 @@ class Core:
                 stale = self._devices.stale(quantum) if quantum.calibration else None
                 if stale is not None:
                     # Its slot is another's at once.
-                    self._end_failed(entry, ErrorReport.of(stale))
+                    self.ends.failed(entry, ErrorReport.of(stale))
                     again = True
                     budget -= 1
                     continue
@@ -681,32 +415,8 @@ class Core:
                 decided.append((start.device, start.slot, run))
         return decided
 
-    def _end_failed(self, entry: TaskEntry, report: ErrorReport) -> None:
-        self.emit(TaskFailed(self._clock_ns(), entry.quantum.number, report))
-        self._fail(entry, report)
-
-    def _fail(self, entry: TaskEntry, report: ErrorReport) -> None:
-        self._handles.failed(entry, report)
-        peer = self._release(entry)
-        if peer is not None:
-            peer.fail(entry.quantum.number, report)
-
-    def _release(self, entry: TaskEntry) -> Peer | None:
-        number = entry.quantum.number
-        if entry.quantum.pipeline:
-            self._lowerings.ended(entry.quantum)
-        self.programs.release(entry.quantum.program)
-        self._journal.task_ended(self._segments.pop(number))
-        peer = self.peers.get(task_session(number))
-        if peer is not None:
-            peer.tasks.discard(number)
-            peer.task_bytes -= _size(entry.quantum)
-            self._touched[peer] = None
-        return peer
-
     def open_platforms(self, reactor: Reactor) -> None:
         """Begins to serve the devices."""
-        self._reactor = reactor
         for part in (
             self._native,
             self._handles,
@@ -715,9 +425,10 @@ class Core:
             self._subscriptions,
             self._reservations,
             self._absences,
+            self._settling,
         ):
             part.open(reactor)
-        self._platforms.open(reactor, self, self.programs)
+        self._platforms.open(reactor, self.reports, self.programs)
         for device in list(self._platforms.of):
             self._devices.look(device)
 
@@ -733,27 +444,14 @@ class Core:
     def interrupt(self, why: str) -> None:
         """Fails what runs; what waits stays as it is, whoever leaves from now on."""
         self._keeps = True
-        for number in sorted(number for tasks in self.state.running.values() for number in tasks):
-            entry = self.state.tasks[number]
-            if number in self._cancelling:
-                self._end_cancelled(entry, "cancelled while it ran")
-                continue
-            error = TaskInterrupted(f"task {task_name(number)} was ended while it ran: {why}. Send it again")
-            self._end_failed(entry, ErrorReport.of(error))
+        self.ends.interrupt(why)
 
     def close_platforms(self) -> None:
         """Ends what the platforms started."""
         self._lowerings.close()
         self._platforms.close()
-        # Their runs ended with the workers.
-        for number in sorted(self._cancelling):
-            self._end_cancelled(self.state.tasks[number], "cancelled while it ran")
+        self.ends.close()
         self._handles.close()
-
-
-def _size(task: QuantumTask) -> int:
-    """Bytes of what can be long in a task."""
-    return len(task.parameters) + len(task.outputs)
 
 
 def _check_length(items: Sequence[object]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from qfw import __version__
-from qfw.config.runtime import daemon_lock_path, journal_dir, lock_path, results_dir, socket_path
+from qfw.config.runtime import journal_dir, lock_path, results_dir, socket_path
 from qfw.config.settings import Settings
 from qfw.hosts.platform import HostedPlatform
 from qfw.model.errors import (
@@ -48,6 +47,7 @@ from qfw.qpm.wire import (
 )
 from qfw.qpmd.control import RELOAD, STOP
 from qfw.qpmd.core import Core
+from qfw.qpmd.folder import hold, next_session
 from qfw.qpmd.notify import Notifier
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Host, Platforms
@@ -70,8 +70,6 @@ ACCEPT_RETRY_S = 0.1
 MAX_CLIENTS = 4096
 #: A daemon that stops waits so long, in seconds, for its clients to read what they were answered.
 FLUSH_LIMIT_S = 5.0
-#: The daemon before, once its socket is closed, may take this long to end.
-PREDECESSOR_LIMIT_S = 20.0
 
 
 class Daemon:
@@ -102,7 +100,7 @@ class Daemon:
         self._folder = folder
         self._private = private
         self._notifier = notifier or Notifier(None)
-        self._lock = _hold(folder)
+        self._lock = hold(folder)
         self._reactor = EpollReactor()
         self._journal = JournalWriter(
             journal_dir(folder), settings.journal.segment_bytes, settings.journal.retain_bytes
@@ -245,7 +243,7 @@ class Daemon:
         session = 0
         if hello.role == SESSION:
             try:
-                session = self._next_session()
+                session = next_session(self._folder)
             except OSError as error:
                 raise SetupError(f"no session can be numbered in {self._folder}: {error}") from error
             self._core.open_session(peer, session)
@@ -321,18 +319,6 @@ class Daemon:
         peer.socket.close()
         peer.forget()
         self._core.close_session(peer, reason)
-
-    def _next_session(self) -> int:
-        """A number that no session of this folder had, under an earlier daemon either."""
-        path = self._folder / "sessions"
-        try:
-            number = int(path.read_text()) + 1
-        except (FileNotFoundError, ValueError):
-            number = 1
-        fresh = path.with_suffix(".new")
-        fresh.write_text(str(number))
-        fresh.replace(path)
-        return number
 
     # Beginning and end ----------------------------------------------------------------------------
 
@@ -438,31 +424,3 @@ class Daemon:
                     f"{journal_dir(self._folder)}"
                 )
                 self._refuse(peer, lost)
-
-
-def _answers(folder: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        return probe.connect_ex(str(socket_path(folder))) in (0, errno.EAGAIN)
-
-
-def _hold(folder: Path) -> int:
-    """Takes the folder for this process, until the descriptor that is returned is closed."""
-    path = daemon_lock_path(folder)
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + PREDECESSOR_LIMIT_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() > deadline or _answers(folder):
-                pid = os.read(lock, 32).decode(errors="replace").strip()
-                os.close(lock)
-                raise SetupError(
-                    f"another qpmd (pid {pid}) serves {folder}. Use it, end it, or choose another runtime folder"
-                ) from None
-            time.sleep(0.01)
-    os.ftruncate(lock, 0)
-    os.write(lock, f"{os.getpid()}\n".encode())
-    return lock

@@ -43,6 +43,8 @@ class Devices:
         self.calibrations: dict[str, Calibration] = {}
         #: The platform that each device was last seen with.
         self._served_by: dict[str, str] = {}
+        #: Those whose slots were asked for.
+        self.warmed: set[str] = set()
         #: Events that were not believed.
         self.refused = 0
 
@@ -103,15 +105,18 @@ class Devices:
 
     def give_up(self, device: str, reason: str) -> None:
         """Its platform cannot serve it; the next task tries it again."""
+        self.warmed.discard(device)
         self._say(device, DeviceEventKind.FAULT, reason, DeviceState.OFFLINE)
 
-    def try_again(self, device: str) -> None:
-        """A task was accepted for a device that may have been given up."""
+    def warm(self, device: str) -> None:
+        """A task was accepted for a device that may have been given up: its slots shall become ready."""
+        self.warmed.add(device)
         entry = self._state.devices.get(device)
         if entry is not None and entry.given_up and entry.state is DeviceState.OFFLINE:
             there = self._state.workers.get(device)
             state = DeviceState.ONLINE if there else DeviceState.STARTING
             self._say(device, DeviceEventKind.STATE, "a task tries it again", state)
+        self._platforms.of[device].warm(device)
 
     def bring_back(self, device: str) -> None:
         """A slot of a device is ready: one that was given up is back."""

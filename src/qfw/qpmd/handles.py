@@ -133,8 +133,8 @@ class Handles:
         if self._store is None:
             refusal: QFwError = OptionError(
                 f"task {task_name(task.number)} is detached, and this daemon is private: it ends with its last "
-                f"session, and nobody could fetch the result later. Leave detached out, or use a daemon of job or "
-                f"site scope"
+                f"session, and nobody could fetch the result later. Leave detached out, or start a "
+                f"daemon that lasts: qfw daemon start --background"
             )
             peer.fail(task.number, ErrorReport.of(refusal))
             return True

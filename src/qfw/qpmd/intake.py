@@ -73,6 +73,8 @@ class Intake:
             )
         if not 0 <= task.seed < 2**63:
             raise OptionError(f"seed {task.seed} is outside 0..2**63 - 1")
+        if not 0 <= task.first_set < 2**63:
+            raise OptionError(f"first_set {task.first_set} is outside 0..2**63 - 1")
         options = task.options
         if options != _USUAL:
             check_options(options)

@@ -6,7 +6,10 @@ the answers as they travelled.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,12 +92,17 @@ def tasks_of(folder: Path) -> Iterator[int]:
     for entry in os.scandir(folder):
         stem, _, suffix = entry.name.rpartition(".")
         if f".{suffix}" == FRESH:
-            Path(entry.path).unlink(missing_ok=True)
+            # What is not ours to remove, such as a folder, is no harm.
+            with contextlib.suppress(OSError):
+                Path(entry.path).unlink()
         elif f".{suffix}" == SUFFIX:
             try:
-                yield parse_task_name(stem)
+                number = parse_task_name(stem)
             except ValueError:
                 continue
+            # One name for each task, and numbers that the register holds.
+            if 0 <= number < 2**64 and task_name(number) == stem:
+                yield number
 
 
 def write(folder: Path, kept: Kept, parts: Sequence[bytes | memoryview]) -> int:
@@ -180,11 +188,22 @@ def _checked(file: BinaryIO, kept: Kept) -> Iterable[bytes]:
 def _opened(folder: Path, task: int) -> BinaryIO:
     path = path_of(folder, task)
     try:
-        return path.open("rb")
+        file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - it is given away
     except FileNotFoundError as error:
         raise ResultExpired(f"the result of task {task_name(task)} is not in {folder} any more") from error
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ResultDamaged(f"{path} is damaged: it is a link. Run the task again") from error
         raise _unreadable(str(path), error) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        with file:
+            raise _damaged(file, "it is no regular file")
+    return file
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """No link is followed, and nobody is waited for who would write into a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _header(file: BinaryIO, task: int) -> Kept:

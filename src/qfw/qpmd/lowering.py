@@ -14,6 +14,7 @@ import msgspec
 
 from qfw.config.current import Current
 from qfw.model.calibration import Calibration
+from qfw.model.decoding import decoder
 from qfw.model.device import DeviceProfile, Estimate
 from qfw.model.errors import ErrorReport, NotLowered, ProgramError, QFwError, ToolFailed
 from qfw.model.events import Event, PipelineStored, ProgramStored, TaskLowered, TaskLowering, TaskRequeued
@@ -40,6 +41,7 @@ WORD_S = 1.0
 KNOWN_PIPELINES = 4096
 #: What came of a program whose last task ended, and which was forgotten, while tools ran on it.
 _FORGOTTEN = ErrorReport.of(ToolFailed("the program was forgotten while it was lowered; send it again"))
+_decode_lowered = decoder(LoweredProgram)
 
 
 class ToolRunner(Protocol):
@@ -427,7 +429,7 @@ class Lowerings:
         if program is None:
             return _FORGOTTEN
         try:
-            made = msgspec.msgpack.decode(body, type=LoweredProgram)
+            made = _decode_lowered(body)
             digest, new = self._programs.put(made.encoded)
             if new:
                 self._emit(ProgramStored(self._clock_ns(), digest, made.encoded))
@@ -435,7 +437,7 @@ class Lowerings:
             assert lowered is not None
             relocation = Relocation(program, lowered, made.layout)
             relocation.check()
-        except (msgspec.DecodeError, ProgramError, RecursionError) as error:
+        except (msgspec.DecodeError, ProgramError) as error:
             return ErrorReport.of(ToolFailed(f"what the pipeline gave is no lowered program: {error}"))
         lowering.relocation, lowering.digest = relocation, digest
         self._go(lowering)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 
-from qfw.model.errors import ErrorReport, NoCapacity
+from qfw.model.errors import ErrorReport, NoCapacity, WireError
 from qfw.model.events import DeviceEvent
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.shared import Memory
@@ -69,8 +69,8 @@ class Peer:
         #: Events of devices that it asked for, and how many were lost before them.
         self._events: deque[tuple[str, DeviceEvent]] = deque()
         self._missed = 0
-        #: Bytes of replies since the outbox was empty.
-        self._reply_bytes = 0
+        #: Bytes of replies, and of errors, since the outbox was empty.
+        self._reply_bytes = self._error_bytes = 0
         #: Whether it is told to the loop that the socket is full, and to the scheduler.
         self.blocked = False
         self.held = False
@@ -115,6 +115,20 @@ class Peer:
     def unread_replies(self) -> int:
         """Bytes of replies that wait for it, or a little more; results that wait are not among them."""
         return min(self._reply_bytes, self.outbox.size)
+
+    def check_reads(self, most_errors: int | None) -> None:
+        """Raises WireError for one who asks, and does not read what it was answered.
+
+        `most_errors`: bytes of errors that it may leave unread, for what is answered by errors; None: what it asks
+        is answered by a reply.
+        """
+        if most_errors is None:
+            unread, most, what = self.unread_replies, MAX_UNREAD_REPLY_BYTES, "replies"
+        else:
+            unread, most = min(self._error_bytes, self.outbox.size), max(most_errors, MAX_UNREAD_REPLY_BYTES)
+            what = "errors"
+        if unread > most:
+            raise WireError(f"{unread} bytes of {what} are unread and more is asked; read them first")
 
     def _acknowledged(self, task: int) -> None:
         self.acks.pop(task, None)
@@ -163,7 +177,9 @@ class Peer:
         if self.large:
             self._put_large()
         if self.errors:
-            outbox.put(pack(Failed(self.errors)))
+            frame = pack(Failed(self.errors))
+            outbox.put(frame)
+            self._error_bytes += len(frame)
             self.errors = []
         empty = outbox.flush()
         while empty and self._events:
@@ -173,7 +189,7 @@ class Peer:
             self._missed = 0
             empty = outbox.flush()
         if empty:
-            self._reply_bytes = 0
+            self._reply_bytes = self._error_bytes = 0
         return empty
 
     def _put_answers(self) -> None:

@@ -203,6 +203,9 @@ class Platforms:
 
     def retiring(self, device: str) -> str | None:
         """The platform of a device that takes no tasks, because the platform goes; None where it takes them."""
+        if not self._retiring:
+            # Asked for every task.
+            return None
         return next((name for name in self._retiring if device in self._names.get(name, ())), None)
 
     def leaving(self) -> list[str]:

@@ -22,14 +22,14 @@ from qfw.model.errors import (
     RequestError,
     UnknownDevice,
     UnsupportedFeature,
-    WireError,
 )
 from qfw.model.events import DeviceEvent, DeviceEventKind, Event, ReservationEnded, ReservationGranted
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm import registry
 from qfw.qpm.defaults import NoReservations
-from qfw.qpm.platform import Offer, Platform, Reactor, ReservationRequest
+from qfw.qpm.platform import Platform, Reactor
 from qfw.qpm.wire import Grant, NativeAnswer, Release, Renew, Reserve, encode, pack
-from qfw.qpmd.peer import MAX_UNREAD_REPLY_BYTES, Peer
+from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.state import DaemonState
 
@@ -114,7 +114,6 @@ class Reservations:
         """Lets a reservation last so long from now."""
         held = self._state.reservations.get(message.number)
         try:
-            _check_backlog(peer)
             self._check_lifetime(message.lifetime_s)
             if held is None or held.session != peer.session:
                 raise RequestError(
@@ -205,7 +204,6 @@ class Reservations:
 
     def _check(self, peer: Peer, message: Reserve) -> tuple[Platform, int]:
         """The device's platform, and the millionths that may be granted here. Raises why nothing may be."""
-        _check_backlog(peer)
         device = message.device
         if not peer.session:
             raise NotAllowed("an observer asks only; open a session to reserve")
@@ -381,11 +379,3 @@ class Reservations:
         if not peer.closed:
             peer.reply(pack(NativeAnswer(request, error, body)))
             self._touch(peer)
-
-
-def _check_backlog(peer: Peer) -> None:
-    """Raises WireError for one who asks and does not read."""
-    if peer.unread_replies > MAX_UNREAD_REPLY_BYTES:
-        raise WireError(
-            f"{peer.unread_replies} bytes of replies are unread and more is asked; read them first"
-        )

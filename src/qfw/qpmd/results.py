@@ -86,7 +86,7 @@ class ResultStore:
             except ResultDamaged as error:
                 # It stays, so that whoever attaches hears why there is no result.
                 self._found_damaged(number, error)
-                status = path.stat()
+                status = path.lstat()
                 uid = self.register.accepted.get(number, os.getuid())
                 entry = Entry(uid, status.st_mtime_ns, _blocks(status.st_size), 0, "", b"")
                 found.append((number, entry))

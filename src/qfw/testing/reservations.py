@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from qfw.model.errors import NoCapacity, RequestError, StaleEpoch, UnsupportedFeature
-from qfw.qpm.platform import RESOURCES, Offer, ReservationRequest
+from qfw.model.reservation import Offer, ReservationRequest
+from qfw.qpm.platform import RESOURCES
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Checks, NotApplicable, expect, refused
 

@@ -29,6 +29,7 @@ from qfw.model.outputs import (
     encode_answers,
 )
 from qfw.model.program import Program
+from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm.platform import (
     API_VERSION,
     FACETS,
@@ -36,11 +37,9 @@ from qfw.qpm.platform import (
     NativeCall,
     NativeDone,
     NativeFailed,
-    Offer,
     PlatformConfig,
     ProgramSource,
     Reactor,
-    ReservationRequest,
     Run,
     RunDone,
     RunFailed,
