@@ -37,6 +37,10 @@ FLIP = Program(1, 1, 0, (Gate("x", (0,)), Measure(0, 0)))
 NAMES = ("first", "second", "third", "fourth")
 
 
+#: A minute of work on a free core, and more on a busy one.
+LONG = long_program(80_000)
+
+
 @pytest.fixture(scope="module")
 def folders() -> Iterator[tuple[Path, Path]]:
     with running_daemon(ONE) as one, running_daemon(TWO) as two:
@@ -67,7 +71,7 @@ def short(stream: QStream, angle: float = 0.5, **how: Any) -> TaskFuture:
 
 def long(stream: QStream, **how: Any) -> TaskFuture:
     """Runs for longer than any test, unless it is cancelled."""
-    return stream.run(long_program(20_000), [0.5], outputs=Z0, **how)
+    return stream.run(LONG, [0.5], outputs=Z0, **how)
 
 
 def many(stream: QStream, count: int) -> list[TaskFuture]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import contextlib
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from qfw.model.errors import DependencyFailed, UsageError
+from qfw.model.errors import DependencyFailed, TaskCancelled, TooLarge, UsageError
 from qfw.model.outputs import Output
 from qfw.model.program import Gate, Program
 from qfw.qpi import Completion, CompletionQueue, Device, QStream, Request, Session, TaskFuture
@@ -23,6 +24,8 @@ from tests.stack import LIMIT_S, SHORT, long_program, runtime_folder
 OPERATIONS = 10_000
 #: Of ten histories each; two or three are enough, as a rule.
 MOST_ROUNDS = 12
+#: How operations of the histories may end.
+EXPECTED = (ZeroDivisionError, DependencyFailed, TaskCancelled, TooLarge)
 #: No device holds it: its task fails.
 TOO_WIDE = Program(60, 0, 0, (Gate("h", (0,)),))
 SLOW = long_program(gates=8, qubits=12)
@@ -35,23 +38,57 @@ class Pair:
         self.devices = tuple(devices)
         self._most = most
         self.open = dict.fromkeys(self.devices, 0)
+        self._lock = threading.Lock()
+        self._wakes: list[Callable[[], None]] = []
 
     def place(
-        self, program: Program, outputs: tuple[Output, ...], sets: int, shots: int, lowered: bool
+        self,
+        program: Program,
+        outputs: tuple[Output, ...],
+        sets: int,
+        shots: int,
+        lowered: bool,
+        device: str | Device | None = None,
     ) -> Device | None:
+        assert device is None
         fast, slow = self.devices
         free = [
             device for device in (slow if program is SLOW else fast, slow) if self.open[device] < self._most
         ]
         return free[0] if free else None
 
-    def began(self, device: Device, sets: int, shots: int) -> None:
-        self.open[device] += 1
+    def when_room(self, wake: Callable[[], None]) -> None:
+        with self._lock:
+            self._wakes.append(wake)
+
+    def named(self, device: Device, task: int) -> None:
+        assert task
+
+    def again(self, device: Device, error: BaseException) -> bool:
+        return False
+
+    def began(
+        self, device: Device, sets: int, shots: int, program: Program | None = None, task: int = 0
+    ) -> None:
+        with self._lock:
+            self.open[device] += 1
         assert self.open[device] <= self._most
 
-    def ended(self, device: Device, sets: int, shots: int, took_s: float | None) -> None:
-        self.open[device] -= 1
-        assert self.open[device] >= 0
+    def ended(
+        self,
+        device: Device,
+        sets: int,
+        shots: int,
+        took_s: float | None,
+        program: Program | None = None,
+        task: int = 0,
+    ) -> None:
+        with self._lock:
+            self.open[device] -= 1
+            assert self.open[device] >= 0
+            wakes, self._wakes = self._wakes, []
+        for wake in wakes:
+            wake()
 
 
 @dataclass
@@ -211,6 +248,8 @@ class Histories(RuleBasedStateMachine):
             for index, future in enumerate(followed.futures):
                 if index >= first and index not in followed.barriers:
                     _, error = future.outcome()
+                    # Any other failure is none that these histories ask for.
+                    assert error is None or isinstance(error, EXPECTED), error
                     kind = CompletionKind.RESULTS if error is None else CompletionKind.FAILURES
                     if kind in queue.kinds:
                         expected.append((index, future, kind))
