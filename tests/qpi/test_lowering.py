@@ -221,7 +221,7 @@ def test_the_next_client_lowers_when_the_first_is_killed(folder: Path, tmp_path:
         first = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment)
         try:
             assert first.stdout is not None and first.stdout.readline() == b"sent\n"
-            until(log.exists, "the first client lowers")
+            until(lambda: log.exists() and log.read_text(), "the first client lowers")
             future = session.device("reference").stream(pipeline=stages).run(SHORT, [0.3], outputs=Z0)
             until(
                 lambda: sum(e.state is TaskState.NEEDS_LOWERING for e in lowerings(folder)) == 2,
