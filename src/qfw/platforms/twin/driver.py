@@ -212,7 +212,7 @@ class TwinDriver(BaseDriver):
 
 def _decoded(body: bytes, kind: type[T], operation: str) -> T:
     try:
-        # Nothing said is what an operation does by itself: nil is an empty map.
-        return msgspec.msgpack.decode(_EMPTY if body == _NIL else body, type=kind)
+        # Nothing said is what an operation does by itself: nil, or no body at all, is an empty map.
+        return msgspec.msgpack.decode(_EMPTY if body in (b"", _NIL) else body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise OptionError(f"the body of {operation} is not a {kind.__name__}: {error}") from error
