@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qfw.model.errors import DaemonLost, NoCapacity, TaskInterrupted, UsageError
+from qfw.model.errors import DaemonLost, NoCapacity, OptionError, TaskInterrupted, UsageError
 from qfw.model.outputs import Counts
 from qfw.model.program import Gate, Measure, Program
 from qfw.qpi import Device, Mesh, QStream, Request, Session, TaskFuture
@@ -371,3 +371,33 @@ def test_four_twins_overlap(twins: Session) -> None:
         alone = [stream.run(FLIP, shots=shots // 5, outputs=(Counts(),)) for _ in range(4)]
         lines = [future.result(LIMIT_S).timeline for future in alone]
     assert all(early.run_ended_ns <= late.run_began_ns for early, late in itertools.pairwise(lines))
+
+
+def test_a_group_is_one_operation_of_a_stream(session: Session, mesh: Mesh) -> None:
+    angles = [[k / 20] for k in range(40)]
+    with mesh.stream(order="ordered") as stream:
+        queue = stream.completion_queue()
+        before = short(stream)
+        group = stream.run_group(SHORT, angles, outputs=Z0, parts=6)
+        doubled = stream.call(lambda found: 2 * found.expectation_values[:, 0], group)
+    assert [completion.future for completion in queue] == [before, group, doubled], (
+        "the whole is told, not its parts"
+    )
+    alone = session.device("reference").stream().run(SHORT, angles, outputs=Z0).result(LIMIT_S)
+    # Sums of batches of other sizes differ in the last bit.
+    assert np.allclose(group.result(0).expectation_values, alone.expectation_values, atol=1e-14)
+    assert np.array_equal(doubled.result(0), 2 * group.result(0).expectation_values[:, 0])
+
+
+def test_a_group_of_a_stream_is_refused_fails_and_is_cancelled(session: Session, mesh: Mesh) -> None:
+    with session.device("reference").stream() as stream, pytest.raises(UsageError, match=r"by Mesh\.stream"):
+        stream.run_group(SHORT, [[0.1], [0.2]], outputs=Z0)
+    with mesh.stream() as stream:
+        queue = stream.completion_queue()
+        with pytest.raises(OptionError, match="split"):
+            stream.run_group(SHORT, [[0.1]], split="halves", outputs=Z0)
+        slow = stream.run_group(LONG, [[0.1], [0.2], [0.3], [0.4]], outputs=Z0, parts=4)
+        until(lambda: any(track.tasks for track in mesh._tracks.values()), "a part was not sent")
+        assert slow.cancel() and slow.cancelled()
+        assert cosine_is_right(short(stream).result(LIMIT_S), 0.5)
+    assert sorted(completion.kind for completion in queue) == ["failures", "results"]

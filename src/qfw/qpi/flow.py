@@ -16,6 +16,7 @@ from qfw.qpi.client import Client
 from qfw.qpi.completions import CompletionKind
 from qfw.qpi.drafting import Request, outputs_of
 from qfw.qpi.future import TaskFuture
+from qfw.qpi.group_work import GroupWork
 from qfw.qpi.host import MOST_THREADS, Host
 from qfw.qpi.operation import Operation
 from qfw.qpi.sequence import Stage
@@ -442,6 +443,7 @@ class Flow:
         A callback that runs goes on; tasks that it asks for do not begin.
         """
         parts: list[Part] = []
+        group = operation.work if isinstance(operation.work, GroupWork) else None
         with self._lock:
             if operation.settled:
                 return False
@@ -455,8 +457,10 @@ class Flow:
                 parts = [part for part in self._parked if part.operation is operation]
                 if parts:
                     self._parked = deque(part for part in self._parked if part.operation is not operation)
-                if not operation.left:
+                if not operation.left and group is None:
                     return False
+        if group is not None:
+            group.give_up()
         if told:
             self._after(told)
             return True

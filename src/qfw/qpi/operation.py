@@ -26,7 +26,7 @@ class Operation(TaskFuture):
         self._clear()
         self.owner = None
         self._flow = flow
-        #: "run", "call", "query", "calibrate" or "barrier".
+        #: "run", "group", "call", "query", "calibrate" or "barrier".
         self.kind = kind
         #: Its number in the stream.
         self.number = -1

@@ -226,6 +226,52 @@ class QStream(Submitter):
         """
         return self._ask("calibrate", lambda: calibrate_all(self.ground, options, timeout_s))
 
+    def run_group(
+        self,
+        program: Program,
+        parameters: npt.ArrayLike | None = None,
+        *,
+        split: str = "sets",
+        shots: int | None = None,
+        outputs: Outputs | None = None,
+        seed: int | None = None,
+        options: TaskOptions = DEFAULT_OPTIONS,
+        parts: int | None = None,
+    ) -> Operation:
+        """One task on all devices of the stream's mesh, split, as one operation; its result is the merged one.
+
+        The arguments are those of `Mesh.run_group`. Completion queues are told of the whole, and not of its parts.
+
+        Raises:
+            UsageError: the stream is bound to a device, or closed.
+            OptionError, ParameterError, UnsupportedFeature: see `Mesh.run_group`; checked here.
+        """
+        from qfw.qpi.group_task import fresh_seed, group_task
+        from qfw.qpi.group_work import GroupWork
+        from qfw.qpi.mesh import Mesh
+
+        mesh, pipeline = self.ground, self._pipeline
+        if not isinstance(mesh, Mesh):
+            raise UsageError("a group is split over the devices of a mesh; open the stream by Mesh.stream")
+        seed = fresh_seed() if seed is None else seed
+        group_task(mesh.devices, program, parameters, split, shots, outputs, seed, options, parts, pipeline)
+        return self._ask(
+            "group",
+            GroupWork(
+                lambda: mesh.run_group(
+                    program,
+                    parameters,
+                    split=split,
+                    shots=shots,
+                    outputs=outputs,
+                    seed=seed,
+                    options=options,
+                    parts=parts,
+                    pipeline=pipeline,
+                )
+            ),
+        )
+
     def barrier(self) -> Operation:
         """What comes behind it begins when all before it is done; so does its future end."""
         (operation,) = self._add("barrier", [(None, ())], barrier=True)
