@@ -83,10 +83,11 @@ def all_right(futures: list[TaskFuture]) -> bool:
 
 
 def where(mesh: Mesh, futures: list[TaskFuture]) -> set[str]:
-    """The devices that ran tasks: a result names the device as its daemon does, and the daemon by its pid."""
-    names = {(device.client.welcome.pid, device.profile.name): device.name for device in mesh}
+    """The devices that ran tasks: each result names its own, and the daemon by its pid."""
+    pids = {device.name: device.client.welcome.pid for device in mesh}
     results = [future.result(LIMIT_S) for future in futures]
-    return {names[result.timeline.daemon_pid, result.device] for result in results}
+    assert all(result.timeline.daemon_pid == pids[result.device] for result in results)
+    return {result.device for result in results}
 
 
 def fill(stream: QStream, mesh: Mesh, device: Device) -> list[TaskFuture]:

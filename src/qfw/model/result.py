@@ -56,7 +56,7 @@ class Result:
         """`encoded` are the answers as they travelled; they are decoded when first looked at."""
         #: Number of the task.
         self.task = task
-        #: The device that ran it.
+        #: The device that ran it, as the session calls it.
         self.device = device
         #: Number of parameter sets.
         self.sets = sets

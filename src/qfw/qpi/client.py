@@ -110,6 +110,8 @@ class Client:
         self._inbox = Inbox((self._pid, link.welcome.pid), self._readers.watched, self._send_again)
         self._futures, self._questions = self._inbox.futures, self._inbox.questions
         self._receipts = self._inbox.receipts
+        #: What the session calls devices, where that is not what their daemon calls them; for Results.
+        self.device_names = self._inbox.device_names
         #: Who is told, once, that the connection is over.
         self._mourners: list[Callable[[QFwError], None]] = []
         self._asked = 0

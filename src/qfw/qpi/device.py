@@ -46,6 +46,8 @@ class Device:
         #: For streams: the way to its daemon.
         self.client = client
         self._name = name or profile.name
+        if self._name != profile.name:
+            client.device_names[profile.name] = self._name
         #: What it can do.
         self.profile = profile
 

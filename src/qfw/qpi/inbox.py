@@ -57,6 +57,8 @@ class Inbox:
         #: goes on with it.
         self._items: list[bytes | _Answered | tuple[int, ErrorReport]] = []
         self.futures: dict[int, TaskFuture] = {}
+        #: What the session calls devices, where that is not what their daemon calls them.
+        self.device_names: dict[str, str] = {}
         self.questions: dict[int, Question] = {}
         #: Who takes the messages of a kind that is no answer to a question or task.
         self.listeners: dict[type, Callable[[Any], None]] = {}
@@ -161,7 +163,8 @@ class Inbox:
             answer.answered_ns,
             received_ns,
         )
-        future.finish(Result(task.number, task.device, encoded, task.sets, timeline, answer.conditions))
+        device = self.device_names.get(task.device, task.device)
+        future.finish(Result(task.number, device, encoded, task.sets, timeline, answer.conditions))
         self.settled(future)
 
     def _replied(self, request: int, body: bytes, error: Exception | None = None) -> None:
