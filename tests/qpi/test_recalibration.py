@@ -127,8 +127,9 @@ def test_recalibration_in_the_middle_of_a_bound_stream(
     if how == "by the stream":
         # Of a parallel stream, those before it may run behind it.
         assert set(versions[TASKS // 2 :]) == {versions[-1]}
-    # Once for each structure and calibration.
-    assert lowerings(folder) == 6
+    # Once for each structure and calibration; a slow tool may find the new calibration there already.
+    wanted = {(task.task.program, version) for task, version in zip(tasks, versions, strict=True)}
+    assert len(wanted) <= lowerings(folder) <= 6
     journal = events_of(folder)
     assert len([event for event in journal if isinstance(event, TaskDone)]) == TASKS
     lowered = [event.task for event in journal if isinstance(event, TaskLowered)]
