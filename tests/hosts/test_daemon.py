@@ -91,7 +91,8 @@ def test_tasks_of_a_hostile_platform_fail_typed_and_others_go_on(
         except SetupError:
             pytest.skip("no pids cgroup can be had")
     with open_session(folder, do) as session:
-        options = TaskOptions(time_limit_s=0.5)
+        # What a host says is read a little at a time: too many events may be found out behind so short a limit.
+        options = TaskOptions(time_limit_s=20.0 if do == "events" else 0.5)
         future = session.device("hostile").stream().run(SHORT, [0.3], outputs=Z0, options=options)
         other = session.device("reference").stream().run(SHORT, [0.3], outputs=Z0)
         assert cosine_is_right(other.result(LIMIT_S), 0.3)
