@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 from typing import Any
 
@@ -353,3 +354,17 @@ def test_what_notebooks_show(device: Device) -> None:
     stream = device.stream(window=7)
     assert "reference" in stream._repr_html_() and "window 7" in repr(stream)
     assert "0 unread" in stream.completion_queue("results")._repr_html_()
+
+
+def test_a_forked_child_cancels_nothing(session: Session) -> None:
+    with session.device("reference").stream(order="ordered") as stream:
+        waiting = [stream.run(SHORT, [0.1], outputs=Z0) for _ in range(3)]
+        child = os.fork()
+        if not child:
+            try:
+                waiting[-1].cancel()
+            except UsageError:
+                os._exit(7)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert all(cosine_is_right(future.result(LIMIT_S), 0.1) for future in waiting)

@@ -154,13 +154,14 @@ class Client:
 
     def check(self) -> None:
         """Raises UsageError or DaemonLost where nothing can be sent any more."""
-        self._check_process()
+        self.check_process()
         if self._closed:
             raise UsageError("the session is closed; open a new one")
         if self._lost is not None:
             raise DaemonLost(self._lost)
 
-    def _check_process(self) -> None:
+    def check_process(self) -> None:
+        """Raises UsageError in a forked child."""
         if os.getpid() != self._pid:
             raise UsageError(
                 f"this session belongs to process {self._pid}; after a fork open a Session of your own in process "
@@ -331,7 +332,7 @@ class Client:
 
     def wait(self, future: Awaited, timeout_s: float | None) -> bool:
         """Whether `future` is done, after waiting for it; reads the connection if nobody else does."""
-        self._check_process()
+        self.check_process()
         return self._readers.wait(future, timeout_s)
 
     def rouse(self, threads: Collection[int]) -> None:
@@ -345,7 +346,7 @@ class Client:
 
         What is no task is done when `need_no_reader` says so.
         """
-        self._check_process()
+        self.check_process()
         self._readers.need_reader(future)
 
     def need_no_reader(self, awaited: Awaited) -> None:

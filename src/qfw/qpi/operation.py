@@ -81,6 +81,9 @@ class Operation(TaskFuture):
 
     def cancel(self) -> bool:
         """Asks for its end; True where it will have no result. A callback that runs is not ended."""
+        for client in self._flow.stream.clients:
+            # In a forked child this is a copy, and nobody's end would be asked for.
+            client.check_process()
         if not self.settled and self._flow.give_up(self):
             self._wait(CANCEL_LIMIT_S)
         return self.cancelled()
