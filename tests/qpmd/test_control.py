@@ -19,7 +19,7 @@ from qfw.qpm import wire
 from qfw.qpm.journal import read
 from qfw.qpm.platform import NativeCall, NativeDone, RunDone
 from qfw.qpm.status import DaemonStatus, Outcome
-from qfw.qpm.wire import Control, Failed, NativeAnswer
+from qfw.qpm.wire import Control, Failed, NativeAnswer, Query, Reply
 from qfw.qpmd.control import RETIRE_LOOK_S
 from qfw.qpmd.platforms import LEAVE_S
 from tests.qpmd.conftest import HERE, SETTINGS, THERE, Bench, number
@@ -80,6 +80,20 @@ def test_draining_refuses_what_comes_and_goes_on_with_what_was_taken(bench: Benc
     bench.submit(1, 4)
     assert not refusals(bench.turn()[1])
     assert bench.given("a") == [number(1, 4)]
+
+
+def test_who_asks_after_a_drain_or_a_resume_hears_of_it(bench: Bench) -> None:
+    """Answers are given again for 100 ms; not beyond what an owner did between two of them."""
+    watcher = bench.open(0)
+    watcher.session = 0
+    heard = []
+    for verb in ("", "drain", "resume"):
+        if verb:
+            bench.core.request(watcher, Control(1, verb))
+        bench.core.request(watcher, Query(2, "daemon"))
+        (reply,) = [m for m in bench.turn()[0] if isinstance(m, Reply)]
+        heard.append(msgspec.msgpack.decode(reply.body, type=DaemonStatus).draining != "")
+    assert heard == [False, True, False]
 
 
 def test_a_task_sent_again_while_it_drains_is_still_taken(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from qfw.config.settings import Settings
 from qfw.model.device import DeviceStatus
 from qfw.model.errors import ErrorReport, WireError
 from qfw.model.events import (
+    DaemonDraining,
     DeviceCame,
     DeviceReported,
     Event,
@@ -120,7 +121,7 @@ class Core:
             self._settings,
             self.state,
             platforms,
-            self.emit,
+            self._emit_draining,
             lambda platform: self.reports.devices_changed(platform),
             self._native.busy,
             clock_ns,
@@ -302,6 +303,11 @@ class Core:
         self._journal.append(event)
         self.state.apply(event)
         self._scheduler.observe(event)
+
+    def _emit_draining(self, event: DaemonDraining) -> None:
+        self.emit(event)
+        # Whoever drained it and then asks must not be answered with what was before.
+        self._listing.forget()
 
     def _emit_reported(self, event: DeviceReported | DeviceCame) -> None:
         self.emit(event)
