@@ -41,7 +41,7 @@ TOOL = ReduceTool()
 
 def reduced(*operations: Operation, target: Target = ANY, width: int = 3) -> tuple[Operation, ...]:
     program = Program(width, 2, NUM_SLOTS, operations)
-    found, layout = TOOL.apply(program, target, {})
+    found, layout, *_ = TOOL.apply(program, target, {})
     assert layout is None
     found.check()
     if all(isinstance(op, Gate | Barrier) for op in operations):
@@ -59,7 +59,7 @@ def on(name: str, *qubits: int, at: Angle | None = None) -> Gate:
 @given(program=straight(max_qubits=3, max_gates=20))
 def test_the_state_stays_with_its_phase(program: Program) -> None:
     for target in (ANY, TWIN):
-        found, _ = TOOL.apply(program, target, {})
+        found = TOOL.apply(program, target, {}).program
         found.check()
         assert found.num_slots == program.num_slots
         assert sum(bool(g.qubits) for g in found.gates()) <= sum(bool(g.qubits) for g in program.gates())
@@ -70,7 +70,7 @@ def test_the_state_stays_with_its_phase(program: Program) -> None:
 @settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
 @given(program=controlled())
 def test_the_distribution_stays_under_control(program: Program) -> None:
-    found, _ = TOOL.apply(program, ANY, {})
+    found = TOOL.apply(program, ANY, {}).program
     found.check()
     assert found.has_measurements
     same_distribution(program, found)
@@ -79,8 +79,8 @@ def test_the_distribution_stays_under_control(program: Program) -> None:
 @settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
 @given(program=straight())
 def test_what_is_native_stays_native(program: Program) -> None:
-    lowered, layout = TranspileTool().apply(program, TWIN, {"level": 0})
-    found, _ = TOOL.apply(lowered, TWIN, {})
+    lowered, layout, *_ = TranspileTool().apply(program, TWIN, {"level": 0})
+    found = TOOL.apply(lowered, TWIN, {}).program
     check_native(found, TWIN.profile)
     same_state(program, found, layout)
 

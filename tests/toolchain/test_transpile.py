@@ -48,7 +48,7 @@ def tool() -> TranspileTool:
 @settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(program=straight(), level=st.integers(0, 3))
 def test_gates(tool: TranspileTool, name: str, program: Program, level: int) -> None:
-    found, layout = tool.apply(program, TARGETS[name], {"level": level})
+    found, layout, *_ = tool.apply(program, TARGETS[name], {"level": level})
     _native(found, TARGETS[name], program)
     same_state(program, found, layout)
 
@@ -57,7 +57,7 @@ def test_gates(tool: TranspileTool, name: str, program: Program, level: int) -> 
 @settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(program=straight(measured=True), level=st.integers(0, 3))
 def test_measurements_at_the_end(tool: TranspileTool, name: str, program: Program, level: int) -> None:
-    found, layout = tool.apply(program, TARGETS[name], {"level": level})
+    found, layout, *_ = tool.apply(program, TARGETS[name], {"level": level})
     _native(found, TARGETS[name], program)
     assert not found.has_control
     same_distribution(program, found, layout)
@@ -69,7 +69,7 @@ def test_measurements_at_the_end(tool: TranspileTool, name: str, program: Progra
 @settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
 @given(program=controlled(), level=st.integers(0, 3))
 def test_control(tool: TranspileTool, name: str, program: Program, level: int) -> None:
-    found, layout = tool.apply(program, TARGETS[name], {"level": level})
+    found, layout, *_ = tool.apply(program, TARGETS[name], {"level": level})
     _native(found, TARGETS[name], program)
     same_distribution(program, found, layout)
 
@@ -120,7 +120,7 @@ def test_a_better_calibrated_pair_is_taken(tool: TranspileTool) -> None:
         )
         target = Target(profile, msgspec.structs.replace(calibration, gates=gates, version=str(best)))
         program = Program(2, 2, 0, (H0, Gate("cx", (0, 1)), Measure(0, 0), Measure(1, 1)))
-        found, layout = tool.apply(program, target, {})
+        found, layout, *_ = tool.apply(program, target, {})
         assert layout is not None and set(layout) == set(best)
         assert {op.qubit for op in found.operations if isinstance(op, Measure)} == set(best)
 
@@ -141,7 +141,7 @@ def test_what_is_out_of_order_is_not_used(tool: TranspileTool) -> None:
 def test_a_loop_keeps_its_bound_and_its_condition(tool: TranspileTool) -> None:
     body = (H0, Gate("cx", (0, 2)), Measure(0, 0), Reset(0))
     program = Program(3, 2, 0, (While((0,), 0, body, 17), IfElse((0,), 1, (Gate("y", (1,)),)), Measure(2, 1)))
-    found, _ = tool.apply(program, TARGETS["heavy-hex-20"], {"level": 1})
+    found = tool.apply(program, TARGETS["heavy-hex-20"], {"level": 1}).program
     (loop,) = [op for op in found.operations if isinstance(op, While)]
     assert (loop.clbits, loop.value, loop.max_trips) == ((0,), 0, 17)
 
@@ -151,7 +151,7 @@ def test_angles_stay_affine_on_every_level(tool: TranspileTool, level: int) -> N
     ops = [Gate("u", (0,), (slot(0), slot(1), slot(2))), Gate("cu", (0, 1), (slot(0), slot(1), 0.2, slot(2)))]
     ops += [Gate("rz", (1,), (slot(0),)), Gate("rz", (1,), (slot(1),)), Gate("ry", (1,), (slot(2),))]
     program = Program(2, 0, 3, (*ops, *ops[::-1]))
-    found, layout = tool.apply(program, TARGETS["trapped-ion"], {"level": level})
+    found, layout, *_ = tool.apply(program, TARGETS["trapped-ion"], {"level": level})
     same_state(program, found, layout)
 
 
@@ -200,7 +200,7 @@ def test_too_wide_and_control_where_there_is_none(tool: TranspileTool) -> None:
 
 def test_a_barrier_stays_and_a_phase_too(tool: TranspileTool) -> None:
     program = Program(2, 0, 1, (H0, Barrier((0, 1)), H0, Gate("gphase", (), (slot(0),))))
-    found, layout = tool.apply(program, SIMULATOR, {"level": 1})
+    found, layout, *_ = tool.apply(program, SIMULATOR, {"level": 1})
     assert layout is None and found.num_qubits == 2
     assert [op.name for op in found.operations if isinstance(op, Gate)] == ["h", "h", "gphase"]
     same_state(Program(2, 0, 3, program.operations), Program(2, 0, 3, found.operations), phase=True)

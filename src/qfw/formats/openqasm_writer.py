@@ -10,7 +10,7 @@ from qfw.formats.source import Source
 from qfw.formats.standard_gates import STDGATES
 from qfw.model.errors import OptionError, UnsupportedFeature
 from qfw.model.gates import GATES
-from qfw.model.program import Affine, Angle, Barrier, Gate, Measure, Operation, Program, Reset, slot
+from qfw.model.program import Affine, Angle, Barrier, Delay, Gate, Measure, Operation, Program, Reset, slot
 
 
 def written(program: Program, version: int) -> str:
@@ -87,6 +87,10 @@ def _line(op: Operation, version: int) -> str:
         case Barrier(qubits):
             # Without operands the statement would mean all qubits.
             return f"barrier {', '.join(f'q[{q}]' for q in qubits)};" if qubits else "// barrier on no qubit"
+        case Delay(qubit, duration_ns) if version == 3:
+            return f"delay[{duration_ns}ns] q[{qubit}];"
+        case Delay():
+            raise UnsupportedFeature("OpenQASM 2 has no delay; write the program as version 3")
     raise UnsupportedFeature(
         f"{type(op).__name__} cannot be written as OpenQASM yet: control flow comes with the toolchain"
     )

@@ -12,6 +12,7 @@ from qfw.model.program import (
     Affine,
     Angle,
     Barrier,
+    Delay,
     Gate,
     IfElse,
     Measure,
@@ -93,6 +94,8 @@ def _operations(key: Sequence[Any], angles: Iterator[Angle], touched: set[int] |
                 yield Reset(*rest)
         elif kind == "barrier":
             yield Barrier(*rest)
+        elif kind == "delay":
+            yield Delay(*rest)
         elif kind == "if":
             clbits, value, then, otherwise = rest
             yes = tuple(_operations(then, angles, None))

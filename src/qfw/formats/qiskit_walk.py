@@ -27,6 +27,7 @@ from qiskit.circuit import (
     Measure,
     Operation,
     Parameter,
+    ParameterExpression,
     QuantumCircuit,
     Qubit,
     Reset,
@@ -51,6 +52,9 @@ MAX_TRIPS = 1_000_000
 #: What the label of a while_loop begins with that has another bound, which follows.
 TRIPS_LABEL = "qfw.max_trips="
 
+#: Nanoseconds of a delay's units.
+_NS = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0, "ps": 1e-3}
+
 #: For what has no definition and must be synthesised.
 _BASIS = ("u", "cx", "rz", "h", "p", "cz", "ccx")
 
@@ -63,8 +67,9 @@ class Walk:
     def __init__(self) -> None:
         """Empty; see `of`."""
         #: Of a standard gate its name and then its qubits, each as an element of its own. Of all else a
-        #: tuple: ("measure", qubit, clbit), ("reset", qubit), ("barrier", qubits), ("if", clbits, value,
-        #: key of the one block, key of the other), ("while", clbits, value, key, most trips).
+        #: tuple: ("measure", qubit, clbit), ("reset", qubit), ("barrier", qubits), ("delay", qubit, ns),
+        #: ("if", clbits, value, key of the one block, key of the other), ("while", clbits, value, key,
+        #: most trips).
         self.key: list[Hashable] = []
         #: Arguments of the gates in order; floats, and where they have free parameters expressions.
         self.values: list[Any] = []
@@ -129,7 +134,9 @@ class Walk:
             elif isinstance(operation, Reset):
                 key.append(("reset", index(instruction.qubits[0])))
             elif isinstance(operation, Delay):
-                continue
+                duration_ns = _delay_ns(operation)
+                if duration_ns is not None:
+                    key.append(("delay", index(instruction.qubits[0]), duration_ns))
             else:
                 positions = tuple(map(index, instruction.qubits))
                 bits = tuple([clbits[bit] for bit in instruction.clbits])
@@ -224,6 +231,15 @@ def _trips(loop: WhileLoopOp) -> int:
     """How often a while_loop is run at most."""
     _, found, bound = (loop.label or "").partition(TRIPS_LABEL)
     return int(bound) if found and bound.isdecimal() and 0 < int(bound) < 2**63 else MAX_TRIPS
+
+
+def _delay_ns(delay: Delay) -> int | None:
+    """Nanoseconds of a delay, rounded; None of one in dt, which only the backend knows that it was made for."""
+    scale = _NS.get(delay.unit)
+    if scale is None or isinstance(delay.duration, ParameterExpression):
+        return None
+    nanoseconds: int = round(delay.duration * scale)
+    return nanoseconds
 
 
 def _switch(switch: SwitchCaseOp, clbits: Mapping[Clbit, int], block: Any) -> tuple[Hashable, ...]:

@@ -16,7 +16,19 @@ from qiskit.circuit.classical import expr
 
 from qfw.formats.qiskit_walk import MAX_TRIPS, TRIPS_LABEL
 from qfw.model.errors import UnsupportedFeature
-from qfw.model.program import Affine, Angle, Barrier, Gate, IfElse, Measure, Operation, Program, Reset, While
+from qfw.model.program import (
+    Affine,
+    Angle,
+    Barrier,
+    Delay,
+    Gate,
+    IfElse,
+    Measure,
+    Operation,
+    Program,
+    Reset,
+    While,
+)
 
 #: Operations that a loop with a bound may become.
 MAX_UNROLLED = 100_000
@@ -99,6 +111,8 @@ class _Writer:
                     circuit.reset(qubits[op.qubit])
                 case Barrier():
                     circuit.barrier(*[qubits[q] for q in op.qubits])
+                case Delay():
+                    circuit.delay(op.duration_ns, qubits[op.qubit], "ns")
                 case IfElse():
                     self._branch(op, circuit)
                 case While():
@@ -183,6 +197,8 @@ def _used(operations: Iterable[Operation]) -> _Used:
             case Barrier():
                 # It does nothing; a block of nothing else is left out.
                 qubits.update(op.qubits)
+            case Delay():
+                qubits.add(op.qubit)
             case Measure():
                 qubits.add(op.qubit)
                 clbits.add(op.clbit)

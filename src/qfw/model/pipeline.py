@@ -88,6 +88,8 @@ class StageReport(msgspec.Struct, frozen=True, array_like=True):
     duration_s: float | None
     #: Seconds that the tool took.
     took_s: float
+    #: What the tool says of it, one line each.
+    notes: tuple[str, ...] = ()
 
 
 class LoweredProgram(msgspec.Struct, frozen=True, array_like=True):
@@ -98,6 +100,8 @@ class LoweredProgram(msgspec.Struct, frozen=True, array_like=True):
     #: Where each qubit of the portable program is at the end; None: where it was. Outputs that name qubits follow.
     layout: tuple[int, ...] | None
     stages: tuple[StageReport, ...] = ()
+    #: What tools made besides, by name; see `qfw.qpm.tool.ToolOutput`.
+    artefacts: dict[str, bytes] = {}
 
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")

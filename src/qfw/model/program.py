@@ -30,6 +30,8 @@ MAX_QUBITS = 1_000_000
 MAX_NESTING = 32
 #: Most loops end long before their bound: for estimates.
 EXPECTED_TRIPS = 8
+#: Nanoseconds of one delay: eleven days.
+MAX_DELAY_NS = 10**15
 #: Radians, and coefficients of slots: products of what is within it, and sums of these, stay finite.
 MAX_ANGLE = 1e150
 
@@ -79,6 +81,13 @@ class Barrier(msgspec.Struct, frozen=True, array_like=True, tag="b"):
     qubits: tuple[int, ...]
 
 
+class Delay(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """A qubit is left alone for a time; where time does nothing to it, no effect."""
+
+    qubit: int
+    duration_ns: int
+
+
 class IfElse(msgspec.Struct, frozen=True, array_like=True, tag="i"):
     """`then` where the classical bits, first one least significant, equal `value`; else `otherwise`."""
 
@@ -100,7 +109,7 @@ class While(msgspec.Struct, frozen=True, array_like=True, tag="w"):
     max_trips: int
 
 
-Operation = Union[Gate, Measure, Reset, Barrier, IfElse, While]  # noqa: UP007 - as above
+Operation = Union[Gate, Measure, Reset, Barrier, Delay, IfElse, While]  # noqa: UP007 - as above
 
 
 class AngleTable(msgspec.Struct, frozen=True):
@@ -342,6 +351,12 @@ def _check(operations: tuple[Operation, ...], program: Program, depth: int) -> N
             case Barrier():
                 for qubit in op.qubits:
                     _check_index(qubit, program.num_qubits, "qubit", position)
+            case Delay():
+                _check_index(op.qubit, program.num_qubits, "qubit", position)
+                if not 0 <= op.duration_ns <= MAX_DELAY_NS:
+                    raise ProgramError(
+                        f"operation {position}: a delay lasts 0 to {MAX_DELAY_NS} ns, not {op.duration_ns}"
+                    )
             case IfElse() | While():
                 for clbit in op.clbits:
                     _check_index(clbit, program.num_clbits, "classical bit", position)

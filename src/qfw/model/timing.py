@@ -17,6 +17,7 @@ from qfw.model.outputs import Output
 from qfw.model.program import (
     EXPECTED_TRIPS,
     Barrier,
+    Delay,
     Gate,
     IfElse,
     Measure,
@@ -99,6 +100,8 @@ class Clockwork:
                     self._happen(op, visit)
                 case Barrier():
                     self._meet(op.qubits or range(len(self._free)))
+                case Delay():
+                    self._free[op.qubit] += op.duration_ns
                 case IfElse():
                     self._wait_for(op.clbits, _touched(op))
                     if taken is None:
@@ -209,7 +212,7 @@ def _touched(op: IfElse | While) -> set[int]:
             match inner:
                 case Gate() | Barrier():
                     found.update(inner.qubits)
-                case Measure() | Reset():
+                case Measure() | Reset() | Delay():
                     found.add(inner.qubit)
                 case IfElse() | While():
                     found |= _touched(inner)

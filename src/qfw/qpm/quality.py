@@ -9,7 +9,7 @@ from qfw.model.calibration import Calibration
 from qfw.model.device import Timing
 from qfw.model.errors import UnsupportedFeature
 from qfw.model.native import SYMMETRIC
-from qfw.model.program import Barrier, Gate, IfElse, Measure, Operation, Program, Reset, While
+from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, While
 from qfw.model.timing import circuit_ns
 from qfw.qpm.tool import Target
 
@@ -25,6 +25,8 @@ def depth(program: Program) -> int:
                     continue
             case Measure() | Reset():
                 qubits = (op.qubit,)
+            case Delay():
+                continue
         level = max(levels[qubit] for qubit in qubits) + (not isinstance(op, Barrier))
         for qubit in qubits:
             levels[qubit] = level
@@ -43,7 +45,7 @@ def fidelity(program: Program, calibration: Calibration | None) -> float | None:
     for op in _flat(program.operations):
         error: float | None = 0.0
         match op:
-            case Gate(qubits=()) | Barrier():
+            case Gate(qubits=()) | Barrier() | Delay():
                 continue
             case Gate():
                 error = errors.get((op.name, op.qubits))
@@ -73,7 +75,7 @@ def duration_s(program: Program, target: Target) -> float | None:
         return None
 
 
-def _flat(operations: Iterable[Operation]) -> Iterator[Gate | Measure | Reset | Barrier]:
+def _flat(operations: Iterable[Operation]) -> Iterator[Gate | Measure | Reset | Barrier | Delay]:
     for op in operations:
         match op:
             case IfElse():

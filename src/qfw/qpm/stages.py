@@ -45,6 +45,7 @@ def run(
     """
     portable, layout = program, None
     reports: list[StageReport] = []
+    artefacts: dict[str, bytes] = {}
     for stage in pipeline.stages:
         begins(stage)
         began = time.perf_counter()
@@ -52,13 +53,16 @@ def run(
         took_s = time.perf_counter() - began
         layout = _composed(stage, program.num_qubits, layout, given)
         program = given.program
-        reports.append(report(stage.name, program, target, took_s))
+        artefacts |= given.artefacts
+        reports.append(report(stage.name, program, target, took_s, given.notes))
     if not portable.has_measurements and (layout or program.num_qubits != portable.num_qubits):
         program = _measured(program, layout or range(portable.num_qubits))
-    return LoweredProgram(program.encoded, layout, tuple(reports))
+    return LoweredProgram(program.encoded, layout, tuple(reports), artefacts)
 
 
-def report(stage: str, program: Program, target: Target, took_s: float = 0.0) -> StageReport:
+def report(
+    stage: str, program: Program, target: Target, took_s: float = 0.0, notes: tuple[str, ...] = ()
+) -> StageReport:
     """A program in figures."""
     gates = [gate for gate in program.gates() if gate.qubits]
     return StageReport(
@@ -70,6 +74,7 @@ def report(stage: str, program: Program, target: Target, took_s: float = 0.0) ->
         fidelity(program, target.calibration),
         duration_s(program, target),
         took_s,
+        notes,
     )
 
 

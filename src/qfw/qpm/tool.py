@@ -1,4 +1,4 @@
-"""Protocol of a tool: what transforms a program on its way to a device.
+"""Protocols of tools: what transforms a program on its way to a device, or makes several programs of it.
 
 A plugin of the entry point group `qfw.tools` is a class. Its module must import without its framework;
 the framework is imported by the constructor, inside a limited worker or in the application.
@@ -6,13 +6,14 @@ the framework is imported by the constructor, inside a limited worker or in the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile
+from qfw.model.outputs import Answer, Output
 from qfw.model.program import Program
 
 
@@ -22,11 +23,24 @@ class Target(msgspec.Struct, frozen=True):
     profile: DeviceProfile
     #: None of an ideal device.
     calibration: Calibration | None = None
+    #: The other devices of the mesh, for tools that use several; empty where a stream is bound to one device.
+    peers: tuple[DeviceProfile, ...] = ()
 
     @property
     def version(self) -> str:
         """Version of the calibration; empty where there is none."""
         return self.calibration.version if self.calibration else ""
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What a tool takes at most, beyond what a tool worker gives anyway."""
+
+    #: Seconds for one program; 0: no more than `tools.time_limit_s`.
+    time_s: float = 0.0
+    #: Bytes that it allocates; 0: no more than `tools.memory_bytes`.
+    memory_bytes: int = 0
+    #: Workers among which it can share its work; 1: none.
+    workers: int = 1
 
 
 class ToolOutput(NamedTuple):
@@ -35,6 +49,10 @@ class ToolOutput(NamedTuple):
     program: Program
     #: Where each qubit of the program that it was given is at the end; None: where it was.
     layout: tuple[int, ...] | None = None
+    #: What the tool made besides, by name: MessagePack. `schedule`: a `qfw.model.pulse.Schedule`.
+    artefacts: Mapping[str, bytes] = {}
+    #: What people should know of it: one line each.
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -76,3 +94,106 @@ class Tool(Protocol):
             ProgramError: it cannot be, for this target; says why.
         """
         ...
+
+
+class Variant(msgspec.Struct, frozen=True, array_like=True):
+    """One of the programs that a splitting tool made of one. Its slots are those of that program."""
+
+    program: Program
+    #: What is asked of it.
+    outputs: tuple[Output, ...]
+    #: Executions for each parameter set; 0: exact answers.
+    shots: int
+    #: Name of the device that has to run it; empty: any that can.
+    device: str = ""
+
+
+class Split(msgspec.Struct, frozen=True, array_like=True):
+    """Programs in place of one, and what their answers are put together with."""
+
+    variants: tuple[Variant, ...]
+    #: What `SplittingTool.combine` is given back: the tool's own.
+    recipe: bytes
+    #: What people should know of it (places of cuts, cost in executions): one line each.
+    notes: tuple[str, ...] = ()
+
+    @property
+    def executions(self) -> int:
+        """Executions of all variants, for each parameter set: what it costs."""
+        return sum(variant.shots for variant in self.variants)
+
+
+@runtime_checkable
+class SplittingTool(Protocol):
+    """Makes several programs of one, and the answers to that one of theirs. Pure; a Tool but for `apply`."""
+
+    keeps: ClassVar[str]
+    needs_client: ClassVar[bool]
+    options: ClassVar[Mapping[str, str]]
+    #: Tags of the outputs that it can answer: expectation, probabilities, counts …
+    answers: ClassVar[frozenset[str]]
+
+    def __init__(self) -> None:
+        """See Tool."""
+        ...
+
+    @classmethod
+    def version(cls) -> str | None:
+        """See Tool."""
+        ...
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """See Tool."""
+        ...
+
+    def split(
+        self,
+        program: Program,
+        outputs: tuple[Output, ...],
+        shots: int,
+        target: Target,
+        options: Mapping[str, Any],
+    ) -> Split:
+        """The programs that are to be run.
+
+        Args:
+            program: what was asked, as the stages before left it.
+            outputs: what was asked of it: of the kinds in `answers` only.
+            shots: executions for each parameter set that the user gives each variant, unless the tool documents
+                otherwise; 0: exact answers.
+            target: see `Tool.apply`.
+            options: checked.
+
+        Raises:
+            ProgramError: it cannot be split; says why.
+        """
+        ...
+
+    def combine(self, recipe: bytes, answers: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
+        """The answers to what was asked, one for each output.
+
+        Args:
+            recipe: of the Split.
+            answers: of each variant, in their order, to its outputs; all of the same number of sets.
+        """
+        ...
+
+
+def splits(kind: Any) -> bool:
+    """Whether a tool's class is a SplittingTool."""
+    return callable(getattr(kind, "split", None))
+
+
+def needs_of(kind: Any) -> Needs:
+    """What a tool's class declares as `needs: ClassVar[Needs]`; nothing where it declares nothing."""
+    found: Needs = getattr(kind, "needs", Needs())
+    return found
+
+
+def binds(kind: Any) -> bool:
+    """Whether what a tool makes is for its target and calibration only: its class variable `binds`, False unless said.
+
+    Of tools in front of one that binds, what they made can be kept under any calibration.
+    """
+    return bool(getattr(kind, "binds", False))

@@ -20,6 +20,7 @@ from qfw.model.program import (
     Affine,
     Angle,
     Barrier,
+    Delay,
     Gate,
     IfElse,
     Measure,
@@ -202,6 +203,8 @@ def _moved(op: Operation, where: Sequence[int]) -> Operation:
             return Measure(where[qubit], clbit)
         case Reset(qubit=qubit):
             return Reset(where[qubit])
+        case Delay(qubit=qubit, duration_ns=duration_ns):
+            return Delay(where[qubit], duration_ns)
         case Barrier(qubits=qubits):
             return Barrier(tuple(where[q] for q in qubits))
         case IfElse():

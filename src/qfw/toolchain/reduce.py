@@ -13,6 +13,7 @@ from qfw.model.program import (
     Affine,
     Angle,
     Barrier,
+    Delay,
     Gate,
     IfElse,
     Measure,
@@ -106,7 +107,7 @@ class _Block:
                 self._phase = added(self._phase, op.angles[0])
             case Gate():
                 self._gate(op)
-            case Measure() | Reset():
+            case Measure() | Reset() | Delay():
                 self._place(op, (op.qubit,))
             case Barrier():
                 self._place(op, op.qubits)
@@ -290,7 +291,7 @@ def _touched(operations: Iterable[Operation]) -> set[int]:
         match op:
             case Gate() | Barrier():
                 found.update(op.qubits)
-            case Measure() | Reset():
+            case Measure() | Reset() | Delay():
                 found.add(op.qubit)
             case IfElse():
                 found |= _touched((*op.then, *op.otherwise))

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from qfw.model.observable import PauliSum, PauliTerm
 from qfw.model.outputs import Counts, Expectation, Memory, Output, Probabilities
-from qfw.model.program import Barrier, Gate, IfElse, Measure, Operation, Program, Reset, While
+from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, While
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def touched_by(operations: Iterable[Operation]) -> set[int]:
                 found |= touched_by(op.then) | touched_by(op.otherwise)
             case While():
                 found |= touched_by(op.body)
-            case Measure() | Barrier():
+            case Measure() | Barrier() | Delay():
                 pass
     return found
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 
 from qfw.model.device import Timing
-from qfw.model.program import Barrier, Gate, IfElse, Measure, Operation, Program, Reset, While
+from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, While
 from qfw.numerics.gates import Complex, matrix
 from qfw.platforms.twin.layout import measured_by, touched_by
 from qfw.platforms.twin.noise import NoiseModel
@@ -156,6 +156,12 @@ class Trajectories:
                     self._measure(shots, op.qubit, op.clbit)
                 case Reset():
                     self._reset(shots, op.qubit)
+                case Delay():
+                    if op.qubit in self._place:
+                        place = self._place[op.qubit]
+                        shots.free[place] = np.where(
+                            shots.free[place] < _NEVER, shots.free[place] + op.duration_ns, _NEVER
+                        )
                 case Barrier():
                     self._meet(shots, [q for q in op.qubits or self.active if q in self._place])
                 case IfElse():
