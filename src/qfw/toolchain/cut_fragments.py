@@ -81,9 +81,7 @@ def settings(fragment: Fragment, sampled: bool) -> Iterator[Setting]:
     states = [range(cut_wires.states(sampled))] * len(fragment.prepared)
     places = [tuple(Place)] * len(fragment.legs)
     for chosen in product(*states, *places):
-        yield Setting(
-            tuple(chosen[: len(states)]), tuple(Place(place) for place in chosen[len(states) :])
-        )
+        yield Setting(tuple(chosen[: len(states)]), tuple(Place(place) for place in chosen[len(states) :]))
 
 
 def programs(

@@ -143,9 +143,7 @@ _FRAMES: Final[dict[str, tuple[tuple[Gate, ...], tuple[Gate, ...]]]] = {
 def _controlled(turn: Angle, frame: tuple[tuple[Gate, ...], tuple[Gate, ...]], phase: Angle) -> Halves:
     """A controlled rotation by `turn`, and a phase on the control: both qubits' rz(turn/2) of the target and rzz."""
     control = () if phase == 0.0 else (Gate("rz", (0,), (phase,)),)
-    return Halves(
-        scaled(turn, -0.5), ((), frame[0]), (control, (*_rotated(scaled(turn, 0.5)), *frame[1]))
-    )
+    return Halves(scaled(turn, -0.5), ((), frame[0]), (control, (*_rotated(scaled(turn, 0.5)), *frame[1])))
 
 
 def _controlled_u(gate: Gate) -> Halves | None:
