@@ -111,7 +111,9 @@ def state(program: Program, values: Sequence[float]) -> np.ndarray:
         if not gate.qubits:
             continue
         count = len(gate.qubits)
-        unitary = matrix(gate.name, [_value(angle, values) for angle in gate.angles]).reshape((2,) * 2 * count)
+        unitary = matrix(gate.name, [_value(angle, values) for angle in gate.angles]).reshape(
+            (2,) * 2 * count
+        )
         found = np.tensordot(unitary, found, (range(count, 2 * count), gate.qubits))
         found = np.moveaxis(found, range(count), gate.qubits)
     return found
@@ -172,6 +174,11 @@ def random_program(
     """Gates of all kinds, at most two qubits each mostly neighbours, with angles of slots and constants."""
     names = [name for name, spec in GATES.items() if 1 <= spec.num_qubits <= 2]
     operations: list[Operation] = [Gate("ry", (q,), (float(rng.uniform(0, pi)),)) for q in range(width)]
+    # A chain: so that it is of one piece.
+    operations += [
+        Gate("rxx", (q, q + 1), (_angle(rng, slots),)) if rng.random() < 0.4 else Gate("csx", (q, q + 1))
+        for q in range(width - 1)
+    ]
     for _ in range(gates):
         name = str(rng.choice(names if rng.random() < 0.5 else ["cx", "cz", "rzz", "crx", "swap", "cp"]))
         spec = GATES[name]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, log10
+from math import exp
 from typing import Any, ClassVar
 
 from qfw import __version__
 from qfw.model.errors import OptionError, TooLarge, UnsupportedFeature
 from qfw.model.outputs import Answer, Expectation, Output, Probabilities
-from qfw.model.program import Gate, Program
+from qfw.model.program import Program
 from qfw.qpm.tool import Split, Target, Variant
-from qfw.toolchain import cut_recipe, cut_wires
+from qfw.toolchain import cut_recipe
 from qfw.toolchain.cut_fragments import Cuts, Fragment
-from qfw.toolchain.cut_gates import halves
-from qfw.toolchain.cut_places import explicit
+from qfw.toolchain.cut_places import cost, described, explicit
 from qfw.toolchain.cut_reconstruction import Reconstruction
 from qfw.toolchain.cut_search import Limits, find, narrowest
 from qfw.toolchain.cut_steps import Steps
@@ -102,7 +101,7 @@ class CutTool:
 
         made = variants.variants(shares, 0 if exact else shots)
         return Split(
-            made, cut_recipe.encode(variants.recipe()), _notes(steps, cuts, variants.fragments, made)
+            made, cut_recipe.encode(variants.recipe()), _notes(program, steps, cuts, variants.fragments, made)
         )
 
     def combine(self, recipe: bytes, answers: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
@@ -188,8 +187,8 @@ def _searched(steps: Steps, limits: Limits, seed: int) -> Cuts:
     kinds = " or ".join(kind for kind, may in (("gates", limits.gates), ("wires", limits.wires)) if may)
     raise TooLarge(
         f"the program needs {steps.num_tracks} qubits; with at most {limits.cuts} cuts of {kinds} the best that "
-        f"was found has {width} in its widest fragment, not {limits.width}. Allow more cuts (max_cuts), wider fragments "
-        "(max_qubits), or try another seed"
+        f"was found has {width} in its widest fragment, not {limits.width}. Allow more cuts (max_cuts) or wider "
+        "fragments (max_qubits), or try another seed"
     )
 
 
@@ -212,27 +211,11 @@ def _shares(weights: Sequence[float], shots: int, divided: bool) -> list[int]:
 
 
 def _notes(
-    steps: Steps, cuts: Cuts, fragments: Sequence[Fragment], variants: Sequence[Variant]
+    program: Program, steps: Steps, cuts: Cuts, fragments: Sequence[Fragment], variants: Sequence[Variant]
 ) -> tuple[str, ...]:
-    lines = []
-    cost = cut_wires.COST * len(cuts.wires)
-    for track, number in cuts.wires:
-        lines.append(
-            f"wire of track {track} cut before operation {steps.steps[number].position}: 16 × executions"
-        )
-    for number in cuts.gates:
-        step = steps.steps[number]
-        assert isinstance(step.op, Gate)
-        found = halves(step.op)
-        assert found is not None
-        cost += found.cost
-        where = ", ".join(map(str, step.tracks))
-        lines.append(
-            f"gate {step.op.name}({where}) cut at operation {step.position}: {found.kappa**2:.3g} × executions"
-        )
-    widths = ", ".join(str(fragment.width) for fragment in fragments if fragment.bonds)
-    overhead = f"{exp(cost):.4g}" if cost < 600 else f"1e{cost * log10(2.718281828459045):.0f}"
-    lines.append(
-        f"fragments of {widths} qubits; {len(variants)} programs; for equal errors {overhead} × executions"
+    widths = ", ".join(str(fragment.width) for fragment in fragments)
+    overhead = exp(cost(steps, cuts))
+    return (
+        *described(program, steps, cuts),
+        f"fragments of {widths} qubits; {len(variants)} programs; for equal errors {overhead:.4g} × executions",
     )
-    return tuple(lines)

@@ -9,7 +9,8 @@ from qfw.model.errors import OptionError
 from qfw.model.program import Gate, Program
 from qfw.toolchain.cut_fragments import Cuts
 from qfw.toolchain.cut_gates import halves
-from qfw.toolchain.cut_steps import Steps, track_before
+from qfw.toolchain.cut_steps import Steps, tracks_before
+from qfw.toolchain.cut_wires import COST, KAPPA
 
 
 def explicit(program: Program, steps: Steps, places: Sequence[tuple[Any, ...]]) -> Cuts:
@@ -32,6 +33,38 @@ def explicit(program: Program, steps: Steps, places: Sequence[tuple[Any, ...]]) 
     return Cuts(tuple(sorted(wires)), tuple(sorted(gates)))
 
 
+def cost(steps: Steps, cuts: Cuts) -> float:
+    """Logarithm of the factor in executions that all cuts take."""
+    total = COST * len(cuts.wires)
+    for number in cuts.gates:
+        op = steps.steps[number].op
+        assert isinstance(op, Gate)
+        found = halves(op)
+        assert found is not None
+        total += found.cost
+    return total
+
+
+def described(program: Program, steps: Steps, cuts: Cuts) -> list[str]:
+    """Each cut in words: where it is and what it costs."""
+    lines = []
+    for track, number in cuts.wires:
+        position = steps.steps[number].position
+        qubit = tracks_before(program, position).index(track)
+        lines.append(f"wire of qubit {qubit} cut before operation {position}: {KAPPA**2:.3g} × executions")
+    for number in cuts.gates:
+        step = steps.steps[number]
+        op = program.operations[step.position]
+        assert isinstance(op, Gate) and isinstance(step.op, Gate)
+        found = halves(step.op)
+        assert found is not None
+        where = ", ".join(map(str, op.qubits))
+        lines.append(
+            f"gate {op.name}({where}) cut at operation {step.position}: {found.kappa**2:.3g} × executions"
+        )
+    return lines
+
+
 def _gate(program: Program, steps: Steps, position: int) -> int:
     for number, step in enumerate(steps.steps):
         if step.position == position and isinstance(step.op, Gate) and step.joins:
@@ -46,7 +79,7 @@ def _gate(program: Program, steps: Steps, position: int) -> int:
 def _wire(program: Program, steps: Steps, qubit: int, position: int) -> tuple[int, int]:
     if qubit >= program.num_qubits:
         raise OptionError(f"a wire of qubit {qubit} cannot be cut: the program has {program.num_qubits}")
-    track = track_before(program, qubit, position)
+    track = tracks_before(program, position)[qubit]
     for number, step in enumerate(steps.steps):
         if step.position >= position and track in step.tracks:
             return track, number

@@ -148,8 +148,8 @@ class Reconstruction:
             signed = Place.SIGN in setting[len(axes.prepared) :]
             for letters in np.ndindex(*(4,) * ends):
                 numbers = table[(*setting, *(_BASES[letter] for letter in letters))]
-                total = sum(self._signed(number, letters, signed) for number in numbers)
-                found[(slice(None), *setting, *letters)] = total / len(numbers)
+                each = [self._signed(int(number), letters, signed) for number in numbers]
+                found[(slice(None), *setting, *letters)] = np.mean(each, axis=0)
         return found
 
     def _signed(self, number: int, letters: tuple[int, ...], signed: bool) -> Floats:
@@ -236,7 +236,8 @@ class Reconstruction:
                 letters["XYZ".index(pauli), row, index[qubit]] = 1.0
         alike = np.einsum("pik,pjk->ij", letters, letters)
         both = letters.sum(axis=0) @ letters.sum(axis=0).T
-        return (both <= alike + 0.5).astype(np.float64)
+        found: Floats = (both <= alike + 0.5).astype(np.float64)
+        return found
 
 
 def _label(bond: int, side: int) -> int:

@@ -69,14 +69,14 @@ class Steps(NamedTuple):
         return Steps(tuple(steps), program.num_qubits, program.num_slots, tuple(track))
 
 
-def track_before(program: Program, qubit: int, position: int) -> int:
-    """Track that a qubit is on before the operation at `position`."""
+def tracks_before(program: Program, position: int) -> list[int]:
+    """Track that each qubit is on before the operation at `position`."""
     track = list(range(program.num_qubits))
     for op in program.operations[:position]:
         if isinstance(op, Gate) and op.name in ("swap", "iswap"):
             one, two = op.qubits
             track[one], track[two] = track[two], track[one]
-    return track[qubit]
+    return track
 
 
 def _plain(gate: Gate, track: list[int]) -> Iterator[Gate]:

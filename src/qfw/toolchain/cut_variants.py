@@ -203,7 +203,7 @@ class Variants:
         made = programs(fragment, setting, self._steps.num_slots, self._sampled)
         weight = self._weight(fragment, setting) / len(made)
         sign = ((fragment.num_qubits, "Z"),) if setting.signs else ()
-        found = np.zeros((4,) * len(fragment.measured) + (len(made),), dtype=np.int32)
+        found: list[list[int]] = []
         for letters in product(range(4), repeat=len(fragment.measured)):
             more = tuple(
                 (end.qubit, cut_wires.PAULIS[letter])
@@ -211,10 +211,10 @@ class Variants:
                 if letter
             )
             observable = asked(total, (*more, *sign))
-            if not any(term.qubits for term in observable.terms):
-                continue
-            found[letters] = [self._column(program, observable, weight) for program in made]
-        return found
+            # The identity is 1, whatever the program: column 0.
+            constant = not any(term.qubits for term in observable.terms)
+            found.append([0 if constant else self._column(program, observable, weight) for program in made])
+        return np.array(found, dtype=np.int32).reshape((4,) * len(fragment.measured) + (len(made),))
 
     def _spread(self, qubits: tuple[int, ...]) -> Spread:
         tensors: list[int] = []
@@ -237,14 +237,14 @@ class Variants:
         ends = tuple(end.qubit for end in fragment.measured)
 
         def row(setting: Setting) -> Ints:
-            found = np.zeros((3,) * len(ends) + (2 ** max(setting.signs - 1, 0),), dtype=np.int32)
+            found: list[list[int]] = []
             sign = (fragment.num_qubits,) if setting.signs else ()
-            weight = self._weight(fragment, setting) / found.shape[-1]
             for letters in product(range(3), repeat=len(ends)):
                 bases = ["XYZ"[letter] for letter in letters]
                 made = programs(fragment, setting, self._steps.num_slots, self._sampled, bases)
-                found[letters] = [self._joint(program, (*qubits, *ends, *sign), weight) for program in made]
-            return found
+                weight = self._weight(fragment, setting) / len(made)
+                found.append([self._joint(program, (*qubits, *ends, *sign), weight) for program in made])
+            return np.array(found, dtype=np.int32).reshape((3,) * len(ends) + (-1,))
 
         self._tensors.append(Joint(number, Table.of(self._filled(number, row)), len(qubits)))
         return len(self._tensors) - 1
