@@ -163,6 +163,8 @@ def reconstructed(
     **options: Any,
 ) -> tuple[Split, tuple[Answer, ...]]:
     """The tool's split of a program, and what it makes of an engine's answers."""
+    # `shots` is the number of executions here: the option of that name is given as `shots_`.
+    options = {name.rstrip("_"): chosen for name, chosen in options.items()}
     CutTool.check_options(options)
     split = TOOL.split(program, outputs, shots, target(width), options)
     return split, TOOL.combine(split.recipe, answers(split, parameters, engine, seed))

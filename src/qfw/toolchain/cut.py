@@ -91,7 +91,6 @@ class CutTool:
         steps = Steps.of(program)
         cuts = explicit(program, steps, places) if places else _searched(steps, limits, _seed(options))
         variants = Variants(steps, cuts, bool(shots))
-        _check_widths(variants.fragments, limits)
         for output in wanted:
             variants.ask(output)
         exact = all(profile.exact for profile in (target.profile, *target.peers))
@@ -100,6 +99,7 @@ class CutTool:
             return _shares(weights, shots, _divided(options))
 
         made = variants.variants(shares, 0 if exact else shots)
+        _check_widths(made, limits)
         return Split(
             made, cut_recipe.encode(variants.recipe()), _notes(program, steps, cuts, variants.fragments, made)
         )
@@ -192,12 +192,12 @@ def _searched(steps: Steps, limits: Limits, seed: int) -> Cuts:
     )
 
 
-def _check_widths(fragments: Sequence[Fragment], limits: Limits) -> None:
+def _check_widths(variants: Sequence[Variant], limits: Limits) -> None:
     """For places that the user chose: the search keeps the width."""
-    width = max(fragment.width for fragment in fragments)
+    width = max((variant.program.num_qubits for variant in variants), default=0)
     if width > limits.width:
         raise TooLarge(
-            f"cut there, the widest fragment has {width} qubits, ancilla included; {limits.width} are allowed. Cut "
+            f"cut there, the widest program has {width} qubits, ancilla included; {limits.width} are allowed. Cut "
             "elsewhere, or leave the option cuts away"
         )
 
@@ -213,9 +213,11 @@ def _shares(weights: Sequence[float], shots: int, divided: bool) -> list[int]:
 def _notes(
     program: Program, steps: Steps, cuts: Cuts, fragments: Sequence[Fragment], variants: Sequence[Variant]
 ) -> tuple[str, ...]:
-    widths = ", ".join(str(fragment.width) for fragment in fragments)
+    widths = ", ".join(str(fragment.num_qubits) for fragment in fragments)
+    widest = max((variant.program.num_qubits for variant in variants), default=0)
     overhead = exp(cost(steps, cuts))
     return (
         *described(program, steps, cuts),
-        f"fragments of {widths} qubits; {len(variants)} programs; for equal errors {overhead:.4g} × executions",
+        f"fragments of {widths} qubits; {len(variants)} programs of up to {widest}; for equal errors "
+        f"{overhead:.4g} × executions",
     )

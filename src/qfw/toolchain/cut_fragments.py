@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from qfw.model.program import Affine, Angle, Barrier, Delay, Gate, Operation, Program
 from qfw.toolchain import cut_wires
+from qfw.toolchain.axes import axis
 from qfw.toolchain.cut_gates import Place, halves, placed
 from qfw.toolchain.cut_steps import Step, Steps
 
@@ -50,13 +51,10 @@ class Fragment(NamedTuple):
     prepared: tuple[End, ...]
     measured: tuple[End, ...]
     legs: tuple[End, ...]
+    #: Of each leg whether it is last: all that follows on its qubit is diagonal.
+    last: tuple[bool, ...]
     #: Qubit of each track that ends here.
     places: dict[int, int]
-
-    @property
-    def width(self) -> int:
-        """Qubits of its widest program: one more where it has a half of a gate."""
-        return self.num_qubits + bool(self.legs)
 
     @property
     def bonds(self) -> tuple[End, ...]:
@@ -68,20 +66,20 @@ class Setting(NamedTuple):
     """What stands at the ends of a fragment: states and places, by number."""
 
     states: tuple[int, ...]
-    places: tuple[Place, ...]
-
-    @property
-    def signs(self) -> int:
-        """How many of the places are measured."""
-        return self.places.count(Place.SIGN)
+    #: Of each leg; of one that is last, where nothing stands, the component that meets the observable.
+    places: tuple[int, ...]
+    #: How many of the places are measured.
+    signs: int
 
 
 def settings(fragment: Fragment, sampled: bool) -> Iterator[Setting]:
     """All settings of a fragment, the last end's first."""
     states = [range(cut_wires.states(sampled))] * len(fragment.prepared)
-    places = [tuple(Place)] * len(fragment.legs)
+    places = [range(4 if last else len(Place)) for last in fragment.last]
     for chosen in product(*states, *places):
-        yield Setting(tuple(chosen[: len(states)]), tuple(Place(place) for place in chosen[len(states) :]))
+        own = chosen[len(states) :]
+        signs = sum(place == Place.SIGN and not last for place, last in zip(own, fragment.last, strict=True))
+        yield Setting(chosen[: len(states)], own, signs)
 
 
 def programs(
@@ -116,11 +114,10 @@ def _middle(fragment: Fragment, setting: Setting, turned: tuple[bool, ...]) -> I
         if not isinstance(part, Half):
             yield part
             continue
-        place, end = setting.places[part.leg], fragment.legs[part.leg]
         yield from part.before
-        yield from placed(
-            place, end.qubit, fragment.num_qubits, next(signs) if place is Place.SIGN else False
-        )
+        if not fragment.last[part.leg]:
+            place, qubit = Place(setting.places[part.leg]), fragment.legs[part.leg].qubit
+            yield from placed(place, qubit, fragment.num_qubits, place is Place.SIGN and next(signs))
         yield from part.after
 
 
@@ -214,8 +211,25 @@ class _Builder:
             tuple(End(bond, 1, self._index[segment]) for bond, segment in self.prepared),
             tuple(End(bond, 0, self._index[segment]) for bond, segment in self.measured),
             tuple(self._legs),
+            self._last(),
             {track: self._index[segment] for track, segment in self.ends.items()},
         )
+
+    def _last(self) -> tuple[bool, ...]:
+        """Of each leg whether all that follows on its qubit is diagonal."""
+        turned: set[int] = set()
+        found = [False] * len(self._legs)
+        for part in reversed(self._parts):
+            if isinstance(part, Gate):
+                turned.update(qubit for qubit in part.qubits if axis(part, qubit) != "Z")
+            elif isinstance(part, Half):
+                qubit = self._legs[part.leg].qubit
+                if any(axis(gate, qubit) != "Z" for gate in part.after):
+                    turned.add(qubit)
+                found[part.leg] = qubit not in turned
+                if any(axis(gate, qubit) != "Z" for gate in part.before):
+                    turned.add(qubit)
+        return tuple(found)
 
 
 def _on(gates: Iterable[Gate], qubit: int) -> tuple[Gate, ...]:

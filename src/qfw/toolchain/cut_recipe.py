@@ -1,7 +1,7 @@
 """Recipe of a cut program: how the answers of its fragments' programs are put together, as it travels.
 
-A *column* is one number that is asked of a variant: the value of an observable. Column 0 is the constant 1. A tensor of
-a fragment has an axis for each of its ends and names a column for each entry.
+A *column* is one number that is asked of a variant: the value of an observable. The first is the constant 1, the last
+the constant 0. A tensor of a fragment has an axis for each of its ends and names a column for each entry.
 """
 
 from __future__ import annotations
@@ -99,14 +99,17 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
     fragments: tuple[Axes, ...]
     tensors: tuple[Values | Joint, ...]
     answers: tuple[Sums | Spread, ...]
-    #: Of each column from 1 on its variant, and its place among that one's observables.
+    #: Of each column but the constants its variant, and its place among that one's observables.
     columns: tuple[tuple[int, int], ...]
-    #: Of each column from 1 on the Pauli factors that all its terms have: qubits and letters.
+    #: Of each column but the constants the Pauli factors that all its terms have: qubits and letters.
     factors: tuple[tuple[tuple[int, ...], str], ...]
     #: Of each distribution its variant, and its place among that one's outputs.
     distributions: tuple[tuple[int, int], ...]
 
 
+#: Columns of the constants.
+ONE = 0
+ZERO = -1
 #: Recipe of a program that is not cut.
 UNCUT = b""
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from qfw.model.outputs import Answer, Array, ExpectationAnswer, ProbabilitiesAnswer
 from qfw.toolchain import cut_gates, cut_wires
 from qfw.toolchain.cut_gates import LEG, Place
-from qfw.toolchain.cut_recipe import Axes, Bond, Joint, Recipe, Spread, Sums, Values
+from qfw.toolchain.cut_recipe import ONE, Axes, Bond, Joint, Recipe, Spread, Sums, Values
 
 Floats = npt.NDArray[np.float64]
 
@@ -98,7 +98,8 @@ class Reconstruction:
     def _read(self) -> tuple[Floats, Floats]:
         """Values and standard errors of all columns; shape (sets, columns)."""
         columns = self._recipe.columns
-        values = np.ones((self.num_sets, 1 + len(columns)))
+        values = np.zeros((self.num_sets, len(columns) + 2))
+        values[:, ONE] = 1.0
         errors = np.zeros_like(values)
         for variant, answer in enumerate(self._answers):
             if not answer or not isinstance(answer[0], ExpectationAnswer):
@@ -254,7 +255,12 @@ def _num_sets(answers: Sequence[tuple[Answer, ...]]) -> int:
 
 def _maps(axes: Axes, shape: Sequence[int]) -> list[Floats]:
     """Of the prepared ends and the legs what makes components of settings; `shape` is that of their axes."""
-    return [cut_wires.components(count) for count in shape[: len(axes.prepared)]] + [LEG] * len(axes.legs)
+    states, legs = shape[: len(axes.prepared)], shape[len(axes.prepared) :][: len(axes.legs)]
+    # The axis of a leg that is last has components already.
+    whole = np.eye(4)
+    return [cut_wires.components(count) for count in states] + [
+        LEG if count == len(Place) else whole for count in legs
+    ]
 
 
 def _components(raw: Floats, axes: Axes) -> Floats:

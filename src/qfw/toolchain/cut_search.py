@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import NamedTuple
 
 from qfw.toolchain.cut_fragments import Cuts
@@ -28,6 +29,8 @@ PATIENCE = 80
 MAX_STEPS = 400_000
 #: What a qubit too many counts for.
 EXCESS = 100.0
+#: What the square of a stretch's width counts for: of equal cuts those are better that leave no fragment wide.
+UNEVEN = 1e-7
 #: A stretch may pass through being so much too wide.
 SLACK = 2
 
@@ -133,10 +136,10 @@ def _divided(graph: Graph, order: Sequence[int], width: int) -> list[int] | None
     """Labels of the stretches of an order that keep most weight within them; None where one atom is too wide."""
     count, steps = len(order), 0
     position = {atom: place for place, atom in enumerate(order)}
-    kept = [0.0] + [-1.0] * count
+    kept = [0.0] + [-inf] * count
     begin = [0] * (count + 1)
     for first in range(count):
-        if kept[first] < 0.0:
+        if kept[first] == -inf:
             continue
         inside, wide, legs = 0.0, 0, 0
         for place in range(first, count):
@@ -153,11 +156,12 @@ def _divided(graph: Graph, order: Sequence[int], width: int) -> list[int] | None
                     legs += -1 if within else 1
             if wide > width + SLACK:
                 break
-            if wide + bool(legs) <= width and kept[first] + inside > kept[place + 1]:
-                kept[place + 1], begin[place + 1] = kept[first] + inside, first
+            value = kept[first] + inside - UNEVEN * wide * wide
+            if wide + bool(legs) <= width and value > kept[place + 1]:
+                kept[place + 1], begin[place + 1] = value, first
         if steps > MAX_STEPS:
             return None
-    if kept[count] < 0.0:
+    if kept[count] == -inf:
         return None
     labels = [0] * graph.num_atoms
     end = count

@@ -24,15 +24,29 @@ from qfw.toolchain.cut_fragments import (
     programs,
     settings,
 )
-from qfw.toolchain.cut_gates import Place
+from qfw.toolchain.cut_gates import Place, met
 from qfw.toolchain.cut_observables import IDENTITY, Sum, asked, common, products
-from qfw.toolchain.cut_recipe import Axes, Bond, Ints, Joint, Recipe, Spread, Sums, Table, Term, Values
+from qfw.toolchain.cut_recipe import (
+    ONE,
+    ZERO,
+    Axes,
+    Bond,
+    Ints,
+    Joint,
+    Recipe,
+    Spread,
+    Sums,
+    Table,
+    Term,
+    Values,
+)
 from qfw.toolchain.cut_steps import Steps
 
 #: Programs of one cut program.
 MAX_VARIANTS = 20_000
 #: Entries of a fragment's tensor.
 MAX_ENTRIES = 2**22
+_ONE = PauliSum.of("")
 _Z = PauliSum.of("Z0")
 _X = PauliSum.of("X0")
 
@@ -146,6 +160,14 @@ class Variants:
         self._angles.append(program)
         return Bond(False, 0.0, self._column(program, _Z, 1.0), self._column(program, _X, 1.0))
 
+    def _constant_or(self, program: Program, observable: PauliSum, weight: float) -> int:
+        """The column of an observable; those of what is 1 and 0 whatever the program."""
+        if not observable.terms:
+            return ZERO
+        if observable == _ONE:
+            return ONE
+        return self._column(program, observable, weight)
+
     def _column(self, program: Program, observable: PauliSum, weight: float) -> int:
         there = self._programs.setdefault(program, _Asked())
         there.weight = max(there.weight, weight)
@@ -180,26 +202,26 @@ class Variants:
         )
 
     def _values(self, number: int, total: Sum) -> int:
-        key = (number, total)
+        key, fragment = (number, total), self.fragments[number]
         if key not in self._known:
             self._tensors.append(
-                Values(number, Table.of(self._filled(number, lambda s: self._row(number, s, total))))
+                Values(number, Table.of(self._filled(fragment, lambda s: self._row(fragment, s, total))))
             )
             self._known[key] = len(self._tensors) - 1
         return self._known[key]
 
-    def _filled(self, number: int, row: Callable[[Setting], Ints]) -> Ints:
+    def _filled(self, fragment: Fragment, row: Callable[[Setting], Ints]) -> Ints:
         """Rows of all settings, (measured ends …, programs), repeated to as many programs as any has."""
-        fragment = self.fragments[number]
         rows = [row(setting) for setting in settings(fragment, self._sampled)]
         most = max(found.shape[-1] for found in rows)
         # Numbers of programs are powers of two: a mean stays what it was.
         whole = np.stack([np.repeat(found, most // found.shape[-1], axis=-1) for found in rows])
-        shape = [cut_wires.states(self._sampled)] * len(fragment.prepared) + [len(Place)] * len(fragment.legs)
+        shape = [cut_wires.states(self._sampled)] * len(fragment.prepared) + [
+            4 if last else len(Place) for last in fragment.last
+        ]
         return whole.reshape(*shape, *rows[0].shape[:-1], most)
 
-    def _row(self, number: int, setting: Setting, total: Sum) -> Ints:
-        fragment = self.fragments[number]
+    def _row(self, fragment: Fragment, setting: Setting, total: Sum) -> Ints:
         made = programs(fragment, setting, self._steps.num_slots, self._sampled)
         weight = self._weight(fragment, setting) / len(made)
         sign = ((fragment.num_qubits, "Z"),) if setting.signs else ()
@@ -211,9 +233,9 @@ class Variants:
                 if letter
             )
             observable = asked(total, (*more, *sign))
-            # The identity is 1, whatever the program: column 0.
-            constant = not any(term.qubits for term in observable.terms)
-            found.append([0 if constant else self._column(program, observable, weight) for program in made])
+            for end, last, component in zip(fragment.legs, fragment.last, setting.places, strict=True):
+                observable = met(observable, end.qubit, component) if last else observable
+            found.append([self._constant_or(program, observable, weight) for program in made])
         return np.array(found, dtype=np.int32).reshape((4,) * len(fragment.measured) + (len(made),))
 
     def _spread(self, qubits: tuple[int, ...]) -> Spread:
@@ -233,7 +255,9 @@ class Variants:
         return Spread(tuple(tensors), tuple(places))
 
     def _distribution(self, number: int, qubits: tuple[int, ...]) -> int:
+        # Which qubits are measured is one question, for whatever stands at the legs: none is last here.
         fragment = self.fragments[number]
+        fragment = fragment._replace(last=(False,) * len(fragment.legs))
         ends = tuple(end.qubit for end in fragment.measured)
 
         def row(setting: Setting) -> Ints:
@@ -246,24 +270,26 @@ class Variants:
                 found.append([self._joint(program, (*qubits, *ends, *sign), weight) for program in made])
             return np.array(found, dtype=np.int32).reshape((3,) * len(ends) + (-1,))
 
-        self._tensors.append(Joint(number, Table.of(self._filled(number, row)), len(qubits)))
+        self._tensors.append(Joint(number, Table.of(self._filled(fragment, row)), len(qubits)))
         return len(self._tensors) - 1
 
     def _weight(self, fragment: Fragment, setting: Setting) -> float:
         """Product of the absolute coefficients of what stands at a fragment's cut gates."""
         return prod(
-            self._place_weight(self._bonds[end.bond], place)
-            for end, place in zip(fragment.legs, setting.places, strict=True)
+            _weights(self._bonds[end.bond], last)[place]
+            for end, last, place in zip(fragment.legs, fragment.last, setting.places, strict=True)
         )
 
-    @staticmethod
-    def _place_weight(bond: Bond, place: Place) -> float:
+
+def _weights(bond: Bond, last: bool) -> tuple[float, ...]:
+    """Of each place, or of each component of a leg that is last, the absolute coefficient."""
+    size = np.abs(cut_gates.coefficients(bond.angle))
+    nothing, z, mixed = float(size[0, 0]), float(size[1, 1]), float(size[2, 3])
+    if bond.cosine:
         # Where the angle depends on slots, the most that each can be.
-        size = np.abs(cut_gates.coefficients(bond.angle))
-        nothing, z, mixed = (1.0, 1.0, 0.5) if bond.cosine else (size[0, 0], size[1, 1], size[2, 3])
-        # A sign meets both quarter turns at the other end.
-        weights: Sequence[float] = (nothing, z, mixed, mixed, 2 * mixed)
-        return float(weights[place])
+        nothing, z, mixed = 1.0, 1.0, 0.5
+    # A sign meets both quarter turns at the other end.
+    return (nothing, z, 2 * mixed, mixed) if last else (nothing, z, mixed, mixed, 2 * mixed)
 
 
 def _outputs(asked_of: _Asked) -> tuple[Output, ...]:
