@@ -64,7 +64,8 @@ class Mesh(Spread):
             UsageError: no device, one twice, devices of different sessions, or the one that chooses for each task.
         """
         super().__init__(devices)
-        self._groups = Groups(self)
+        #: For streams: what places the parts of tasks.
+        self.groups = Groups(self)
 
     def status(self) -> PerDevice[DeviceStatus]:
         """State, queue and wait of every device, by name; in the place of one that cannot be had, its error."""
@@ -163,7 +164,7 @@ class Mesh(Spread):
         """
         self._session._check()
         devices = self._at_least_one()
-        return self._groups.run(
+        return self.groups.run(
             group_task(devices, program, parameters, split, shots, outputs, seed, options, parts, pipeline)
         )
 
