@@ -159,7 +159,7 @@ def test_the_joint_device_gives_the_uncut_distribution(devices: Any) -> None:
     body = teleport.normal(program)
     observables = PauliSum.of({"Z0 Z1": 1.0, "X3": 0.5, "": 0.25}), PauliSum.of("Y2 Z3")
     outputs: tuple[Output, ...] = (Counts(), Probabilities((1, 3)), Expectation(observables), Memory())
-    split = split_over(whole, program, outputs, shots)
+    split = TOOL.split(program, outputs, shots, whole, {"max_qubits": 2})
     assert len(split.variants) >= 2 and "entangled pairs" in split.notes[0]
     answers = run(twins, split, ((0.7,), (-1.2,)))
     counts, probabilities, expectation, memory = answers
@@ -178,18 +178,6 @@ def test_the_joint_device_gives_the_uncut_distribution(devices: Any) -> None:
         off = abs(expectation.values.numpy()[k] - exactly)  # type: ignore[union-attr]
         assert (off < 5 * expectation.standard_errors.numpy()[k] + 1e-9).all()  # type: ignore[union-attr]
     assert memory.outcomes.shape == (2, shots, 1)  # type: ignore[union-attr]
-
-
-def split_over(whole: Target, program: Program, outputs: tuple[Output, ...], shots: int) -> Split:
-    """With at most two of the program's qubits on a part: devices as large as these would hold it alone."""
-    place = teleport.places
-    half = (program.num_qubits + 1) // 2
-
-    class Halved(DistributeTool):
-        def _parts(self, body: Program, sizes: Sequence[int], options: Any) -> tuple[int, ...]:
-            return place(body, [half] * len(sizes), 0)
-
-    return Halved().split(program, outputs, shots, whole, {})
 
 
 def expectation_values(program: Program, observables: Sequence[PauliSum]) -> np.ndarray:

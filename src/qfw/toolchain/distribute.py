@@ -16,7 +16,7 @@ from qfw.model.outputs import Answer, Counts, CountsAnswer, Memory, MemoryAnswer
 from qfw.model.program import Program
 from qfw.qpm.tool import Split, Target, Variant
 from qfw.toolchain import teleport
-from qfw.toolchain.counted import Asked, asked, in_bases
+from qfw.toolchain.counted import MAX_QUBITS, Asked, asked, in_bases
 from qfw.toolchain.options import check_names, integer
 
 
@@ -33,6 +33,7 @@ class DistributeTool:
     options: ClassVar[Mapping[str, str]] = {
         "level": "effort of lowering each part, 0 to 3, 1 by default: that of the tool transpile",
         "seed": "of the search for places, 0 by default: another one may find fewer gates between parts",
+        "max_qubits": "of the program on one part, 1 or more; by default as many as it has beside that of the pairs",
     }
     #: Tags of outputs.
     answers: ClassVar[frozenset[str]] = frozenset(("counts", "memory", "expectation", "probabilities"))
@@ -60,7 +61,7 @@ class DistributeTool:
     def check_options(cls, options: Mapping[str, Any]) -> None:
         """Raises OptionError for an unknown option, or one outside its range."""
         check_names("distribute", options, cls.options)
-        _level(options), _seed(options)
+        _level(options), _seed(options), _max_qubits(options)
 
     def split(
         self,
@@ -86,7 +87,7 @@ class DistributeTool:
             )
         if not shots:
             raise OptionError("a program over several devices is answered from shots; give shots")
-        sizes = [part.qubits - 1 for part in profile.parts]
+        sizes = [min(part.qubits - 1, _max_qubits(options)) for part in profile.parts]
         if program.num_qubits > sum(sizes):
             raise TooLarge(
                 f"the program needs {program.num_qubits} qubits; the parts of {profile.name} have "
@@ -205,3 +206,7 @@ def _level(options: Mapping[str, Any]) -> int:
 
 def _seed(options: Mapping[str, Any]) -> int:
     return integer("distribute", options, "seed", 0, 0, 2**31 - 1)
+
+
+def _max_qubits(options: Mapping[str, Any]) -> int:
+    return integer("distribute", options, "max_qubits", MAX_QUBITS, 1, MAX_QUBITS)
