@@ -198,6 +198,15 @@ def test_a_program_that_fits_stays_one() -> None:
     assert answer.values.numpy() == [[1.0]] and "cut at" not in " ".join(split.notes)
 
 
+def test_what_is_constant_has_as_many_sets() -> None:
+    outputs = (Expectation((PauliSum.of({"": 1.5}), PauliSum(()))),)
+    program = Program(3, 0, 1, (on("rzz", 0, 1, at=slot(0)), on("rx", 2, at=slot(0)), on("cx", 1, 2)))
+    for shots in (0, 10):
+        _, (found,) = reconstructed(program, outputs, np.zeros((4, 1)), 2, shots=shots, gates=False)
+        np.testing.assert_array_equal(found.values.numpy(), [[1.5, 0.0]] * 4)
+        assert not found.standard_errors.numpy().any()
+
+
 def test_executions_are_each_as_asked_or_a_total_divided() -> None:
     program = Program(3, 0, 0, (on("h", 0), on("rzz", 0, 1, at=0.2), on("h", 1), on("cx", 1, 2), on("h", 0)))
     outputs = (Expectation((PauliSum.of("Z0 Z2"),)),)
