@@ -87,10 +87,22 @@ def distributed(
     """
     script = _Script(program, parts, len(widths))
     script.write()
-    lowered = [
-        lower_part(script.of_part(part), part) if script.sizes[part] else None for part in range(len(widths))
-    ]
-    merged = _merged(script, lowered, widths)
+    merged: Program | None = None
+    # Routing may put what waits for the other part in front of what that waits for, where both would do: then what
+    # parts wait for stays in its order.
+    for in_order in (False, True):
+        lowered = [
+            lower_part(script.of_part(part, in_order), part) if script.sizes[part] else None
+            for part in range(len(widths))
+        ]
+        merged = _merged(script, lowered, widths)
+        if merged is not None:
+            break
+    if merged is None:
+        raise ToolFailed(
+            "distribute: what the parts of the program do waits for each other; a tool that lowered one moved an "
+            "operation across a barrier"
+        )
     merged.check()
     return Distributed(merged, script.pairs, script.carried)
 
@@ -139,9 +151,13 @@ class _Script:
         for control in list(self._copies):
             self._end_copy(control)
 
-    def of_part(self, part: int) -> Program:
-        """What a part does, with a measurement into a bit of its own where a pair is made."""
-        port, found = self.sizes[part], []
+    def of_part(self, part: int, in_order: bool) -> Program:
+        """What a part does, with a measurement into a bit of its own where a pair is made.
+
+        `in_order`: with barriers around all that waits for another part, or that another part waits for.
+        """
+        port = self.sizes[part]
+        found: list[Operation] = []
         marker = self._program.num_clbits + 2 * self.pairs
         for step in self.steps:
             match step:
@@ -152,6 +168,10 @@ class _Script:
                 case _:
                     pass
         width = port + any(isinstance(s, _Pair) and part in (s.first, s.second) for s in self.steps)
+        if in_order:
+            fence = Barrier(tuple(range(width)))
+            fenced = [(op, fence) if _bits(op) - set(range(self.num_bits)) else (op,) for op in found]
+            found = [op for ops in fenced for op in ops]
         return Program(width, marker + self.pairs, self._program.num_slots, tuple(found))
 
     def _local(self, qubit: int, op: Operation) -> None:
@@ -219,8 +239,8 @@ class _Script:
         self.steps.append(_Local(home, IfElse((bit,), 1, (Gate("z", (self._inside[control],)),))))
 
 
-def _merged(script: _Script, lowered: Sequence[Program | None], widths: Sequence[int]) -> Program:
-    """The parts' programs as one, on the qubits of all of them."""
+def _merged(script: _Script, lowered: Sequence[Program | None], widths: Sequence[int]) -> Program | None:
+    """The parts' programs as one, on the qubits of all of them; None where they wait for each other."""
     markers = script.num_bits + 2 * script.pairs
     offsets = [sum(widths[:part]) for part in range(len(widths))]
     waiting = [
@@ -245,10 +265,7 @@ def _merged(script: _Script, lowered: Sequence[Program | None], widths: Sequence
                 waiting = [[op for op in operations if not _marks(op, bit)] for operations in waiting]
                 made = True
     if any(waiting):
-        raise ToolFailed(
-            "distribute: what the parts of the program do waits for each other; a tool that lowered one moved an "
-            "operation across a measurement"
-        )
+        return None
     return Program(sum(widths), markers, script.num_slots, tuple(found))
 
 
