@@ -38,7 +38,8 @@ class Counters(msgspec.Struct, frozen=True):
     """What a daemon has done so far."""
 
     #: Tasks by final state (done, failed, cancelled); requeued executions; programs stored; late answers refused;
-    #: programs that tools were run on for tasks (lowerings) and for sessions (tool_work);
+    #: programs that tools were run on for tasks (lowerings) and for sessions (tool_work), and how many of the latter
+    #: wait or run (tool_work_open);
     #: results of detached tasks that are kept, that are damaged, that could not be kept.
     counts: dict[str, int]
     sessions: int

@@ -183,7 +183,11 @@ class Core:
             lambda: self._lowerings.made,
             lambda: self._tool_works.spent_s,
         )
-        self._listing.more = lambda: self._handles.counts() | {"tool_work": self._tool_works.done}
+        self._listing.more = lambda: {
+            **self._handles.counts(),
+            "tool_work": self._tool_works.done,
+            "tool_work_open": self._tool_works.open,
+        }
         self._handlers[Attach] = self._handles.attach
         self._subscriptions = Subscriptions(self._listing.device, self.touch, wall_ns)
         self._reservations = Reservations(

@@ -80,6 +80,11 @@ class ToolWorks:
         if tools is not None:
             tools.spent = self._spent
 
+    @property
+    def open(self) -> int:
+        """Pieces that wait or run."""
+        return len(self._pieces)
+
     def begin(self, peer: Peer, message: RunTools) -> None:
         """Has tools do something, or answers at once why not."""
         try:
