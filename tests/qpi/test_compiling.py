@@ -354,8 +354,12 @@ def test_more_work_than_is_taken_is_refused(folder: Path, tmp_path: Path) -> Non
         assert client.receive().error.code == "NoCapacity"
         client.send(*(EndTools(number) for number in range(1, 1025)))
         assert {client.receive().error.code for _ in range(1024)} == {"TaskCancelled"}
+        # Behind one that holds the worker 64 MiB wait, and no more.
         large = work(program=bytes(4 * 2**20))
-        client.send(*(RunTools(number, "reference", large) for number in range(1, 18)))
-        codes = [client.receive().error.code for _ in range(17)]
-        assert codes.count("NoCapacity") >= 1 and codes.count("ProgramError") >= 15
+        client.send(RunTools(1, "reference", held), *(RunTools(n, "reference", large) for n in range(2, 18)))
+        refused = client.receive()
+        assert refused.request == 17 and refused.error.code == "NoCapacity"
         gate.touch()
+        answers = [client.receive() for _ in range(16)]
+        assert {answer.error.code for answer in answers if answer.error} == {"ProgramError"}
+        assert [answer.request for answer in answers if not answer.error] == [1]
