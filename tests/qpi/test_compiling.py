@@ -26,7 +26,7 @@ from qfw.qpi.group import Progress
 from qfw.qpi.pipeline import ToolPipeline
 from qfw.qpm.status import Counters, TaskRow
 from qfw.qpm.wire import EXPAND, LOWER, EndTools, NativeAnswer, RunTools, ToolWork
-from tests.stack import LIMIT_S, SHORT, RawClient, is_alive, running_daemon, until
+from tests.stack import LIMIT_S, SHORT, RawClient, is_alive, running_daemon, strangers, until
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = """
@@ -48,10 +48,7 @@ def ring(size: int) -> Program:
 @pytest.fixture(scope="module")
 def plugins() -> Iterator[None]:
     """Daemons and this process find the strangers' plugins."""
-    with pytest.MonkeyPatch.context() as patch:
-        paths = [str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")]
-        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        patch.syspath_prepend(str(ROOT / "plugins"))
+    with strangers():
         yield
 
 

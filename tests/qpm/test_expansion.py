@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,10 +19,10 @@ from qfw.model.outputs import Array, Expectation, ExpectationAnswer, Output
 from qfw.model.pipeline import Pipeline, Stage
 from qfw.model.program import Gate, Program, slot
 from qfw.model.seeds import leaf_seed, set_seed, slice_seed
-from qfw.qpm import registry
 from qfw.qpm.expansion import combine, expand, front, splitting
 from qfw.qpm.tool import Target
 from tests.model.calibrations import line_calibration, line_profile
+from tests.stack import strangers
 
 LINE = Target(line_profile(6), line_calibration(6))
 PROGRAM = Program(2, 0, 1, (Gate("ry", (0,), (slot(0),)), Gate("cx", (0, 1))))
@@ -33,10 +32,7 @@ ASKED: tuple[Output, ...] = (Expectation((PauliSum.of({"Z0": 1.0, "X0 X1": 2.0})
 @pytest.fixture(scope="module", autouse=True)
 def plugins() -> Iterator[None]:
     """This process finds the strangers' plugins."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parent.parent / "plugins"))
-        registry._entries.cache_clear()
-        registry.load.cache_clear()
+    with strangers():
         yield
 
 
