@@ -53,8 +53,8 @@ class Readout:
         if 1 - found.read1_given0 - found.read0_given1 < MIN_CONTRAST:
             raise ProgramError(
                 f"the readout of qubit {qubit} of {self._calibration.device} cannot be inverted: it reads 1 of |0> "
-                f"with {found.read1_given0:.3g} and 0 of |1> with {found.read0_given1:.3g}. Have other qubits measured, "
-                "or leave readout out of the methods"
+                f"with {found.read1_given0:.3g} and 0 of |1> with {found.read0_given1:.3g}. Have others measured, or "
+                "leave readout out of the methods"
             )
         return found.read1_given0, found.read0_given1
 
