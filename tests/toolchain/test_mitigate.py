@@ -12,7 +12,7 @@ from qfw.model.errors import OptionError, ProgramError, TooLarge, UnsupportedFea
 from qfw.model.native import check_native
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Counts, Expectation, Output, Probabilities, ProbabilitiesAnswer, Statevector
-from qfw.model.program import Gate, Measure, Program, Reset, slot
+from qfw.model.program import Gate, Measure, Program, Reset
 from qfw.platforms.twin.models import model
 from qfw.qpm import registry
 from qfw.qpm.tool import SplittingTool, Target, binds, splits
@@ -294,8 +294,10 @@ def test_what_cannot_be_mitigated_is_refused() -> None:
         shots=5,
         methods=["twirl"],
     )
-    turned = Program(2, 0, 1, (Gate("rzz", (0, 1), (slot(0),)),))
-    refused(UnsupportedFeature, "of the 1 gates of two or more qubits none is one", turned, methods=["twirl"])
+    toffoli = Program(3, 0, 0, (Gate("ccx", (0, 1, 2)),))
+    refused(
+        UnsupportedFeature, "of the 1 gates of two or more qubits none can be", toffoli, methods=["twirl"]
+    )
     many: Any = {"methods": ["zne", "twirl"], "frames": 1000}
     refused(TooLarge, "would make 3000 programs .* 2000 with 4000000 are the most", shots=10_000, **many)
     long = Program(2, 0, 0, (Gate("cx", (0, 1)),) * 50_000)

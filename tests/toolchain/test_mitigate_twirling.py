@@ -17,7 +17,7 @@ from qfw.qpm.tool import Target
 from qfw.toolchain.mitigate_inverses import Inverses
 from qfw.toolchain.mitigate_twirling import twirled
 from tests.toolchain.mitigating import chain, lowered, matrix, same_up_to_phase
-from tests.toolchain.programs import PARAMETERS, straight
+from tests.toolchain.programs import NUM_SLOTS, PARAMETERS, straight
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 ANY = Inverses(None)
@@ -88,16 +88,36 @@ def test_native_programs_stay_native(name: str) -> None:
     assert found.framed == found.wide == 2 and found.program != program
 
 
-def test_gates_that_are_no_cliffords_stay_alone() -> None:
-    gates = (
-        Gate("ch", (0, 1)),
-        Gate("csx", (0, 1)),
-        Gate("rzz", (0, 1), (0.3,)),
-        Gate("rzz", (0, 1), (slot(0),)),
-    )
-    program = Program(3, 0, 1, (*gates, Gate("ccx", (0, 1, 2))))
+@pytest.mark.parametrize(
+    ("gate", "size"),
+    [
+        (Gate("rzz", (1, 0), (0.3,)), 8),
+        (Gate("rxx", (1, 0), (slot(0),)), 8),
+        (Gate("cp", (1, 0), (slot(0, 2.0, 0.1),)), 4),
+        (Gate("crx", (1, 0), (slot(2, -1.0),)), 4),
+        (Gate("csx", (1, 0)), 4),
+        (Gate("ch", (1, 0)), 4),
+    ],
+)
+def test_other_gates_have_the_frames_that_they_let_through(gate: Gate, size: int) -> None:
+    """As many as Paulis that they make Paulis of, whatever the angle."""
+    program = Program(2, 0, NUM_SLOTS, (gate,))
+    found = {t.program.digest: t.program for t in (twirled(program, seed, ANY) for seed in range(200))}
+    assert len(found) == size
+    for parameters in (PARAMETERS, (0.0, np.pi, -0.4)):
+        for each in found.values():
+            assert same_up_to_phase(matrix(each, parameters), matrix(program, parameters))
+
+
+def test_gates_of_three_qubits_and_what_lets_nothing_through_stay_alone() -> None:
+    anything = Gate("cu", (1, 0), (0.3, 0.4, 0.5, 0.6))
+    program = Program(3, 0, 0, (Gate("ccx", (0, 1, 2)), anything))
     found = twirled(program, 1, ANY)
-    assert (found.framed, found.wide) == (0, 5) and found.program == program
+    assert found.wide == 2 and found.framed == 1
+    # The control of any gate lets Z through.
+    names = [op.name for op in found.program.operations if isinstance(op, Gate)]
+    assert names in (["ccx", "cu"], ["ccx", "z", "cu", "z"])
+    assert twirled(Program(3, 0, 0, (Gate("ccx", (0, 1, 2)),)), 1, ANY).framed == 0
 
 
 def test_between_two_gates_a_qubit_has_one_pauli() -> None:

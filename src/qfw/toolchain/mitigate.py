@@ -245,8 +245,8 @@ def _framed(folded: list[Folded], chosen: Choices, inverses: Inverses, notes: li
     framed, wide = made[0].framed, made[0].wide
     if not framed:
         raise UnsupportedFeature(
-            f"twirl puts Clifford gates of two qubits, such as cx and cz, among Paulis; of the {wide} gates of two or "
-            "more qubits none is one. Leave twirl out of the methods"
+            f"twirl puts gates of two qubits, such as cx and cz, among Paulis; of the {wide} gates of two or more "
+            "qubits none can be. Leave twirl out of the methods"
         )
     notes.append(
         f"twirl: {chosen.frames} frames around {framed} of {wide} gates of two or more qubits; they share the shots"

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qfw.model.gates import GATES
 from qfw.model.program import Affine, Barrier, Delay, Gate, Measure, Operation, Program
 from qfw.model.seeds import set_seed
 from qfw.numerics.gates import matrix
@@ -17,8 +16,10 @@ from qfw.toolchain.mitigate_inverses import Inverses
 
 #: Two bits for each qubit: 1 has an X in it, 2 a Z; 3 is Y up to a phase.
 _NAMES = {1: "x", 2: "z", 3: "y"}
-#: Entries of a Clifford gate's products are right to this.
+#: Products of Paulis and a gate are right to this.
 _ROUNDING = 1e-9
+#: Of one qubit, or of three.
+_NO_FRAMES = ((0, 0),)
 
 
 class Twirled(NamedTuple):
@@ -31,10 +32,11 @@ class Twirled(NamedTuple):
 
 
 def twirled(program: Program, seed: int, inverses: Inverses) -> Twirled:
-    """The program with a random Pauli pair in front of each Clifford gate of two qubits, and what undoes it behind.
+    """The program with a random Pauli pair in front of each gate of two qubits, and what undoes it behind.
 
-    It does the same up to a global phase. What stands behind one gate and in front of the next is one gate for each
-    qubit; Paulis pass barriers.
+    Of a Clifford gate that is one of all sixteen pairs; of another one, of those that it makes Paulis of. It does the
+    same up to a global phase. What stands behind one gate and in front of the next is one gate for each qubit; Paulis
+    pass barriers.
 
     Args:
         program: without control.
@@ -55,22 +57,19 @@ def twirled(program: Program, seed: int, inverses: Inverses) -> Twirled:
     for op in program.operations:
         match op:
             case Gate():
-                images = _images(op.name, _constants(op)) if len(op.qubits) == 2 else None
+                frames = _frames(op.name, _angles(op)) if len(op.qubits) == 2 else _NO_FRAMES
                 wide += len(op.qubits) > 1
-                if images is None:
+                if len(frames) == 1:
                     settle(op.qubits)
                     operations.append(op)
                     continue
-                drawn = set_seed(seed, framed) >> 60
+                before, behind = frames[(set_seed(seed, framed) >> 60) % len(frames)]
                 framed += 1
                 first, second = op.qubits
-                waiting[first] = waiting.get(first, 0) ^ (drawn & 3)
-                waiting[second] = waiting.get(second, 0) ^ (drawn >> 2)
+                waiting[first] = waiting.get(first, 0) ^ (before & 3)
+                waiting[second] = waiting.get(second, 0) ^ (before >> 2)
                 settle(op.qubits)
                 operations.append(op)
-                behind = 0
-                for bit in range(4):
-                    behind ^= images[bit] if drawn >> bit & 1 else 0
                 waiting[first], waiting[second] = behind & 3, behind >> 2
             case Measure() | Delay():
                 settle((op.qubit,))
@@ -84,28 +83,28 @@ def twirled(program: Program, seed: int, inverses: Inverses) -> Twirled:
     return Twirled(made, framed, wide)
 
 
-def _constants(gate: Gate) -> tuple[float, ...] | None:
-    """Angles of a gate; None where one depends on slots."""
+def _angles(gate: Gate) -> tuple[float, ...]:
+    """Angles of a gate; of those that depend on slots, and of others with them, some that are like no other.
+
+    What stays a Pauli at such angles stays the same one at all: Paulis do not change little by little.
+    """
     if any(isinstance(angle, Affine) for angle in gate.angles):
-        return None
+        return tuple(0.7390851 + 0.5772157 * place for place in range(len(gate.angles)))
     return tuple(angle for angle in gate.angles if not isinstance(angle, Affine))
 
 
 @lru_cache(maxsize=4096)
-def _images(name: str, angles: tuple[float, ...] | None) -> tuple[int, int, int, int] | None:
-    """What a gate of two qubits makes of X and Z of its first qubit, and of its second; None: no Paulis."""
-    if angles is None or GATES[name].num_qubits != 2:
-        return None
+def _frames(name: str, angles: tuple[float, ...]) -> tuple[tuple[int, int], ...]:
+    """Pairs of Paulis, and of what a gate of two qubits makes of them; a power of two, the identity first."""
     gate = matrix(name, *(np.asarray(angle) for angle in angles))
     found = []
-    for generator in (1, 2, 4, 8):
-        product = gate @ _pauli(generator) @ gate.conj().T
-        overlaps = [abs(np.vdot(_pauli(code), product)) / 4 for code in range(16)]
+    for code in range(16):
+        product = gate @ _pauli(code) @ gate.conj().T
+        overlaps = [abs(np.vdot(_pauli(other), product)) / 4 for other in range(16)]
         best = int(np.argmax(overlaps))
-        if overlaps[best] < 1 - _ROUNDING:
-            return None
-        found.append(best)
-    return found[0], found[1], found[2], found[3]
+        if overlaps[best] > 1 - _ROUNDING:
+            found.append((code, best))
+    return tuple(found)
 
 
 def _pauli(code: int) -> npt.NDArray[np.complex128]:
