@@ -109,6 +109,12 @@ def test_other_gates_have_the_frames_that_they_let_through(gate: Gate, size: int
             assert same_up_to_phase(matrix(each, parameters), matrix(program, parameters))
 
 
+def test_nearly_a_clifford_gate_is_none() -> None:
+    program = Program(2, 0, 0, (Gate("rzz", (1, 0), (np.pi / 2 + 1e-6,)),))
+    found = {twirled(program, seed, ANY).program.digest for seed in range(200)}
+    assert len(found) == 8
+
+
 def test_gates_of_three_qubits_and_what_lets_nothing_through_stay_alone() -> None:
     anything = Gate("cu", (1, 0), (0.3, 0.4, 0.5, 0.6))
     program = Program(3, 0, 0, (Gate("ccx", (0, 1, 2)), anything))

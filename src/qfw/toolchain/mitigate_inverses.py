@@ -16,7 +16,8 @@ class Inverses:
     def __init__(self, native: frozenset[str] | None) -> None:
         """Of `native` gates only; None: of any."""
         self._native = None if native is None else native | {"gphase"}
-        self._known: dict[Gate, tuple[Gate, ...]] = {}
+        self._undone: dict[Gate, tuple[Gate, ...]] = {}
+        self._made: dict[Gate, tuple[Gate, ...]] = {}
 
     def of(self, gate: Gate) -> tuple[Gate, ...]:
         """The gates that undo one, in order.
@@ -24,19 +25,23 @@ class Inverses:
         Raises:
             UnsupportedFeature: they cannot be made of the native ones.
         """
-        found = self._known.get(gate)
+        found = self._undone.get(gate)
         if found is None:
-            found = self._known[gate] = self.native(*self._inverse(gate))
+            steps = [made for step in self._inverse(gate) for made in self.native(step)]
+            found = self._undone[gate] = tuple(steps)
         return found
 
-    def native(self, *gates: Gate) -> tuple[Gate, ...]:
-        """Gates in native ones, their global phase aside; the same where any may be used."""
-        if self._native is None or all(gate.name in self._native for gate in gates):
-            return gates
-        qubits = max((qubit for gate in gates for qubit in gate.qubits), default=0) + 1
-        # The inverse of an angle's slots are the slots themselves: lowering never asks how many there are.
-        lowered = lower(Program(qubits, 0, 0, gates), self._native)
-        return tuple(op for op in lowered.operations if isinstance(op, Gate) and op.name != "gphase")
+    def native(self, gate: Gate) -> tuple[Gate, ...]:
+        """A gate in native ones, its global phase aside; itself where any may be used. Raises as `of`."""
+        if self._native is None or gate.name in self._native:
+            return (gate,)
+        found = self._made.get(gate)
+        if found is None:
+            # Lowering does not ask how many slots there are.
+            lowered = lower(Program(max(gate.qubits) + 1, 0, 0, (gate,)), self._native)
+            kept = [op for op in lowered.operations if isinstance(op, Gate) and op.name != "gphase"]
+            found = self._made[gate] = tuple(kept)
+        return found
 
     def _inverse(self, gate: Gate) -> tuple[Gate, ...]:
         name, qubits = gate.name, gate.qubits

@@ -17,7 +17,7 @@ from qfw.toolchain.mitigate_inverses import Inverses
 #: Two bits for each qubit: 1 has an X in it, 2 a Z; 3 is Y up to a phase.
 _NAMES = {1: "x", 2: "z", 3: "y"}
 #: Products of Paulis and a gate are right to this.
-_ROUNDING = 1e-9
+_ROUNDING = 1e-12
 #: Of one qubit, or of three.
 _NO_FRAMES = ((0, 0),)
 
@@ -100,9 +100,10 @@ def _frames(name: str, angles: tuple[float, ...]) -> tuple[tuple[int, int], ...]
     found = []
     for code in range(16):
         product = gate @ _pauli(code) @ gate.conj().T
-        overlaps = [abs(np.vdot(_pauli(other), product)) / 4 for other in range(16)]
-        best = int(np.argmax(overlaps))
-        if overlaps[best] > 1 - _ROUNDING:
+        overlaps = [np.vdot(_pauli(other), product).real / 4 for other in range(16)]
+        best = int(np.argmax(np.abs(overlaps)))
+        # A Pauli stays Hermitian, so it can be but another one, or its negative.
+        if np.abs(product - np.sign(overlaps[best]) * _pauli(best)).max() < _ROUNDING:
             found.append((code, best))
     return tuple(found)
 
