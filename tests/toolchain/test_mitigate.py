@@ -11,7 +11,16 @@ import pytest
 from qfw.model.errors import OptionError, ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.native import check_native
 from qfw.model.observable import PauliSum
-from qfw.model.outputs import Counts, Expectation, Output, Probabilities, ProbabilitiesAnswer, Statevector
+from qfw.model.outputs import (
+    Array,
+    Counts,
+    Expectation,
+    ExpectationAnswer,
+    Output,
+    Probabilities,
+    ProbabilitiesAnswer,
+    Statevector,
+)
 from qfw.model.program import Gate, Measure, Program, Reset
 from qfw.platforms.twin.models import model
 from qfw.qpm import registry
@@ -85,9 +94,13 @@ def test_the_cost_is_said(cases) -> None:
     assert readout.startswith(
         "readout: errors of 5 qubits inverted by calibration heavy-hex-20-0.0; it widens"
     )
-    assert zne.startswith("zne: local folding by 1, 3, 5, extrapolation linear;") and "1.21 times" in zne
+    assert zne == (
+        "zne: local folding by 1, 3, 5, extrapolation linear; it widens standard errors 1.21 times"
+    )
     assert twirl == "twirl: 2 frames around 40 of 40 gates of two or more qubits; they share the shots"
     assert cost == "cost: 6 programs, 3000 executions for each parameter set and basis, not 1000"
+    curve = TOOL.split(low, outputs, 1000, TWIN, {"extrapolation": "exponential"}).notes[1]
+    assert curve.endswith("exponential; where a line stands in, that widens standard errors 1.21 times")
     assert TOOL.split(low, outputs, 0, TWIN, {}).notes[-1] == "cost: 3 programs, exact answers"
 
 
@@ -161,6 +174,12 @@ def test_readout_alone_is_exact_where_it_is_all_the_noise() -> None:
         program, words, 5000, twin(target), target=target, methods=["readout"], parameters=[[]]
     )
     assert (np.abs(found - wanted) < 4.5 * errors + 1e-4).all()
+    outputs = (Probabilities((2, 1)), Probabilities())
+    split = TOOL.split(program, outputs, 0, target, {"methods": ["readout"]})
+    some, whole = answered(split, twin(target), [[]])
+    assert isinstance(some, ProbabilitiesAnswer) and isinstance(whole, ProbabilitiesAnswer)
+    assert np.allclose(some.values.numpy(), [[0, 0.5, 0, 0.5]], atol=1e-4)
+    assert np.allclose(whole.values.numpy(), distribution(program, np.zeros((1, 0))), atol=1e-4)
 
 
 #: Leaves what is asked as it is.
@@ -234,6 +253,19 @@ def test_equal_input_gives_equal_output() -> None:
 def test_shots_are_divided_among_frames() -> None:
     split = TOOL.split(BELL, Z0, 1001, SIMULATOR, {"methods": ["twirl"], "frames": 4})
     assert [variant.shots for variant in split.variants] == [251, 250, 250, 250] and split.executions == 1001
+
+
+def test_frames_that_differ_widen_standard_errors() -> None:
+    """Of frames what shots say, or what their differences say: the larger."""
+    recipe = TOOL.split(BELL, Z0, 40, SIMULATOR, {"methods": ["twirl"], "frames": 4}).recipe
+
+    def combined(*frames: float) -> tuple[float, float]:
+        read = [(ExpectationAnswer(Array.of(np.array([[v]])), Array.of(np.array([[0.2]]))),) for v in frames]
+        value, error = of(TOOL.combine(recipe, read)[0])
+        return float(value[0, 0]), float(error[0, 0])
+
+    assert combined(0.5, 0.5, 0.5, 0.5) == (0.5, pytest.approx(0.2 / 2))
+    assert combined(-1.0, 1.0, -1.0, 1.0) == (0.0, pytest.approx(np.std([-1, 1, -1, 1], ddof=1) / 2))
 
 
 @pytest.mark.parametrize(

@@ -226,9 +226,10 @@ def _folded(program: Program, chosen: Choices, inverses: Inverses, notes: list[s
             f"{', '.join(f'{f:.3g}' for f in reached)}. Take factors further apart, such as 1, 3, 5"
         )
     spread = float(np.sqrt((weights(reached, chosen.extrapolation) ** 2).sum()))
+    line = "where a line stands in, that" if chosen.extrapolation == "exponential" else "it"
     notes.append(
         f"zne: {chosen.folding} folding by {', '.join(f'{factor:.4g}' for factor in reached)}, extrapolation "
-        f"{chosen.extrapolation}; a line or curve of fixed weights widens standard errors {spread:.3g} times"
+        f"{chosen.extrapolation}; {line} widens standard errors {spread:.3g} times"
     )
     return found
 
