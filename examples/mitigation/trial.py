@@ -26,10 +26,10 @@ def energy(spins):
 
 
 def path(layers, points):
-    """Parameters from doing nothing to a slow change from the field to the couplings: shape (points, 2 · layers)."""
-    at = (np.arange(layers) + 0.5) / layers
-    slow = np.stack([0.75 * at, 0.75 * (1 - at)], axis=1).ravel()
-    return np.linspace(0.0, 1.0, points)[:, None] * slow if points > 1 else slow[None]
+    """Parameters from doing nothing to switching the couplings on little by little: shape (points, 2 · layers)."""
+    on = (np.arange(layers) + 0.5) / layers
+    whole = np.stack([0.25 * on, np.full(layers, 0.275)], axis=1).ravel()
+    return np.linspace(0.0, 1.0, points)[:, None] * whole if points > 1 else whole[None]
 
 
 def exact(spins, parameters):
