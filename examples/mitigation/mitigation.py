@@ -1,8 +1,8 @@
 """Energies of a variational circuit on a noisy device: as measured, mitigated, and exact.
 
 The circuit is that of a variational eigensolver for the transverse-field Ising chain H = -Σ Z Z - field · Σ X. Its
-energy is measured for points on the way down from a first guess, on a simulated quantum processor: as the shots have it,
-and through the tool `mitigate`. Both are compared with the exact state.
+energy is measured for points on the way down from a first guess, on a simulated quantum processor: as the shots have
+it, and through the tool `mitigate`. Both are compared with the exact state.
 
     python examples/mitigation/mitigation.py
     python examples/mitigation/mitigation.py --methods readout,zne,twirl --frames 8
