@@ -8,6 +8,7 @@ from typing import NoReturn
 from qfw.model.calibration import Calibration, GateCalibration, QubitCalibration
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import CalibrationError
+from qfw.model.gate_pulses import PulseDefinitions
 from qfw.model.gates import GATES
 from qfw.model.native import SYMMETRIC
 
@@ -47,6 +48,8 @@ def check_calibration(calibration: Calibration, profile: DeviceProfile, where: s
         if not _sound_qubit(qubit):
             _check_qubit(f"{prefix}qubits[{index}]", qubit)
     _check_gates(prefix, calibration, profile)
+    if calibration.pulses is not None and type(calibration.pulses) is not PulseDefinitions:
+        _wrong(prefix + "pulses", calibration.pulses, "must be PulseDefinitions, or None")
 
 
 def _sound_qubit(qubit: QubitCalibration) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from qfw.model import native
 from qfw.model.errors import OptionError, UnsupportedFeature, UsageError
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Program as ModelProgram
+from qfw.model.pulse import Schedule
 from qfw.qpi import pipeline_text
 from qfw.qpi.explanation import Explanation
 from qfw.qpi.program import Program
@@ -42,6 +44,14 @@ class Lowered(NamedTuple):
     stages: tuple[StageReport, ...]
     #: Version of the calibration; empty where the device has none.
     calibration: str
+    #: What tools made besides, by name: MessagePack.
+    artefacts: Mapping[str, bytes] = MappingProxyType({})
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The pulses that tool `pulse` made: a body's `schedule` for the native operation `pulse.play`; else None."""
+        encoded = self.artefacts.get("schedule")
+        return None if encoded is None else msgspec.msgpack.decode(encoded, type=Schedule)
 
 
 class ToolPipeline:
@@ -125,8 +135,15 @@ class ToolPipeline:
         """Notes that a stream lowers with it; the pipeline keeps no stream alive.
 
         Raises:
-            UsageError: it is bound to this stream already.
+            UsageError: it is bound to this stream already; or it makes pulses, which are played and not run.
         """
+        stage = running.played(self._pipeline)
+        if stage is not None:
+            raise UsageError(
+                f"stage {stage.name!r} (tool {stage.tool}) of {self!r} makes pulses, and a stream runs programs. Give "
+                'the stream a pipeline without it; to play the pulses: device.native("pulse.play")({"schedule": '
+                "pipeline.lower(program, device).schedule})"
+            )
         with self._lock:
             self._bound = [ref for ref in self._bound if ref() is not None]
             if any(ref() is stream for ref in self._bound):
@@ -149,7 +166,8 @@ class ToolPipeline:
         """
         target = _target(device)
         found = self._lowered(program, target)
-        return Lowered(Program.of(Program.decode(found.encoded)), found.layout, found.stages, target.version)
+        lowered = Program.of(Program.decode(found.encoded))
+        return Lowered(lowered, found.layout, found.stages, target.version, found.artefacts)
 
     def explain(self, program: ModelProgram, device: Device | Target) -> Explanation:
         """Stage by stage: gates, two-qubit gates, depth, estimated fidelity, duration, and the time that a stage took.

@@ -12,7 +12,7 @@ from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
 from qfw.qpm.quality import depth, duration_s, fidelity
-from qfw.qpm.tool import Target, Tool, ToolOutput
+from qfw.qpm.tool import Target, Tool, ToolOutput, plays
 
 
 def check(pipeline: Pipeline) -> None:
@@ -25,6 +25,11 @@ def check(pipeline: Pipeline) -> None:
 def needs_client(pipeline: Pipeline) -> bool:
     """Whether a stage must run in the application's process."""
     return any(_kind(stage.tool).needs_client for stage in pipeline.stages)
+
+
+def played(pipeline: Pipeline) -> Stage | None:
+    """The first stage whose tool makes something that is played on the device, and not run; None: there is none."""
+    return next((stage for stage in pipeline.stages if plays(_kind(stage.tool))), None)
 
 
 def run(
