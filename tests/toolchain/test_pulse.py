@@ -28,6 +28,7 @@ from qfw.qpm.tool import Target, Tool, plays
 from qfw.toolchain.pulse import PulseTool
 from qfw.toolchain.schedule import ScheduleTool
 from tests.platforms.twin.noisy import simulate
+from tests.stack import runtime_folder
 
 TOOL = PulseTool()
 PROFILE, CALIBRATION = model("heavy-hex-20")
@@ -217,12 +218,14 @@ def test_it_is_a_tool_that_is_installed() -> None:
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder = tmp_path_factory.mktemp("pulse")
-    settings = folder / "qfw.toml"
-    settings.write_text('[platforms.twin.options]\ndevices = ["twin-20"]\nclock = "virtual"\n')
-    with qfw.Session(config=str(settings)) as session:
-        yield session.device("twin-20")
+def twin() -> Iterator[Any]:
+    with runtime_folder() as folder:
+        settings = folder / "settings.toml"
+        settings.write_text(
+            'engines = []\n[platforms.twin.options]\ndevices = ["twin-20"]\nclock = "virtual"\n'
+        )
+        with qfw.Session(runtime_folder=folder, config=settings) as session:
+            yield session.device("twin-20")
 
 
 def test_a_user_lowers_checks_and_plays(twin: Any) -> None:

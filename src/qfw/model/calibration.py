@@ -37,7 +37,7 @@ class GateCalibration(msgspec.Struct, frozen=True):
     operational: bool = True
 
 
-class Calibration(msgspec.Struct, frozen=True):
+class Calibration(msgspec.Struct, frozen=True, omit_defaults=True):
     """All of a device, measured at one time."""
 
     device: str

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from qfw.model.pulse import Acquire, Instruction, Line, PulseLimits, Shift
+from qfw.model.gates import GATES
+from qfw.model.pulse import Acquire, Instruction, Line, PulseLimits, Shift, channel_of
 
 #: What a measurement is called among the gates.
 MEASURE = "measure"
+#: Definitions of a device, and instructions of one.
+MAX_DEFINITIONS, MAX_INSTRUCTIONS = 32_768, 256
 
 
 class GatePulses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +56,49 @@ class PulseDefinitions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if each.gate == gate and not each.qubits:
                 found = each
         return found
+
+
+def broken_definition(pulses: PulseDefinitions) -> str:
+    """The rule that definitions break, with the field in front; empty where they break none.
+
+    Envelopes are checked where they are played, against the limits: see `qfw.model.pulse.check_schedule`.
+    """
+    limits = pulses.limits
+    for name in ("dt_ns", "rabi_mhz", "amplitude"):
+        if not 0 < getattr(limits, name) < math.inf:
+            return f"limits.{name} must be finite and above 0"
+    if limits.granularity < 1 or limits.longest < 1:
+        return "limits.granularity and limits.longest must be 1 at least"
+    if len(pulses.gates) > MAX_DEFINITIONS:
+        return f"gates has {len(pulses.gates)} entries; at most {MAX_DEFINITIONS} are taken"
+    for index, each in enumerate(pulses.gates):
+        rule = _broken(each, limits)
+        if rule:
+            return f"gates[{index}] {rule}"
+    for name in pulses.virtual:
+        if name not in GATES or (GATES[name].num_qubits, GATES[name].num_angles) != (1, 1):
+            return f"virtual has {name!r}; it must be gates of one qubit and one angle"
+    return ""
+
+
+def _broken(each: GatePulses, limits: PulseLimits) -> str:
+    if each.gate != MEASURE and (each.gate not in GATES or GATES[each.gate].num_angles):
+        return f"is of {each.gate!r}; it must be a gate without angles, or {MEASURE!r}"
+    arity = 1 if each.gate == MEASURE else GATES[each.gate].num_qubits
+    if each.qubits and (
+        len(each.qubits) != arity or not all(0 <= q < limits.num_qubits for q in each.qubits)
+    ):
+        return f"qubits must be none, or {arity} of 0 to {limits.num_qubits - 1}"
+    if not 0 <= each.duration <= limits.longest or each.duration % limits.granularity:
+        return f"duration must be a multiple of {limits.granularity} from 0 to {limits.longest}"
+    if len(each.instructions) > MAX_INSTRUCTIONS:
+        return f"has {len(each.instructions)} instructions; at most {MAX_INSTRUCTIONS} are taken"
+    for instruction in each.instructions:
+        if isinstance(instruction, Acquire) and each.gate != MEASURE:
+            return f"acquires; only {MEASURE!r} does"
+        if not all(0 <= place < arity for place in channel_of(instruction).qubits):
+            return f"instructions have qubits 0 to {arity - 1}: places in those of the gate"
+    return ""
 
 
 def frame_shift(qubit: int, angle: float, start: int) -> Shift:
