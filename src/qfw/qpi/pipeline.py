@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from qfw.model.expansion import Expanded
 from qfw.model.outputs import Output, check_shots
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Program as ModelProgram
+from qfw.model.pulse import Schedule
 from qfw.qpi import compiling, pipeline_text
 from qfw.qpi.compiling import ToolFuture, lowered_there, mapped
 from qfw.qpi.device import AutomaticDevice, Device
@@ -51,6 +53,14 @@ class Lowered(NamedTuple):
     stages: tuple[StageReport, ...]
     #: Version of the calibration; empty where the device has none.
     calibration: str
+    #: What tools made besides, by name: MessagePack.
+    artefacts: Mapping[str, bytes] = MappingProxyType({})
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The pulses that tool `pulse` made: a body's `schedule` for the native operation `pulse.play`; else None."""
+        encoded = self.artefacts.get("schedule")
+        return None if encoded is None else msgspec.msgpack.decode(encoded, type=Schedule)
 
 
 class ToolPipeline:
@@ -134,8 +144,15 @@ class ToolPipeline:
         """Notes that a stream lowers with it; the pipeline keeps no stream alive.
 
         Raises:
-            UsageError: it is bound to this stream already.
+            UsageError: it is bound to this stream already; or it makes pulses, which are played and not run.
         """
+        stage = running.played(self._pipeline)
+        if stage is not None:
+            raise UsageError(
+                f"stage {stage.name!r} (tool {stage.tool}) of {self!r} makes pulses, and a stream runs programs. Give "
+                'the stream a pipeline without it; to play the pulses: device.native("pulse.play")({"schedule": '
+                "pipeline.lower(program, device).schedule})"
+            )
         with self._lock:
             self._bound = [ref for ref in self._bound if ref() is not None]
             if any(ref() is stream for ref in self._bound):
@@ -158,7 +175,8 @@ class ToolPipeline:
         """
         target = _target(device)
         found = self._lowered(program, target)
-        return Lowered(Program.of(Program.decode(found.encoded)), found.layout, found.stages, target.version)
+        lowered = Program.of(Program.decode(found.encoded))
+        return Lowered(lowered, found.layout, found.stages, target.version, found.artefacts)
 
     def submit(self, program: ModelProgram, device: Device | Target) -> ToolFuture:
         """The future of what `lower` gives; made by workers of the device's daemon, beside what else they do.
