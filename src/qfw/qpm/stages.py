@@ -12,7 +12,7 @@ from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
 from qfw.qpm.quality import depth, duration_s, fidelity
-from qfw.qpm.tool import Target, Tool, ToolOutput
+from qfw.qpm.tool import KEEPS, Target, Tool, ToolOutput, compares
 
 
 def check(pipeline: Pipeline) -> None:
@@ -44,12 +44,17 @@ def run(
         NotInstalled, UnknownDevice: a tool is not here.
     """
     portable, layout = program, None
+    kept = KEEPS[0]
     reports: list[StageReport] = []
     artefacts: dict[str, bytes] = {}
     for stage in pipeline.stages:
         begins(stage)
         began = time.perf_counter()
-        given = _apply(stage, program, target)
+        if compares(_kind(stage.tool)):
+            given = _compared(stage, portable, program, layout, kept, target)
+        else:
+            given = _apply(stage, program, target)
+            kept = max(kept, _kind(stage.tool).keeps, key=KEEPS.index)
         took_s = time.perf_counter() - began
         layout = _composed(stage, program.num_qubits, layout, given)
         program = given.program
@@ -86,9 +91,32 @@ def _apply(stage: Stage, program: Program, target: Target) -> ToolOutput:
     except QFwError as error:
         raise ErrorReport(type(error).__name__, f"stage {stage.name}: {error}").to_exception() from error
     except Exception as error:
-        raise ToolFailed(
-            f"stage {stage.name}: tool {stage.tool} failed with {type(error).__name__}: {str(error)[:500]}"
-        ) from error
+        raise _failure(stage, error) from error
+
+
+def _compared(
+    stage: Stage,
+    original: Program,
+    program: Program,
+    layout: tuple[int, ...] | None,
+    keeps: str,
+    target: Target,
+) -> ToolOutput:
+    """The program as it is, with what a CheckingTool says of it."""
+    tool: Any = _tool(stage.tool)
+    try:
+        notes = tool.compare(original, program, layout, keeps, target, stage.options)
+    except QFwError as error:
+        raise ErrorReport(type(error).__name__, f"stage {stage.name}: {error}").to_exception() from error
+    except Exception as error:
+        raise _failure(stage, error) from error
+    return ToolOutput(program, notes=notes)
+
+
+def _failure(stage: Stage, error: Exception) -> ToolFailed:
+    return ToolFailed(
+        f"stage {stage.name}: tool {stage.tool} failed with {type(error).__name__}: {str(error)[:500]}"
+    )
 
 
 def _composed(
