@@ -96,6 +96,16 @@ class _Course:
         return found
 
 
+def courses(program: Program) -> list[Branch]:
+    """Every course of a program without slots, at its end.
+
+    Raises:
+        TooLarge: more courses than are followed.
+    """
+    course = _Course(program.num_qubits, None)
+    return course.run(program.operations, [Branch(0, _ground(program.num_qubits))])
+
+
 def distribution(program: Program) -> dict[int, float]:
     """Probability of each outcome of a program without slots; bit c of an outcome is classical bit c.
 

@@ -257,3 +257,8 @@ def binds(kind: Any) -> bool:
     Of tools in front of one that binds, what they made can be kept under any calibration.
     """
     return bool(getattr(kind, "binds", False))
+
+
+def lowers(kind: Any) -> bool:
+    """Whether all that a tool makes is of its target's native gates on coupled qubits: its class variable `lowers`."""
+    return bool(getattr(kind, "lowers", False))

@@ -85,7 +85,7 @@ class VerifyTool:
         verdict = _verdict(original, program, layout, keeps, options)
         if not verdict.equal:
             raise ToolFailed(
-                f"verify: the program is not what the pipeline was given any more ({keeps} was promised): {verdict.text}"
+                f"verify: this is not what the pipeline was given any more ({keeps} was promised): {verdict.text}"
             )
         return (f"verified: {verdict.text}",)
 
