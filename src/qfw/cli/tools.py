@@ -26,6 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Prints the tools, and their options below; or checks one."""
+    from qfw.processes import external
+
+    external.declare_configured()
     if options.part == "check":
         return tools_check.main(options)
     from qfw.qpm import registry

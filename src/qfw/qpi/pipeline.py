@@ -14,10 +14,12 @@ from qfw.model import native
 from qfw.model.errors import OptionError, UnsupportedFeature, UsageError
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Program as ModelProgram
+from qfw.processes import external
 from qfw.qpi import pipeline_text
 from qfw.qpi.explanation import Explanation
 from qfw.qpi.program import Program
 from qfw.qpi.tables import as_html
+from qfw.qpm import registry
 from qfw.qpm import stages as running
 from qfw.qpm.tool import Target
 
@@ -63,9 +65,11 @@ class ToolPipeline:
             UnknownDevice: no tool of that name is installed; names the nearest, and those that are.
             OptionError: a tool does not know an option, or not such a value; equal names; no stage.
             NotInstalled: what a tool stands on is missing.
+            ConfigError: the settings file that the environment names is wrong: it may declare external tools.
         """
         if not isinstance(name, str):
             raise OptionError(f"a pipeline's name is a text, not {name!r}")
+        external.declare_configured()
         self._pipeline = Pipeline.decode(Pipeline(_stages(stages)).encoded)
         running.check(self._pipeline)
         #: For people.
@@ -221,7 +225,9 @@ def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
             case _:
                 raise OptionError(f"a stage is a tool's name, (name, options) or a qfw.Stage, not {each!r}")
         own.add(stage.name)
-        found.append(_checked(stage))
+        # Of an external tool the daemon is told which: another one of its name is not run in its place.
+        marked = registry.marked(registry.TOOLS, stage.tool) if isinstance(stage.tool, str) else stage.tool
+        found.append(_checked(msgspec.structs.replace(stage, tool=marked)))
     return tuple(found)
 
 

@@ -152,7 +152,11 @@ def _kind(name: str) -> Any:
     return kind
 
 
-@cache
 def _tool(name: str) -> Tool:
+    return _made(name if "@" in name else registry.marked(registry.TOOLS, name))
+
+
+@cache
+def _made(name: str) -> Tool:
     tool: Tool = _kind(name)()
     return tool

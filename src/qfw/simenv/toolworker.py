@@ -11,10 +11,11 @@ import socket
 
 import msgspec
 
+from qfw.config.settings import ExternalTool
 from qfw.model.errors import ErrorReport, QFwError, ToolFailed, WireError
 from qfw.model.pipeline import Pipeline, Stage
 from qfw.model.program import Program
-from qfw.processes import limits
+from qfw.processes import external, limits
 from qfw.qpm import stages
 from qfw.qpm.tool import Target
 from qfw.qpm.wire import MAX_PROGRAM_BYTES, FrameReader, Receiver, pack
@@ -79,10 +80,12 @@ def main() -> int:
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--external", default="{}")
     arguments = parser.parse_args()
     limits.apply(arguments.memory_bytes, arguments.parent)
     channel = socket.socket(fileno=arguments.channel)
     channel.setblocking(True)
+    external.declare(msgspec.json.decode(arguments.external, type=dict[str, ExternalTool]))
     try:
         serve(channel)
     except ConnectionError:

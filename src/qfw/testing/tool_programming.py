@@ -239,6 +239,14 @@ def _control(subject: ToolSubject) -> None:
     _kept(subject, tried, "programs with control")
 
 
+@check("program.delay", "It keeps what it declares of programs that wait.", "Programs")
+def _delay(subject: ToolSubject) -> None:
+    subject.transforms()
+    rng = np.random.default_rng(25)
+    tried = [(programs.waiting(rng, 3, 10), target) for target in subject.targets.values() for _ in range(2)]
+    _kept(subject, tried, "programs that wait")
+
+
 @check(
     "program.native",
     "What is native stays native; and all is, where the tool says that it lowers.",

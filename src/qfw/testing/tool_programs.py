@@ -102,14 +102,23 @@ def _calibrated(
 
 
 def straight(rng: np.random.Generator, qubits: int, gates: int, measured: bool = False) -> Program:
-    """Gates, some with angles of slots, a barrier, a delay; with `measured` all qubits are measured at the end."""
+    """Gates, some with angles of slots, and a barrier; with `measured` all qubits are measured at the end."""
     ops: list[Operation] = [gate(rng, qubits) for _ in range(gates)]
     ops.insert(len(ops) // 2, Barrier(tuple(range(qubits))))
-    ops.insert(len(ops) // 3, Delay(int(rng.integers(qubits)), 500))
     if measured:
         # Bits in another order than qubits, and one bit that nobody writes.
         ops += [Measure(qubit, int(bit)) for qubit, bit in enumerate(rng.permutation(qubits))]
     return _checked(Program(qubits, qubits + 1 if measured else 0, SLOTS, tuple(ops)))
+
+
+def waiting(rng: np.random.Generator, qubits: int, gates: int) -> Program:
+    """Gates with delays between them."""
+    ops: list[Operation] = []
+    for _ in range(gates):
+        ops.append(gate(rng, qubits))
+        if rng.random() < 0.3:
+            ops.append(Delay(int(rng.integers(qubits)), int(rng.integers(1, 40)) * 20))
+    return _checked(Program(qubits, 0, SLOTS, tuple(ops)))
 
 
 def controlled(rng: np.random.Generator, qubits: int, size: int = 10) -> Program:

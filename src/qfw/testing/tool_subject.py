@@ -58,7 +58,9 @@ class ToolSubject:
     def apply(self, program: Program, target: Target, tool: Any = None) -> ToolOutput:
         """What it makes of a program, of which the form was checked. Raises Failed, Stuck, or what it raises."""
         before = (program.encoded, msgspec.msgpack.encode(target), copy.deepcopy(self.options))
-        given = within(self.limit_s, lambda: (tool or self.tool).apply(program, target, self.options))
+        given: ToolOutput = within(
+            self.limit_s, lambda: (tool or self.tool).apply(program, target, self.options)
+        )
         again = Program(program.num_qubits, program.num_clbits, program.num_slots, program.operations)
         after = (again.encoded, msgspec.msgpack.encode(target), self.options)
         expect(before == after, "program, target and options as they were given", "one of them changed")
