@@ -19,6 +19,7 @@ from qfw.model.outputs import Output, check_shots
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Program as ModelProgram
 from qfw.model.pulse import Schedule
+from qfw.processes import external
 from qfw.qpi import compiling, pipeline_text
 from qfw.qpi.compiling import ToolFuture, lowered_there, mapped
 from qfw.qpi.device import AutomaticDevice, Device
@@ -28,7 +29,7 @@ from qfw.qpi.explanation import Explanation
 from qfw.qpi.program import Program
 from qfw.qpi.tables import as_html
 from qfw.qpi.toolwork import runs
-from qfw.qpm import expansion
+from qfw.qpm import expansion, registry
 from qfw.qpm import stages as running
 from qfw.qpm.tool import Target
 
@@ -82,9 +83,11 @@ class ToolPipeline:
             UnknownDevice: no tool of that name is installed; names the nearest, and those that are.
             OptionError: a tool does not know an option, or not such a value; equal names; no stage.
             NotInstalled: what a tool stands on is missing.
+            ConfigError: the settings file that the environment names is wrong: it may declare external tools.
         """
         if not isinstance(name, str):
             raise OptionError(f"a pipeline's name is a text, not {name!r}")
+        external.declare_configured()
         self._pipeline = Pipeline.decode(Pipeline(_stages(stages)).encoded)
         running.check(self._pipeline)
         #: For people.
@@ -393,7 +396,9 @@ def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
             case _:
                 raise OptionError(f"a stage is a tool's name, (name, options) or a qfw.Stage, not {each!r}")
         own.add(stage.name)
-        found.append(_checked(stage))
+        # Of an external tool the daemon is told which: another one of its name is not run in its place.
+        marked = registry.marked(registry.TOOLS, stage.tool) if isinstance(stage.tool, str) else stage.tool
+        found.append(_checked(msgspec.structs.replace(stage, tool=marked)))
     return tuple(found)
 
 

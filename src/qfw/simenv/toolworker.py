@@ -13,13 +13,14 @@ from typing import Annotated
 
 import msgspec
 
+from qfw.config.settings import ExternalTool
 from qfw.model.decoding import decoder
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import ErrorReport, OptionError, QFwError, ToolFailed, WireError
 from qfw.model.outputs import check_shots, decode_outputs
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage
 from qfw.model.program import Program
-from qfw.processes import limits
+from qfw.processes import external, limits
 from qfw.qpm import stages
 from qfw.qpm.expansion import expand
 from qfw.qpm.tool import Target
@@ -136,10 +137,12 @@ def main() -> int:
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--external", default="{}")
     arguments = parser.parse_args()
     limits.apply(arguments.memory_bytes, arguments.parent)
     channel = socket.socket(fileno=arguments.channel)
     channel.setblocking(True)
+    external.declare(msgspec.json.decode(arguments.external, type=dict[str, ExternalTool]))
     try:
         serve(channel)
     except ConnectionError:
