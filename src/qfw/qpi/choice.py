@@ -92,7 +92,7 @@ def choose(
     outputs: Outputs | None,
     shots: int | None,
     sets: int,
-    pipeline: BoundPipeline | Pipeline | None,
+    pipeline: BoundPipeline | Pipeline | str | None,
 ) -> Choice:
     """The best of devices of one session; see `Session.choose`."""
     if by not in (LEAST_BUSY, BEST_FIDELITY):

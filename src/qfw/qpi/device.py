@@ -21,6 +21,7 @@ from qfw.model.errors import (
 from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.qpi.tables import as_html
+from qfw.qpm.tool import Target
 
 if TYPE_CHECKING:
     from qfw.model.pipeline import Pipeline
@@ -50,6 +51,8 @@ class Device:
             client.device_names[profile.name] = self._name
         #: What it can do.
         self.profile = profile
+        #: Its calibration as it was said last, and what was made of that.
+        self._target: tuple[bytes, Target] | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +69,7 @@ class Device:
         *,
         order: Order = "parallel",
         window: int | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
         on_failure: OnFailure = "continue",
     ) -> QStream:
         """A new stream of operations on this device.
@@ -153,8 +156,16 @@ class Device:
 
     def calibration(self) -> Calibration | None:
         """The newest calibration; None of a device that has none, as ideal simulators."""
+        return self.target().calibration
+
+    def target(self) -> Target:
+        """What programs are lowered for: it and its newest calibration; the same object while that is the same."""
         body = self.client.ask(f"calibration {self.profile.name}", ASK_LIMIT_S)
-        return msgspec.msgpack.decode(body, type=Calibration | None)
+        known = self._target
+        if known is None or known[0] != body:
+            calibration = msgspec.msgpack.decode(body, type=Calibration | None)
+            known = self._target = body, Target(self.profile, calibration)
+        return known[1]
 
     def event_queue(self, kinds: str | Iterable[str] | None = None, maxsize: int = 1024) -> EventQueue:
         """A new queue of what happens to it from now on; several may be, of different kinds.
@@ -236,9 +247,9 @@ class AutomaticDevice(Device):
             f"{AUTOMATIC} chooses a device for each task; ask one of them for its status: {names}"
         )
 
-    def calibration(self) -> Calibration | None:
-        """None: simulators alone are chosen."""
-        return None
+    def target(self) -> Target:
+        """Itself, without a calibration: simulators alone are chosen."""
+        return Target(self.profile)
 
     def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
         """Name of the device that runs a task.

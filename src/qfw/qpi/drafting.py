@@ -29,6 +29,7 @@ from qfw.model.task import TaskOptions, check_options
 from qfw.qpi.client import Draft
 from qfw.qpi.device import Device
 from qfw.qpi.future import TaskFuture
+from qfw.qpm.presets import preset
 
 DEFAULT_OPTIONS: TaskOptions = TaskOptions()
 _NO_PARAMETERS = b""
@@ -181,14 +182,19 @@ def _encoded(outputs: tuple[Output, ...]) -> bytes:
 
 
 def as_pipeline(pipeline: Any) -> Pipeline | None:
-    """The value of a pipeline that is given as such, or bound to an object with one. Raises OptionError."""
+    """The value of a pipeline that is given as such, as a preset's name, or bound to an object with one.
+
+    None of one without stages: it does nothing. Raises OptionError.
+    """
+    if isinstance(pipeline, str):
+        pipeline = Pipeline(preset(pipeline))
     found = pipeline if isinstance(pipeline, Pipeline | None) else getattr(pipeline, "pipeline", None)
     if pipeline is not None and not isinstance(found, Pipeline):
         raise OptionError(
-            "a pipeline is a qfw.ToolPipeline, such as ToolPipeline(['transpile']), or None; "
+            "a pipeline is a qfw.ToolPipeline, such as ToolPipeline(['transpile']), a preset's name, or None; "
             f"not {pipeline!s:.200}"
         )
-    return found
+    return found if found is not None and found.stages else None
 
 
 def _values(given: Any, num_slots: int) -> tuple[int, bytes]:

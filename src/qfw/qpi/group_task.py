@@ -62,7 +62,7 @@ def group_task(
     seed: int | None,
     options: TaskOptions,
     parts: int | None,
-    pipeline: BoundPipeline | Pipeline | None,
+    pipeline: BoundPipeline | Pipeline | str | None,
 ) -> GroupTask:
     """A task for all of these devices, split; see `Mesh.run_group`."""
     count = 0 if shots is None else check_shots(shots)

@@ -18,6 +18,7 @@ from qfw.qpi import pipeline_text
 from qfw.qpi.explanation import Explanation
 from qfw.qpi.program import Program
 from qfw.qpi.tables import as_html
+from qfw.qpm import presets, recall
 from qfw.qpm import stages as running
 from qfw.qpm.tool import Target
 
@@ -66,21 +67,51 @@ class ToolPipeline:
         """
         if not isinstance(name, str):
             raise OptionError(f"a pipeline's name is a text, not {name!r}")
-        self._pipeline = Pipeline.decode(Pipeline(_stages(stages)).encoded)
-        running.check(self._pipeline)
+        pipeline = Pipeline.decode(Pipeline(_stages(stages)).encoded)
+        running.check(pipeline)
+        self._begin(pipeline, name)
+
+    def _begin(self, pipeline: Pipeline, name: str) -> None:
+        self._pipeline = pipeline
         #: For people.
         self.name = name
         self._bound: list[weakref.ref[QStream]] = []
         self._lock = threading.Lock()
 
     @classmethod
+    def preset(cls, name: str) -> ToolPipeline:
+        """A pipeline that QFw names: `none` (no stage: programs go as they are), `fast`, `default` or `best`.
+
+        Raises:
+            OptionError: there is none of that name; names the nearest.
+            NotInstalled: what a tool stands on is missing.
+        """
+        stages = presets.preset(name)
+        if stages:
+            return cls(stages, name)
+        found = cls.__new__(cls)
+        found._begin(Pipeline(()), name)
+        return found
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, name: str = "") -> ToolPipeline:
+        """The pipeline of such a value. Raises as the constructor."""
+        return cls(pipeline.stages, name) if pipeline.stages else cls.preset("none")
+
+    @classmethod
     def from_toml(cls, text: str) -> ToolPipeline:
         """The pipeline of a TOML text: `name`, and tables `[[stages]]` with `tool`, `name` and `options`.
+
+        Or `preset = "fast"` in their place.
 
         Raises:
             OptionError: not such a text; an unknown key, which names the nearest. And what the constructor raises.
         """
         document = pipeline_text.loads(text)
+        if document.preset:
+            found = cls.preset(document.preset)
+            found.name = document.name or found.name
+            return found
         stages = [
             Stage(stage.name, stage.tool, stage.options) if stage.name else (stage.tool, stage.options)
             for stage in document.stages
@@ -93,6 +124,8 @@ class ToolPipeline:
         Raises:
             OptionError: an option's value is nothing that TOML can say.
         """
+        if not self._pipeline.stages:
+            return 'preset = "none"\n'
         return pipeline_text.dumps(self.name, self._pipeline.stages)
 
     @property
@@ -148,8 +181,8 @@ class ToolPipeline:
             ToolFailed: a tool failed.
         """
         target = _target(device)
-        found = self._lowered(program, target)
-        return Lowered(Program.of(Program.decode(found.encoded)), found.layout, found.stages, target.version)
+        found, lowered = self._lowered(program, target)
+        return Lowered(lowered, found.layout, found.stages, target.version)
 
     def explain(self, program: ModelProgram, device: Device | Target) -> Explanation:
         """Stage by stage: gates, two-qubit gates, depth, estimated fidelity, duration, and the time that a stage took.
@@ -161,7 +194,7 @@ class ToolPipeline:
         target = _target(device)
         program.check()
         first = running.report("as given", program, target)
-        rows = (first, *self._lowered(program, target).stages)
+        rows = (first, *self._lowered(program, target)[0].stages)
         return Explanation(self.name, target.profile.name, target.version, rows)
 
     def check(self, program: ModelProgram, device: Device | Target) -> None:
@@ -172,10 +205,15 @@ class ToolPipeline:
             ProgramError, ToolFailed: as `lower`.
         """
         target = _target(device)
-        lowered = ModelProgram.decode(self._lowered(program, target).encoded)
+        _, lowered = self._lowered(program, target)
         try:
             native.check_native(lowered, target.profile)
         except UnsupportedFeature as error:
+            if not self._pipeline.stages:
+                raise UnsupportedFeature(
+                    f"without a stage the program stays as it is, and {target.profile.name} does not take it: {error}. "
+                    "Use preset fast, default or best"
+                ) from error
             last = self._pipeline.stages[-1]
             raise UnsupportedFeature(
                 f"behind stage {last.name!r} (tool {last.tool}), the last of the pipeline, there is still what "
@@ -191,13 +229,16 @@ class ToolPipeline:
         rows = [(stage.name, stage.tool, _options(stage)) for stage in self._pipeline.stages]
         return as_html(repr(self).strip("<>"), ("stage", "tool", "options"), rows)
 
-    def _lowered(self, program: ModelProgram, target: Target) -> LoweredProgram:
-        program.check()
-        key = (program.digest, self._pipeline.digest, msgspec.msgpack.encode(target))
+    def _lowered(self, program: ModelProgram, target: Target) -> tuple[LoweredProgram, Program]:
+        """What is known of the program here or on disk, or is made now; and that decoded."""
+        key = (program.digest, self._pipeline.digest, target.digest)
         found = _remembered.get(key)
         if found is None:
-            found = running.run(self._pipeline, program, target)
-            _remembered.put(key, found, len(found.encoded) + len(key[2]))
+            program.check()
+            made, decoded = recall.lowered(self._pipeline, program, target, recall.own_shelf())
+            found = made, Program.of(decoded)
+            # Decoded it takes some ten times its bytes.
+            _remembered.put(key, found, 11 * len(made.encoded))
         return found
 
 
@@ -252,7 +293,7 @@ def _target(device: Device | Target) -> Target:
         raise OptionError(
             f"a pipeline lowers for a Device or a Target, not for a name; give session.device({device!r})"
         )
-    return Target(device.profile, device.calibration())
+    return device.target()
 
 
-_remembered: Remembered[LoweredProgram] = Remembered(MAX_REMEMBERED, MAX_BYTES)
+_remembered: Remembered[tuple[LoweredProgram, Program]] = Remembered(MAX_REMEMBERED, MAX_BYTES)

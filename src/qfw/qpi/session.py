@@ -188,7 +188,7 @@ class Session:
         shots: int | None = None,
         sets: int = 1,
         among: Iterable[str | Device] | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
     ) -> Choice:
         """The best device for a program now, with the reasons.
 

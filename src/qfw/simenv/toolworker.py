@@ -15,7 +15,8 @@ from qfw.model.errors import ErrorReport, QFwError, ToolFailed, WireError
 from qfw.model.pipeline import Pipeline, Stage
 from qfw.model.program import Program
 from qfw.processes import limits
-from qfw.qpm import stages
+from qfw.qpm import recall, stages
+from qfw.qpm.shelf import Shelf
 from qfw.qpm.tool import Target
 from qfw.qpm.wire import MAX_PROGRAM_BYTES, FrameReader, Receiver, pack
 from qfw.simenv.toolprotocol import (
@@ -29,8 +30,8 @@ from qfw.simenv.toolprotocol import (
 )
 
 
-def lower(request: Lower, channel: socket.socket) -> Lowered | LowerFailed:
-    """The answer to a request; says of every stage that it begins."""
+def lower(request: Lower, channel: socket.socket, shelf: Shelf | None = None) -> Lowered | LowerFailed:
+    """The answer to a request, from the shelf where it is there; says of every stage that it begins."""
     try:
         pipeline = Pipeline.decode(request.pipeline)
         stages.check(pipeline)
@@ -40,7 +41,7 @@ def lower(request: Lower, channel: socket.socket) -> Lowered | LowerFailed:
         def begins(stage: Stage) -> None:
             channel.sendall(pack(Began(request.number, stage.name, stage.tool)))
 
-        lowered = stages.run(pipeline, program, target, begins)
+        lowered, _ = recall.lowered(pipeline, program, target, shelf, begins)
         if len(lowered.encoded) > MAX_PROGRAM_BYTES:
             raise ToolFailed(
                 f"the pipeline made a program of {len(lowered.encoded)} bytes; at most {MAX_PROGRAM_BYTES} are taken"
@@ -64,13 +65,13 @@ def _no_memory(what: str) -> ToolFailed:
     )
 
 
-def serve(channel: socket.socket) -> None:
+def serve(channel: socket.socket, shelf: Shelf | None = None) -> None:
     """Answers requests until the channel closes."""
     receiver, reader = Receiver(), FrameReader(MAX_FRAME_BYTES)
     channel.sendall(pack(Ready(os.getpid())))
     while chunk := receiver.receive(channel):
         for body in reader.feed(chunk):
-            channel.sendall(pack(lower(decode_to_tools(body), channel)))
+            channel.sendall(pack(lower(decode_to_tools(body), channel, shelf)))
 
 
 def main() -> int:
@@ -79,12 +80,14 @@ def main() -> int:
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--cache-folder", default="")
+    parser.add_argument("--cache-bytes", type=int, default=0)
     arguments = parser.parse_args()
     limits.apply(arguments.memory_bytes, arguments.parent)
     channel = socket.socket(fileno=arguments.channel)
     channel.setblocking(True)
     try:
-        serve(channel)
+        serve(channel, recall.shelf_of(arguments.cache_folder, arguments.cache_bytes))
     except ConnectionError:
         return 0
     except (msgspec.DecodeError, WireError):
