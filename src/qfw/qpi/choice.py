@@ -16,7 +16,7 @@ from qfw.model.pipeline import Pipeline
 from qfw.model.program import Measure, Program
 from qfw.model.timing import device_ns
 from qfw.qpi.device import AutomaticDevice, Device
-from qfw.qpi.drafting import Outputs, as_pipeline, asked
+from qfw.qpi.drafting import Outputs, asked, lowering_of
 from qfw.qpi.filters import check_able, median_readout_error, none_able
 from qfw.qpi.tables import as_html, as_text, figure
 from qfw.qpm import stages
@@ -105,7 +105,7 @@ def choose(
         raise UnknownDevice("there is no device to choose from; see: qfw doctor")
     count = 0 if shots is None else check_shots(shots)
     wanted = asked(outputs, count)
-    task = _Task(program, wanted, sets, count, as_pipeline(pipeline))
+    task = _Task(program, wanted, sets, count, lowering_of(program, pipeline))
     able: list[Considered] = []
     refused: list[Considered] = []
     statuses = devices[0].session.statuses(devices)

@@ -23,7 +23,7 @@ from qfw.model.program import Program, check_parameters
 from qfw.model.seeds import check_seed
 from qfw.model.task import TaskOptions, check_options
 from qfw.qpi.device import Device
-from qfw.qpi.drafting import Outputs, as_pipeline, asked
+from qfw.qpi.drafting import Outputs, asked, lowering_of
 from qfw.qpi.filters import check_able
 from qfw.qpi.split import SETS, SHOTS, Part, by_sets, by_shots
 
@@ -90,7 +90,7 @@ def group_task(
         )
     )
     largest = max(part.sets for part in made), max(part.shots for part in made)
-    lowering = as_pipeline(pipeline)
+    lowering = lowering_of(program, pipeline)
     _check_common(devices, program, wanted, *largest, lowered=lowering is not None)
     # As the daemons will check them: each part is refused alike.
     check_outputs(wanted, program, *largest)

@@ -25,7 +25,7 @@ from qfw.model.task import QuantumTask
 from qfw.qpm.shared import ANCILLARY_BYTES, LOST, Memory, descriptors
 
 #: Changes whenever an older peer could misread a message.
-WIRE_VERSION = 4
+WIRE_VERSION = 5
 #: Largest frame that a daemon reads from a client.
 MAX_REQUEST_BYTES = 64 * 2**20
 #: Largest frame that a client reads; an answer of MAX_ANSWER_BYTES and its envelope.
@@ -283,6 +283,22 @@ class Lowered(_Message, frozen=True, tag=24):
     body: bytes
 
 
+class OfferLowered(_Message, frozen=True, tag=27):
+    """What a client's pipeline made of a program ahead of time, in front of tasks of that client that need it.
+
+    Not answered: where the device is not what it is for any more, or it is wrong, tools make it.
+    """
+
+    #: Digests.
+    program: bytes
+    pipeline: bytes
+    device: str
+    #: Digest of the `qfw.qpm.tool.Target`.
+    target: bytes
+    #: A LoweredProgram, MessagePack.
+    body: bytes
+
+
 class DeviceEvents(_Message, frozen=True, tag=25):
     """Events of devices that the client subscribed to; `missed`: those lost before them, since it did not read."""
 
@@ -324,6 +340,7 @@ Request = Union[  # noqa: UP007 - for msgspec
     Release,
     Control,
     Lowered,
+    OfferLowered,
 ]
 Response = Union[  # noqa: UP007 - for msgspec
     Accepted,

@@ -37,6 +37,7 @@ from qfw.qpm.wire import (
     Cancel,
     Control,
     Lowered,
+    OfferLowered,
     Query,
     Received,
     Release,
@@ -158,6 +159,7 @@ class Core:
         self._handlers[Control] = self.control.take
         self._handlers[StorePipeline] = self._lowerings.store
         self._handlers[Lowered] = self._lowerings.heard
+        self._handlers[OfferLowered] = self._lowerings.offered
         self._settings.follow(self._follow)
         self._listing = Listing(
             self.state,
