@@ -13,9 +13,9 @@ SEEDS = 4
 
 
 def preset(name: str) -> tuple[Stage, ...]:
-    """Stages of a preset; none of `none`. Of one installation always the same ones.
+    """Stages of a preset; none of `none`.
 
-    `best` ends with the tool `schedule` where that is installed.
+    They are always the same ones, and run for every device, calibrated or not: so none of them is `schedule`.
 
     Raises:
         OptionError: there is none of that name; names the nearest.
@@ -43,14 +43,11 @@ def _default() -> tuple[Stage, ...]:
 
 
 def _best() -> tuple[Stage, ...]:
-    stages = (
+    return (
         Stage("reduce", "reduce"),
         Stage("search", "search", {"level": 3, "seeds": SEEDS}),
         Stage("reduce-2", "reduce"),
     )
-    if "schedule" in registry.names(registry.TOOLS):
-        return (*stages, Stage("schedule", "schedule"))
-    return stages
 
 
 #: By name: what people should know of it, and its stages.
