@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed
+from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed, UnsupportedFeature
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
 from qfw.qpm.quality import depth, duration_s, fidelity
-from qfw.qpm.tool import Target, Tool, ToolOutput
+from qfw.qpm.tool import Target, ToolOutput, splits
 
 
 def check(pipeline: Pipeline) -> None:
     """Raises UnknownDevice, NotInstalled or OptionError unless this environment can run every stage."""
     pipeline.check()
     for stage in pipeline.stages:
-        _kind(stage.tool).check_options(stage.options)
+        kind_of(stage.tool).check_options(stage.options)
 
 
 def needs_client(pipeline: Pipeline) -> bool:
     """Whether a stage must run in the application's process."""
-    return any(_kind(stage.tool).needs_client for stage in pipeline.stages)
+    return any(kind_of(stage.tool).needs_client for stage in pipeline.stages)
 
 
 def run(
@@ -40,13 +41,36 @@ def run(
 
     Raises:
         ProgramError: a tool says that the program cannot be transformed.
+        UnsupportedFeature: a tool makes several programs of one; see `qfw.qpm.expansion`.
         ToolFailed: a tool failed otherwise, or what it gave is no program; says which stage.
         NotInstalled, UnknownDevice: a tool is not here.
     """
-    portable, layout = program, None
+    check_lowers(pipeline)
+    made = through(pipeline.stages, program, target, begins)
+    lowered, layout = made.program, made.layout
+    if not program.has_measurements and (layout or lowered.num_qubits != program.num_qubits):
+        lowered = _measured(lowered, layout or range(program.num_qubits))
+    return LoweredProgram(lowered.encoded, layout, tuple(made.reports), made.artefacts)
+
+
+class Made(NamedTuple):
+    """What stages made of a program."""
+
+    program: Program
+    #: Where each qubit of the first program is; None: where it was.
+    layout: tuple[int, ...] | None
+    reports: list[StageReport]
+    artefacts: dict[str, bytes]
+
+
+def through(
+    stages: Sequence[Stage], program: Program, target: Target, begins: Callable[[Stage], None]
+) -> Made:
+    """What stages that do not split make of a program, without measurements of its own. Raises as `run`."""
+    layout: tuple[int, ...] | None = None
     reports: list[StageReport] = []
     artefacts: dict[str, bytes] = {}
-    for stage in pipeline.stages:
+    for stage in stages:
         begins(stage)
         began = time.perf_counter()
         given = _apply(stage, program, target)
@@ -55,9 +79,7 @@ def run(
         program = given.program
         artefacts |= given.artefacts
         reports.append(report(stage.name, program, target, took_s, given.notes))
-    if not portable.has_measurements and (layout or program.num_qubits != portable.num_qubits):
-        program = _measured(program, layout or range(portable.num_qubits))
-    return LoweredProgram(program.encoded, layout, tuple(reports), artefacts)
+    return Made(program, layout, reports, artefacts)
 
 
 def report(
@@ -78,17 +100,35 @@ def report(
     )
 
 
-def _apply(stage: Stage, program: Program, target: Target) -> ToolOutput:
+def check_lowers(pipeline: Pipeline) -> None:
+    """Raises UnsupportedFeature where a stage makes several programs of one: then there is no lowered program."""
+    for stage in pipeline.stages:
+        if splits(kind_of(stage.tool)):
+            raise UnsupportedFeature(
+                f"stage {stage.name}: tool {stage.tool} makes several programs of one, so there is no single lowered "
+                "program. Run it on a stream with this pipeline, which puts their answers together, or look at "
+                "ToolPipeline.expand"
+            )
+
+
+@contextmanager
+def failing_as(stage: Stage) -> Iterator[None]:
+    """What a tool raises within says the stage; what is none of our errors is a ToolFailed."""
     try:
-        given = _tool(stage.tool).apply(program, target, stage.options)
-        given.program.check()
-        return given
+        yield
     except QFwError as error:
         raise ErrorReport(type(error).__name__, f"stage {stage.name}: {error}").to_exception() from error
     except Exception as error:
         raise ToolFailed(
             f"stage {stage.name}: tool {stage.tool} failed with {type(error).__name__}: {str(error)[:500]}"
         ) from error
+
+
+def _apply(stage: Stage, program: Program, target: Target) -> ToolOutput:
+    with failing_as(stage):
+        given: ToolOutput = tool_of(stage.tool).apply(program, target, stage.options)
+        given.program.check()
+        return given
 
 
 def _composed(
@@ -114,8 +154,8 @@ def _measured(program: Program, places: Sequence[int]) -> Program:
     return Program(program.num_qubits, clbits, program.num_slots, program.operations + ending)
 
 
-def _kind(name: str) -> Any:
-    """Class of a tool that is installed with its framework."""
+def kind_of(name: str) -> Any:
+    """Class of a tool that is installed with its framework. Raises UnknownDevice, SetupError, NotInstalled."""
     kind = registry.load(registry.TOOLS, name)
     if kind.version() is None:
         # Its constructor knows what to install.
@@ -125,6 +165,6 @@ def _kind(name: str) -> Any:
 
 
 @cache
-def _tool(name: str) -> Tool:
-    tool: Tool = _kind(name)()
-    return tool
+def tool_of(name: str) -> Any:
+    """The one Tool or SplittingTool of this name in this process. Raises as `kind_of`."""
+    return kind_of(name)()
