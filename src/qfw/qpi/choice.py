@@ -19,7 +19,7 @@ from qfw.qpi.device import AutomaticDevice, Device
 from qfw.qpi.drafting import Outputs, asked, lowering_of
 from qfw.qpi.filters import check_able, median_readout_error, none_able
 from qfw.qpi.tables import as_html, as_text, figure
-from qfw.qpm import stages
+from qfw.qpm import recall
 from qfw.qpm.quality import fidelity
 from qfw.qpm.tool import Target
 
@@ -179,7 +179,9 @@ def _is_native(program: Program, device: Device) -> bool:
 def _lowered(device: Device, calibration: Calibration, task: _Task) -> Program:
     if task.pipeline is None:
         return task.program
-    lowered = stages.run(task.pipeline, task.program, Target(device.profile, calibration))
+    lowered, _ = recall.lowered(
+        task.pipeline, task.program, Target(device.profile, calibration), recall.own_shelf()
+    )
     return Program.decode(lowered.encoded)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,13 @@ from qfw.formats import compiled_file
 from qfw.formats.compiled_file import MAX_FILE_BYTES, Contents, LoweredFor
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import OptionError
-from qfw.model.pipeline import LoweredProgram, Pipeline, StageReport
+from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Program as ModelProgram
 from qfw.qpi.offers import Offer, Part
-from qfw.qpi.pipeline import ToolPipeline
+from qfw.qpi.pipeline import Lowered, ToolPipeline
 from qfw.qpi.program import Program
 from qfw.qpm import recall, registry
+from qfw.qpm.expansion import splitting
 from qfw.qpm.tool import Target, binds
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class CompiledProgram(Program, frozen=True):
         program: ModelProgram,
         pipeline: ToolPipeline | str = "default",
         devices: Iterable[Device | Target] = (),
+        begins: Callable[[Stage], None] = lambda stage: None,
     ) -> CompiledProgram:
         """Lowers a program, in this process.
 
@@ -55,22 +57,26 @@ class CompiledProgram(Program, frozen=True):
             program: the portable one.
             pipeline: or a preset's name.
             devices: for which; none: it is lowered where it is run.
+            begins: told of every stage before its tool runs.
 
         Raises:
-            OptionError: a device twice; no such preset.
+            OptionError: a device twice; no such preset; a pipeline with a tool that makes several programs of one.
             ProgramError, ToolFailed: a tool says that it cannot be lowered, or fails.
             UnsupportedFeature: behind the last stage there is a gate that a device does not take; which.
         """
         if isinstance(pipeline, str):
             pipeline = ToolPipeline.preset(pipeline)
         value = pipeline.pipeline
+        if splitting(value):
+            raise OptionError(
+                f"{pipeline!r} makes several programs of one, by what is asked of it: it runs when that is known, on a "
+                "stream with this pipeline"
+            )
         targets = [device if isinstance(device, Target) else device.target() for device in devices]
         names = [target.profile.name for target in targets]
         if len(set(names)) != len(names):
             raise OptionError(f"a program is compiled once for each device, not for {', '.join(names)}")
         program.check()
-        for target in targets:
-            pipeline.check(program, target)
         contents = Contents(
             _own_version(),
             recall.tool_versions(value),
@@ -79,7 +85,7 @@ class CompiledProgram(Program, frozen=True):
             value.digest,
             program.encoded,
             value.encoded,
-            tuple(_lowered(value, program, target) for target in targets),
+            tuple(_lowered(pipeline, program, target, begins) for target in targets),
         )
         return cls._of(contents)
 
@@ -127,6 +133,23 @@ class CompiledProgram(Program, frozen=True):
         found: Pipeline = self.__dict__["own"]
         return found
 
+    def lower(self, device: Device | Target, begins: Callable[[Stage], None] = lambda stage: None) -> Lowered:
+        """What it is for a device as that is now: what it carries, finished where that is old, or made in this process.
+
+        `begins` is told of every stage before its tool runs. Raises as `ToolPipeline.lower`.
+        """
+        target = device if isinstance(device, Target) else device.target()
+        row = next((row for row in self.contents.lowered if row.target == target.digest), None)
+        if row is None:
+            pipeline = ToolPipeline.of(self.pipeline, self.contents.name)
+            old = next((row for row in self.contents.lowered if row.device == target.profile.name), None)
+            if old is None or old.profile != Target(target.profile).digest:
+                row = _lowered(pipeline, self, target, begins)
+            else:
+                row = _finished(pipeline, old, target, begins)
+        lowered = Program.of(ModelProgram.decode(row.encoded))
+        return Lowered(lowered, row.layout, row.stages, target.version, row.artefacts)
+
     @property
     def compiled_for(self) -> tuple[tuple[str, str], ...]:
         """Pairs of a device that it is lowered for, and the version of its calibration of then."""
@@ -173,20 +196,23 @@ class CompiledProgram(Program, frozen=True):
         return f"CompiledProgram({self.num_qubits} qubits, {self.num_slots} slots; {stages}; for {devices})"
 
 
-def _lowered(pipeline: Pipeline, program: ModelProgram, target: Target) -> LoweredFor:
+def _lowered(
+    given: ToolPipeline, program: ModelProgram, target: Target, begins: Callable[[Stage], None]
+) -> LoweredFor:
     """The program lowered, its front first."""
-    shelf = recall.own_shelf()
+    shelf, pipeline = recall.own_shelf(), given.pipeline
     count, front = _front_stages(pipeline), program
     reports: tuple[StageReport, ...] = ()
     artefacts: dict[str, bytes] = {}
     if count:
-        before, made = recall.lowered(Pipeline(pipeline.stages[:count]), program, target, shelf)
+        before, made = recall.lowered(Pipeline(pipeline.stages[:count]), program, target, shelf, begins)
         if before.layout is None and made.num_qubits == program.num_qubits:
             front, reports, artefacts = made, before.stages, before.artefacts
         else:
             # Then observables would have to follow it: it is made with the rest.
             count = 0
-    lowered, _ = recall.lowered(Pipeline(pipeline.stages[count:]), front, target, shelf)
+    lowered, last = recall.lowered(Pipeline(pipeline.stages[count:]), front, target, shelf, begins)
+    given.check_lowered(last, target)
     return LoweredFor(
         target.profile.name,
         target.version,
@@ -198,6 +224,25 @@ def _lowered(pipeline: Pipeline, program: ModelProgram, target: Target) -> Lower
         lowered.layout,
         (*reports, *lowered.stages),
         {**artefacts, **lowered.artefacts},
+    )
+
+
+def _finished(
+    given: ToolPipeline, old: LoweredFor, target: Target, begins: Callable[[Stage], None]
+) -> LoweredFor:
+    """What was lowered for an earlier calibration, for this one: only the stages behind its front are run."""
+    rest = Pipeline(given.pipeline.stages[old.front_stages :])
+    front = ModelProgram.decode(old.front)
+    made, last = recall.lowered(rest, front, target, recall.own_shelf(), begins)
+    given.check_lowered(last, target)
+    return msgspec.structs.replace(
+        old,
+        calibration=target.version,
+        target=target.digest,
+        encoded=made.encoded,
+        layout=made.layout,
+        stages=(*old.stages[: old.front_stages], *made.stages),
+        artefacts={**old.artefacts, **made.artefacts},
     )
 
 

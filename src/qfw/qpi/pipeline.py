@@ -43,6 +43,8 @@ class Lowered(NamedTuple):
     stages: tuple[StageReport, ...]
     #: Version of the calibration; empty where the device has none.
     calibration: str
+    #: What tools made besides, by name: MessagePack. `schedule` of the tool pulse: a `qfw.model.pulse.Schedule`.
+    artefacts: Mapping[str, bytes] = {}
 
 
 class ToolPipeline:
@@ -182,7 +184,7 @@ class ToolPipeline:
         """
         target = _target(device)
         found, lowered = self._lowered(program, target)
-        return Lowered(lowered, found.layout, found.stages, target.version)
+        return Lowered(lowered, found.layout, found.stages, target.version, found.artefacts)
 
     def explain(self, program: ModelProgram, device: Device | Target) -> Explanation:
         """Stage by stage: gates, two-qubit gates, depth, estimated fidelity, duration, and the time that a stage took.
@@ -206,6 +208,10 @@ class ToolPipeline:
         """
         target = _target(device)
         _, lowered = self._lowered(program, target)
+        self.check_lowered(lowered, target)
+
+    def check_lowered(self, lowered: ModelProgram, target: Target) -> None:
+        """As `check`, of what the stages made."""
         try:
             native.check_native(lowered, target.profile)
         except UnsupportedFeature as error:
