@@ -138,17 +138,32 @@ class CompiledProgram(Program, frozen=True):
 
         `begins` is told of every stage before its tool runs. Raises as `ToolPipeline.lower`.
         """
-        target = device if isinstance(device, Target) else device.target()
-        row = next((row for row in self.contents.lowered if row.target == target.digest), None)
-        if row is None:
-            pipeline = ToolPipeline.of(self.pipeline, self.contents.name)
-            old = next((row for row in self.contents.lowered if row.device == target.profile.name), None)
-            if old is None or old.profile != Target(target.profile).digest:
-                row = _lowered(pipeline, self, target, begins)
-            else:
-                row = _finished(pipeline, old, target, begins)
+        row = self._row(device if isinstance(device, Target) else device.target(), begins)
         lowered = Program.of(ModelProgram.decode(row.encoded))
-        return Lowered(lowered, row.layout, row.stages, target.version, row.artefacts)
+        return Lowered(lowered, row.layout, row.stages, row.calibration, row.artefacts)
+
+    def finished(
+        self, device: Device | Target, begins: Callable[[Stage], None] = lambda stage: None
+    ) -> CompiledProgram:
+        """The same, lowered for a device as that is now; what it carries for others it keeps. See `lower`."""
+        row = self._row(device if isinstance(device, Target) else device.target(), begins)
+        others = tuple(other for other in self.contents.lowered if other.device != row.device)
+        return CompiledProgram._of(msgspec.structs.replace(self.contents, lowered=(*others, row)))
+
+    def _row(self, target: Target, begins: Callable[[Stage], None]) -> LoweredFor:
+        """What is carried for a target, or made now."""
+        old = None
+        for row in self.contents.lowered:
+            if row.target == target.digest:
+                return row
+            if row.device == target.profile.name and row.profile == Target(target.profile).digest:
+                old = row
+        pipeline = ToolPipeline.of(self.pipeline, self.contents.name)
+        return (
+            _lowered(pipeline, self, target, begins)
+            if old is None
+            else _finished(pipeline, old, target, begins)
+        )
 
     @property
     def compiled_for(self) -> tuple[tuple[str, str], ...]:
