@@ -104,6 +104,8 @@ class ToolPool:
         self._memory_bytes = (
             settings.tools.memory_bytes or share(settings.workers, cores(), memory_bytes())[1]
         )
+        self._cache_folder = settings.tools.cache_folder
+        self._cache_bytes = settings.tools.cache_bytes
         #: Names of the tools that run here.
         self.tools = frozenset(_installed())
         self._reactor: Reactor
@@ -250,6 +252,8 @@ class ToolPool:
                 f"--memory-bytes={self._memory_bytes}",
                 f"--parent={os.getpid()}",
                 f"--external={self._external}",
+                f"--cache-folder={self._cache_folder}",
+                f"--cache-bytes={self._cache_bytes}",
             ]
 
         try:
