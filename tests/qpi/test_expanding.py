@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ from qfw.model.program import Gate, Program, slot
 from qfw.model.task import TaskOptions
 from qfw.qpi import GroupResult, Request, Session
 from qfw.qpi.group import Progress
-from tests.stack import LIMIT_S, long_program, runtime_folder, until
+from tests.stack import LIMIT_S, long_program, runtime_folder, strangers, until
 
-ROOT = Path(__file__).parent.parent
 SETTINGS = """
 engines = ["reference"]
 workers.count = 2
@@ -65,10 +63,7 @@ def pipeline(*stages: str | tuple[str, dict[str, Any]]) -> Pipeline:
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
     """Of a daemon that finds the strangers' plugins; so does this process, from then on."""
-    with pytest.MonkeyPatch.context() as patch, runtime_folder() as folder:
-        paths = [str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")]
-        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        patch.syspath_prepend(str(ROOT / "plugins"))
+    with strangers(), runtime_folder() as folder:
         (folder / "settings.toml").write_text(SETTINGS)
         with Session(runtime_folder=folder, config=folder / "settings.toml") as opened:
             yield opened

@@ -13,7 +13,7 @@ from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
 from qfw.qpm.quality import depth, duration_s, fidelity
-from qfw.qpm.tool import Target, ToolOutput, splits
+from qfw.qpm.tool import Target, ToolOutput, plays, splits
 
 
 def check(pipeline: Pipeline) -> None:
@@ -26,6 +26,11 @@ def check(pipeline: Pipeline) -> None:
 def needs_client(pipeline: Pipeline) -> bool:
     """Whether a stage must run in the application's process."""
     return any(kind_of(stage.tool).needs_client for stage in pipeline.stages)
+
+
+def played(pipeline: Pipeline) -> Stage | None:
+    """The first stage whose tool makes something that is played on the device, and not run; None: there is none."""
+    return next((stage for stage in pipeline.stages if plays(kind_of(stage.tool))), None)
 
 
 def run(
@@ -106,8 +111,8 @@ def check_lowers(pipeline: Pipeline) -> None:
         if splits(kind_of(stage.tool)):
             raise UnsupportedFeature(
                 f"stage {stage.name}: tool {stage.tool} makes several programs of one, so there is no single lowered "
-                "program. Run it on a stream with this pipeline, which puts their answers together, or look at "
-                "ToolPipeline.expand"
+                "program. Run it on a stream with this pipeline, where the tool is: that puts their answers "
+                "together. Or look at ToolPipeline.expand"
             )
 
 

@@ -197,3 +197,8 @@ def binds(kind: Any) -> bool:
     Of tools in front of one that binds, what they made can be kept under any calibration.
     """
     return bool(getattr(kind, "binds", False))
+
+
+def plays(kind: Any) -> bool:
+    """Whether what a tool makes is played on the device and not run: its class variable `plays`, False unless said."""
+    return bool(getattr(kind, "plays", False))
