@@ -19,14 +19,13 @@ Floats = npt.NDArray[np.float64]
 class Recipe(msgspec.Struct, frozen=True, array_like=True):
     """What answers are put together with."""
 
-    #: Of the programs, as they came to be.
+    #: Of the programs, as they came to be; a single one is not extrapolated.
     factors: tuple[float, ...]
     extrapolation: str
     #: Shots of each frame of a factor; all 0: exact.
     shots: tuple[int, ...]
     #: For each output what the distribution of each of its qubits has to be corrected for; nothing of observables.
     readouts: tuple[tuple[Errors, ...], ...]
-    methods: tuple[str, ...]
 
     @property
     def encoded(self) -> bytes:
@@ -63,12 +62,12 @@ def _combined(made: Recipe, errors: tuple[Errors, ...], answers: list[Answer]) -
             values.append(value)
             spreads.append(spread)
         found, spread = values[0], spreads[0]
-        if "zne" in made.methods:
+        if len(values) > 1:
             found, spread = extrapolated(
                 np.stack(values), np.stack(spreads), made.factors, made.extrapolation
             )
         return ExpectationAnswer(Array.of(found), Array.of(spread))
-    counts = weights(made.factors, made.extrapolation) if "zne" in made.methods else np.ones(1)
+    counts = weights(made.factors, made.extrapolation) if len(made.factors) > 1 else np.ones(1)
     total: Floats | None = None
     for answer, weight in zip(answers, np.outer(counts, shares).ravel(), strict=True):
         assert isinstance(answer, ProbabilitiesAnswer)
