@@ -86,3 +86,15 @@ def test_after_a_recalibration_it_is_made_anew(tmp_path: Path) -> None:
         assert f"inverted by calibration {version};" in result.notes[0]
         versions.add(version)
     assert versions == {"heavy-hex-20-0.0", "heavy-hex-20-0.0+1"}
+
+
+def test_parts_of_a_cut_program_are_mitigated(session: qfw.Session) -> None:
+    """Each part by itself, behind its own lowering; both tools put their answers together."""
+    program, (exact,) = chain(0, 5, 1), values(chain(0, 5, 1), (energy(),), np.array(AT))[0]
+    cut, off = ("cut", {"max_qubits": 4}), []
+    for stages, times in (([cut, "transpile"], 1), ([cut, "transpile", "mitigate"], 3)):
+        with session.device("twin-20").stream(pipeline=qfw.ToolPipeline(stages)) as stream:
+            result = stream.run(program, AT, shots=SHOTS, outputs=ENERGY, seed=1).result(timeout=LIMIT_S)
+        off.append(abs(result.expectation_values[0, 0] - exact))
+        assert result.executions == times * 7 * SHOTS
+    assert off[1] < off[0] / 2
