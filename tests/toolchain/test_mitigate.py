@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from qfw.model.errors import OptionError, ProgramError, TooLarge, UnsupportedFeature
+from qfw.model.errors import OptionError, ProgramError, TooLarge, UnsupportedFeature, WrongAnswer
 from qfw.model.native import check_native
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import (
@@ -260,6 +260,35 @@ def test_where_a_method_has_nothing_to_do_it_says_so() -> None:
 def test_shots_are_divided_among_frames() -> None:
     split = TOOL.split(BELL, Z0, 1001, SIMULATOR, {"methods": ["twirl"], "frames": 4})
     assert [variant.shots for variant in split.variants] == [251, 250, 250, 250] and split.executions == 1001
+
+
+def test_answers_and_recipes_of_others_are_refused() -> None:
+    split = TOOL.split(BELL, (*Z0, Probabilities()), 0, SIMULATOR, {"methods": ["zne", "twirl"], "frames": 2})
+    read = [ideal()(variant, np.zeros((1, 0)), 0) for variant in split.variants]
+    narrow = ProbabilitiesAnswer(Array.of(np.ones((1, 2)) / 2))
+    twice = ProbabilitiesAnswer(Array.of(np.ones((2, 4)) / 4))
+    for answers, message in (
+        (read[:-1], "made 6 programs .* of 5, to 2"),
+        ([*read, read[0]], "of 7"),
+        ([()] * 6, "to 0"),
+        ([(read[0][1], read[0][0]), *read[1:]], "output 1 do not belong together"),
+        ([(read[0][0], narrow), *read[1:]], "output 2 do not belong together"),
+        ([(read[0][0], twice), *read[1:]], "output 2 do not belong together"),
+    ):
+        with pytest.raises(WrongAnswer, match=message):
+            TOOL.combine(split.recipe, answers)
+    for recipe in (
+        split.recipe[: len(split.recipe) // 2],
+        b"",
+        b"\xc1",
+        msgspec.msgpack.encode([[], "linear", [], []]),
+    ):
+        with pytest.raises(ProgramError, match="not a recipe of tool mitigate"):
+            TOOL.combine(recipe, read)
+    low = Program(2, 0, 0, (Gate("sx", (0,)),))
+    inverted = TOOL.split(low, (Probabilities(),), 0, TWIN, {"methods": ["readout"]})
+    with pytest.raises(WrongAnswer, match="output 1"):
+        TOOL.combine(inverted.recipe, [(narrow,)])
 
 
 def test_frames_that_differ_widen_standard_errors() -> None:
