@@ -33,6 +33,7 @@ class TranspileTool:
     keeps: ClassVar[str] = "equivalence"
     needs_client: ClassVar[bool] = False
     binds: ClassVar[bool] = True
+    lowers: ClassVar[bool] = True
     options: ClassVar[Mapping[str, str]] = {
         "level": f"effort, 0 to {MAX_LEVEL}, {DEFAULT_LEVEL} by default: Qiskit's optimization_level",
         "seed": "of the search for a layout and a routing, 0 by default: another one may find a better",
