@@ -100,7 +100,9 @@ def _order(circuit: Any, tape: QuantumScript) -> tuple[Hashable, ...]:
         return standard_order(tape)
     missing = [wire for wire in tape.wires if wire not in named]
     if missing:
-        raise ProgramError(f"the circuit uses wire {missing[0]!r}, which its device does not have: {named.tolist()}")
+        raise ProgramError(
+            f"the circuit uses wire {missing[0]!r}, which its device does not have: {named.tolist()}"
+        )
     return tuple(named.labels)
 
 

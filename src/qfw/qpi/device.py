@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from qfw.model.pipeline import Pipeline
     from qfw.qpi.client import Client
     from qfw.qpi.events import EventQueue
+    from qfw.qpi.groups import Groups
     from qfw.qpi.session import Session
     from qfw.qpi.stream import BoundPipeline, OnFailure, Order, QStream
 
@@ -50,6 +52,13 @@ class Device:
             client.device_names[profile.name] = self._name
         #: What it can do.
         self.profile = profile
+
+    @cached_property
+    def groups(self) -> Groups:
+        """For streams: what places the parts of tasks."""
+        from qfw.qpi.groups import Groups
+
+        return Groups(self)
 
     @property
     def name(self) -> str:
@@ -228,6 +237,11 @@ class AutomaticDevice(Device):
         self._profiles = sorted(profiles, key=lambda profile: (-profile.preference, profile.name))
         super().__init__(session, client, _merged(self._profiles))
         self._known: dict[tuple[int, bool, tuple[type, ...]], str] = {}
+
+    @property
+    def widest(self) -> DeviceProfile:
+        """The device with the most qubits; of equal ones the preferred."""
+        return max(self._profiles, key=lambda profile: profile.max_qubits)
 
     def status(self) -> DeviceStatus:
         """Raises UsageError: each task goes to another device."""

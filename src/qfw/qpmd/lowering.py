@@ -24,7 +24,7 @@ from qfw.model.relocation import Relocation
 from qfw.model.task import LOWERING, QuantumTask, TaskState, task_session
 from qfw.qpm.platform import Reactor
 from qfw.qpm.tool import Target
-from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, Lowered, NeedLowering, StorePipeline
+from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, Lowered, NeedLowering, StorePipeline, ToolWork
 from qfw.qpmd.asking import Answer, Asking
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.intake import Fitted, Intake
@@ -60,9 +60,28 @@ class ToolRunner(Protocol):
         """Lowers a program, for a session, within so many seconds from its begin. Never within this call."""
         ...
 
+    def work(
+        self,
+        number: int,
+        session: int,
+        work: ToolWork,
+        target: bytes,
+        time_limit_s: float,
+        ended: Callable[[int, bytes | ErrorReport], None],
+    ) -> None:
+        """Does a piece of tool work, for a session; `number` below 0. As `lower`, but its own `ended` is told."""
+        ...
+
     def forget(self, number: int) -> bool:
         """Nobody wants it any more: whether it had not begun, and is left out."""
         ...
+
+    def end(self, number: int) -> None:
+        """Nobody wants it any more, begun or not; nobody is told."""
+        ...
+
+    #: Is told of each session whose tools took so many seconds.
+    spent: Callable[[int, float], None]
 
     def close(self) -> None:
         """Ends all that it started."""
@@ -372,15 +391,16 @@ class Lowerings:
     def _request(self, key: Key) -> tuple[bytes, bytes, bytes]:
         pipeline = self.pipelines.get(key.pipeline)
         assert pipeline is not None
-        return self._programs.encoded(key.program), pipeline.encoded, self._target(key)
+        return self._programs.encoded(key.program), pipeline.encoded, self.target(key.device)
 
-    def _target(self, key: Key) -> bytes:
-        profile = self._platforms.profiles[key.device]
-        calibration = self._devices.calibrations.get(key.device) if key.version else None
-        known = self._targets.get(key.device)
+    def target(self, device: str) -> bytes:
+        """What tools are told of a device that is there, as it is now: a Target, MessagePack."""
+        profile = self._platforms.profiles[device]
+        calibration = self._devices.calibrations.get(device) if self._devices.version(device) else None
+        known = self._targets.get(device)
         if known is None or known[0] is not profile or known[1] is not calibration:
             encoded = msgspec.msgpack.encode(Target(profile, calibration))
-            known = self._targets[key.device] = profile, calibration, encoded
+            known = self._targets[device] = profile, calibration, encoded
         return known[2]
 
     def _answered(self, answer: Answer) -> None:

@@ -33,6 +33,7 @@ class TranspileTool:
     keeps: ClassVar[str] = "equivalence"
     needs_client: ClassVar[bool] = False
     binds: ClassVar[bool] = True
+    lowers: ClassVar[bool] = True
     options: ClassVar[Mapping[str, str]] = {
         "level": f"effort, 0 to {MAX_LEVEL}, {DEFAULT_LEVEL} by default: Qiskit's optimization_level",
         "seed": "of the search for a layout and a routing, 0 by default: another one may find a better",
@@ -103,6 +104,11 @@ def _seed(options: Mapping[str, Any]) -> int:
 
 def _check_fits(program: Program, profile: DeviceProfile) -> None:
     """Raises TooLarge or UnsupportedFeature where no lowering helps."""
+    if profile.parts:
+        raise UnsupportedFeature(
+            f"{profile.name} is made of {', '.join(part.device for part in profile.parts)}, and between them there are "
+            "entangled pairs only; have the program lowered by the tool distribute"
+        )
     if program.num_qubits > profile.max_qubits:
         raise TooLarge(
             f"the program needs {program.num_qubits} qubits; {profile.name} has {profile.max_qubits}. "
