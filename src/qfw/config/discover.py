@@ -35,6 +35,17 @@ def config_path() -> Path | None:
     return Path(chosen) if chosen else None
 
 
+def cache_dir() -> Path | None:
+    """QFw's folder for what can be made again: in $XDG_CACHE_HOME, else in ~/.cache; None where there is no home."""
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    if chosen.startswith("/"):
+        return Path(chosen) / "qfw"
+    try:
+        return Path.home() / ".cache" / "qfw"
+    except RuntimeError:
+        return None
+
+
 def job_daemon() -> Path | None:
     """Runtime folder of the job's daemon: $QFW_JOB_DAEMON, if any."""
     chosen = os.environ.get(JOB_DAEMON)

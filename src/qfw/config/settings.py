@@ -136,6 +136,10 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_limit_s: Annotated[float, _within(0.1, live=True)] = 120.0
     #: Lowered programs that are kept.
     kept: Annotated[int, _within(1)] = 4096
+    #: Bytes of lowered programs that are kept on disk, for later processes; 0: none.
+    cache_bytes: Annotated[int, _within(0)] = 256 * 2**20
+    #: Their folder; empty: `qfw` in the user's cache folder ($XDG_CACHE_HOME).
+    cache_folder: str = ""
     #: Tools that are commands, by the name that pipelines know them by.
     external: dict[str, ExternalTool] = {}
 

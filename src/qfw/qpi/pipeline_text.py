@@ -26,8 +26,10 @@ class StageText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PipelineText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole text."""
 
-    stages: tuple[StageText, ...]
+    stages: tuple[StageText, ...] = ()
     name: str = ""
+    #: In place of stages: one of `qfw.qpm.presets`.
+    preset: str = ""
 
 
 def loads(text: str) -> PipelineText:
@@ -37,9 +39,12 @@ def loads(text: str) -> PipelineText:
         OptionError: it is not TOML; a key is unknown (names the nearest) or missing, or has a wrong type.
     """
     try:
-        return msgspec.toml.decode(text, type=PipelineText)
+        found = msgspec.toml.decode(text, type=PipelineText)
     except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
         raise OptionError(f"no pipeline: {_explained(str(error))}") from error
+    if bool(found.preset) == bool(found.stages):
+        raise OptionError("no pipeline: it has either tables [[stages]] or a preset")
+    return found
 
 
 def dumps(name: str, stages: Sequence[Stage]) -> str:

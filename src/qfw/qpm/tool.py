@@ -6,7 +6,9 @@ the framework is imported by the constructor, inside a limited worker or in the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -17,8 +19,8 @@ from qfw.model.outputs import Answer, Output
 from qfw.model.program import Program
 
 
-class Target(msgspec.Struct, frozen=True):
-    """What a program is lowered for."""
+class Target(msgspec.Struct, frozen=True, dict=True):
+    """What a program is lowered for. Kept by whoever lowers often: its digest is taken once."""
 
     profile: DeviceProfile
     #: None of an ideal device.
@@ -30,6 +32,11 @@ class Target(msgspec.Struct, frozen=True):
     def version(self) -> str:
         """Version of the calibration; empty where there is none."""
         return self.calibration.version if self.calibration else ""
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of all that it says, the calibration included."""
+        return hashlib.blake2b(msgspec.msgpack.encode(self), digest_size=32).digest()
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -257,6 +264,11 @@ def binds(kind: Any) -> bool:
     Of tools in front of one that binds, what they made can be kept under any calibration.
     """
     return bool(getattr(kind, "binds", False))
+
+
+def plays(kind: Any) -> bool:
+    """Whether what a tool makes is played on the device and not run: its class variable `plays`, False unless said."""
+    return bool(getattr(kind, "plays", False))
 
 
 def lowers(kind: Any) -> bool:

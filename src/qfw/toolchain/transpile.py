@@ -126,6 +126,11 @@ def _seed(options: Mapping[str, Any]) -> int:
 
 def _check_fits(program: Program, profile: DeviceProfile) -> None:
     """Raises TooLarge or UnsupportedFeature where no lowering helps."""
+    if profile.parts:
+        raise UnsupportedFeature(
+            f"{profile.name} is made of {', '.join(part.device for part in profile.parts)}, and between them there are "
+            "entangled pairs only; have the program lowered by the tool distribute"
+        )
     if program.num_qubits > profile.max_qubits:
         raise TooLarge(
             f"the program needs {program.num_qubits} qubits; {profile.name} has {profile.max_qubits}. "
