@@ -27,7 +27,7 @@ def failures(report: Report) -> dict[str, str]:
     return {f.check: f.found for f in report.of(Verdict.FAILED, Verdict.STUCK)}
 
 
-@pytest.mark.parametrize("name", ["reduce", "transpile", "verify"])
+@pytest.mark.parametrize("name", ["reduce", "schedule", "transpile", "verify"])
 def test_our_tools_pass(name: str) -> None:
     if registry.load(registry.TOOLS, name).version() is None:
         pytest.skip(f"{name}'s framework is not installed")

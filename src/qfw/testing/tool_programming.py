@@ -49,9 +49,10 @@ def digest(given: ToolOutput) -> str:
 
 
 def _some(subject: ToolSubject) -> Iterator[tuple[Program, Target]]:
-    """A program for each target."""
+    """Programs for each target: a portable one, and a native one for tools that take no others."""
     for target in subject.targets.values():
         yield programs.straight(np.random.default_rng(11), 4, 14), target
+        yield programs.native(np.random.default_rng(11), target, 4, 14), target
 
 
 def _first_taken(subject: ToolSubject) -> tuple[Program, Target, ToolOutput]:
