@@ -22,6 +22,7 @@ from qfw.model.errors import (
 from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.qpi.tables import as_html
+from qfw.qpm.tool import Target
 
 if TYPE_CHECKING:
     from qfw.model.pipeline import Pipeline
@@ -52,6 +53,8 @@ class Device:
             client.device_names[profile.name] = self._name
         #: What it can do.
         self.profile = profile
+        #: Its calibration as it was said last, and what was made of that.
+        self._target: tuple[bytes, Target] | None = None
 
     @cached_property
     def groups(self) -> Groups:
@@ -75,7 +78,7 @@ class Device:
         *,
         order: Order = "parallel",
         window: int | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
         on_failure: OnFailure = "continue",
     ) -> QStream:
         """A new stream of operations on this device.
@@ -162,8 +165,16 @@ class Device:
 
     def calibration(self) -> Calibration | None:
         """The newest calibration; None of a device that has none, as ideal simulators."""
+        return self.target().calibration
+
+    def target(self) -> Target:
+        """What programs are lowered for: it and its newest calibration; the same object while that is the same."""
         body = self.client.ask(f"calibration {self.profile.name}", ASK_LIMIT_S)
-        return msgspec.msgpack.decode(body, type=Calibration | None)
+        known = self._target
+        if known is None or known[0] != body:
+            calibration = msgspec.msgpack.decode(body, type=Calibration | None)
+            known = self._target = body, Target(self.profile, calibration)
+        return known[1]
 
     def event_queue(self, kinds: str | Iterable[str] | None = None, maxsize: int = 1024) -> EventQueue:
         """A new queue of what happens to it from now on; several may be, of different kinds.
@@ -250,9 +261,9 @@ class AutomaticDevice(Device):
             f"{AUTOMATIC} chooses a device for each task; ask one of them for its status: {names}"
         )
 
-    def calibration(self) -> Calibration | None:
-        """None: simulators alone are chosen."""
-        return None
+    def target(self) -> Target:
+        """The widest, without a calibration: simulators alone are chosen."""
+        return Target(self.widest)
 
     def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
         """Name of the device that runs a task.

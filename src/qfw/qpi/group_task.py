@@ -25,7 +25,7 @@ from qfw.model.result import Result
 from qfw.model.seeds import check_seed
 from qfw.model.task import TaskOptions, check_options
 from qfw.qpi.device import Device
-from qfw.qpi.drafting import Outputs, as_pipeline, asked
+from qfw.qpi.drafting import Outputs, asked, lowering_of
 from qfw.qpi.filters import check_able
 from qfw.qpi.merge import merge_sets, merge_shots
 from qfw.qpi.split import SETS, SHOTS, Part, by_sets, by_shots
@@ -80,7 +80,7 @@ def group_task(
     seed: int | None,
     options: TaskOptions,
     parts: int | None,
-    pipeline: BoundPipeline | Pipeline | None,
+    pipeline: BoundPipeline | Pipeline | str | None,
 ) -> GroupTask:
     """A task for all of these devices, split; see `Mesh.run_group`."""
     count = 0 if shots is None else check_shots(shots)
@@ -108,7 +108,7 @@ def group_task(
         )
     )
     largest = max(part.sets for part in made), max(part.shots for part in made)
-    lowering = as_pipeline(pipeline)
+    lowering = lowering_of(program, pipeline)
     if lowering is not None and splitting(lowering):
         raise OptionError(
             "a group is split by sets or shots, and the pipeline makes several programs of one besides: run it on a "

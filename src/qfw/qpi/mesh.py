@@ -91,7 +91,7 @@ class Mesh(Spread):
         program: Program,
         parameters: npt.ArrayLike | None = None,
         *,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
         **arguments: Any,
     ) -> dict[str, concurrent.futures.Future[Result]]:
         """One task on every device, to compare them; futures by the devices' names.
@@ -122,7 +122,7 @@ class Mesh(Spread):
         *,
         order: Order = "parallel",
         window: int | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
         on_failure: OnFailure = "continue",
     ) -> QStream:
         """A new stream of tasks, which are spread over the devices; the arguments are those of `Device.stream`."""
@@ -140,7 +140,7 @@ class Mesh(Spread):
         seed: int | None = None,
         options: TaskOptions = _DEFAULT_OPTIONS,
         parts: int | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
     ) -> GroupFuture:
         """One task on many devices: split, and its answers merged exactly. Returns at once.
 

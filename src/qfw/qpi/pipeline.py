@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,6 +18,8 @@ from qfw.model.expansion import Expanded
 from qfw.model.outputs import Output, check_shots
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Program as ModelProgram
+from qfw.model.pulse import Schedule
+from qfw.processes import external
 from qfw.qpi import compiling, pipeline_text
 from qfw.qpi.compiling import ToolFuture, lowered_there, mapped
 from qfw.qpi.device import AutomaticDevice, Device
@@ -26,7 +29,7 @@ from qfw.qpi.explanation import Explanation
 from qfw.qpi.program import Program
 from qfw.qpi.tables import as_html
 from qfw.qpi.toolwork import runs
-from qfw.qpm import expansion
+from qfw.qpm import expansion, presets, recall, registry
 from qfw.qpm import stages as running
 from qfw.qpm.tool import Target
 
@@ -51,6 +54,14 @@ class Lowered(NamedTuple):
     stages: tuple[StageReport, ...]
     #: Version of the calibration; empty where the device has none.
     calibration: str
+    #: What tools made besides, by name: MessagePack.
+    artefacts: Mapping[str, bytes] = MappingProxyType({})
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The pulses that tool `pulse` made: a body's `schedule` for the native operation `pulse.play`; else None."""
+        encoded = self.artefacts.get("schedule")
+        return None if encoded is None else msgspec.msgpack.decode(encoded, type=Schedule)
 
 
 class ToolPipeline:
@@ -72,24 +83,56 @@ class ToolPipeline:
             UnknownDevice: no tool of that name is installed; names the nearest, and those that are.
             OptionError: a tool does not know an option, or not such a value; equal names; no stage.
             NotInstalled: what a tool stands on is missing.
+            ConfigError: the settings file that the environment names is wrong: it may declare external tools.
         """
         if not isinstance(name, str):
             raise OptionError(f"a pipeline's name is a text, not {name!r}")
-        self._pipeline = Pipeline.decode(Pipeline(_stages(stages)).encoded)
-        running.check(self._pipeline)
+        external.declare_configured()
+        pipeline = Pipeline.decode(Pipeline(_stages(stages)).encoded)
+        running.check(pipeline)
+        self._begin(pipeline, name)
+
+    def _begin(self, pipeline: Pipeline, name: str) -> None:
+        self._pipeline = pipeline
         #: For people.
         self.name = name
         self._bound: list[weakref.ref[QStream]] = []
         self._lock = threading.Lock()
 
     @classmethod
+    def preset(cls, name: str) -> ToolPipeline:
+        """A pipeline that QFw names: `none` (no stage: programs go as they are), `fast`, `default` or `best`.
+
+        Raises:
+            OptionError: there is none of that name; names the nearest.
+            NotInstalled: what a tool stands on is missing.
+        """
+        stages = presets.preset(name)
+        if stages:
+            return cls(stages, name)
+        found = cls.__new__(cls)
+        found._begin(Pipeline(()), name)
+        return found
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, name: str = "") -> ToolPipeline:
+        """The pipeline of such a value. Raises as the constructor."""
+        return cls(pipeline.stages, name) if pipeline.stages else cls.preset("none")
+
+    @classmethod
     def from_toml(cls, text: str) -> ToolPipeline:
         """The pipeline of a TOML text: `name`, and tables `[[stages]]` with `tool`, `name` and `options`.
+
+        Or `preset = "fast"` in their place.
 
         Raises:
             OptionError: not such a text; an unknown key, which names the nearest. And what the constructor raises.
         """
         document = pipeline_text.loads(text)
+        if document.preset:
+            found = cls.preset(document.preset)
+            found.name = document.name or found.name
+            return found
         stages = [
             Stage(stage.name, stage.tool, stage.options) if stage.name else (stage.tool, stage.options)
             for stage in document.stages
@@ -102,6 +145,8 @@ class ToolPipeline:
         Raises:
             OptionError: an option's value is nothing that TOML can say.
         """
+        if not self._pipeline.stages:
+            return 'preset = "none"\n'
         return pipeline_text.dumps(self.name, self._pipeline.stages)
 
     @property
@@ -134,8 +179,15 @@ class ToolPipeline:
         """Notes that a stream lowers with it; the pipeline keeps no stream alive.
 
         Raises:
-            UsageError: it is bound to this stream already.
+            UsageError: it is bound to this stream already; or it makes pulses, which are played and not run.
         """
+        stage = running.played(self._pipeline)
+        if stage is not None:
+            raise UsageError(
+                f"stage {stage.name!r} (tool {stage.tool}) of {self!r} makes pulses, and a stream runs programs. Give "
+                'the stream a pipeline without it; to play the pulses: device.native("pulse.play")({"schedule": '
+                "pipeline.lower(program, device).schedule})"
+            )
         with self._lock:
             self._bound = [ref for ref in self._bound if ref() is not None]
             if any(ref() is stream for ref in self._bound):
@@ -157,8 +209,8 @@ class ToolPipeline:
             ToolFailed: a tool failed.
         """
         target = _target(device)
-        found = self._lowered(program, target)
-        return Lowered(Program.of(Program.decode(found.encoded)), found.layout, found.stages, target.version)
+        found, lowered = self._lowered(program, target)
+        return Lowered(lowered, found.layout, found.stages, target.version, found.artefacts)
 
     def submit(self, program: ModelProgram, device: Device | Target) -> ToolFuture:
         """The future of what `lower` gives; made by workers of the device's daemon, beside what else they do.
@@ -184,10 +236,12 @@ class ToolPipeline:
             found = _remembered.get(self._key(program, target))
             version = target.version
             if found is None:
-                version, found = lowered_there(device.client, profile.name, self._pipeline, program, future)
+                version, made = lowered_there(device.client, profile.name, self._pipeline, program, future)
+                found = made, Program.of(Program.decode(made.encoded))
                 if version == target.version:
                     self._remember(program, target, found)
-            return Lowered(Program.of(Program.decode(found.encoded)), found.layout, found.stages, version)
+            made, lowered = found
+            return Lowered(lowered, made.layout, made.stages, version, made.artefacts)
 
         return compiling.run("there", work)
 
@@ -306,8 +360,7 @@ class ToolPipeline:
             notes = (*said, *notes)
         else:
             target = _target(device)
-            lowered = self._lowered(program, target)
-            rows = lowered.stages
+            rows = self._lowered(program, target)[0].stages
             notes = tuple(f"{row.stage}: {note}" for row in rows for note in row.notes)
         first = running.report("as given", program, target)
         return Explanation(self.name, target.profile.name, target.version, (first, *rows), notes)
@@ -320,10 +373,19 @@ class ToolPipeline:
             ProgramError, ToolFailed: as `lower`.
         """
         target = _target(device)
-        lowered = ModelProgram.decode(self._lowered(program, target).encoded)
+        _, lowered = self._lowered(program, target)
+        self.check_lowered(lowered, target)
+
+    def check_lowered(self, lowered: ModelProgram, target: Target) -> None:
+        """As `check`, of what the stages made."""
         try:
             native.check_native(lowered, target.profile)
         except UnsupportedFeature as error:
+            if not self._pipeline.stages:
+                raise UnsupportedFeature(
+                    f"without a stage the program stays as it is, and {target.profile.name} does not take it: {error}. "
+                    "Use preset fast, default or best"
+                ) from error
             last = self._pipeline.stages[-1]
             raise UnsupportedFeature(
                 f"behind stage {last.name!r} (tool {last.tool}), the last of the pipeline, there is still what "
@@ -339,20 +401,22 @@ class ToolPipeline:
         rows = [(stage.name, stage.tool, _options(stage)) for stage in self._pipeline.stages]
         return as_html(repr(self).strip("<>"), ("stage", "tool", "options"), rows)
 
-    def _lowered(self, program: ModelProgram, target: Target) -> LoweredProgram:
-        program.check()
+    def _lowered(self, program: ModelProgram, target: Target) -> tuple[LoweredProgram, Program]:
+        """What is known of the program here or on disk, or is made now; and that decoded."""
         found = _remembered.get(self._key(program, target))
         if found is None:
-            found = running.run(self._pipeline, program, target)
+            program.check()
+            made, decoded = recall.lowered(self._pipeline, program, target, recall.own_shelf())
+            found = made, Program.of(decoded)
             self._remember(program, target, found)
         return found
 
     def _key(self, program: ModelProgram, target: Target) -> tuple[bytes, bytes, bytes]:
-        return program.digest, self._pipeline.digest, msgspec.msgpack.encode(target)
+        return program.digest, self._pipeline.digest, target.digest
 
-    def _remember(self, program: ModelProgram, target: Target, found: LoweredProgram) -> None:
-        key = self._key(program, target)
-        _remembered.put(key, found, len(found.encoded) + len(key[2]))
+    def _remember(self, program: ModelProgram, target: Target, found: tuple[LoweredProgram, Program]) -> None:
+        # Decoded it takes some ten times its bytes.
+        _remembered.put(self._key(program, target), found, 11 * len(found[0].encoded))
 
 
 def _options(stage: Stage) -> str:
@@ -375,7 +439,9 @@ def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
             case _:
                 raise OptionError(f"a stage is a tool's name, (name, options) or a qfw.Stage, not {each!r}")
         own.add(stage.name)
-        found.append(_checked(stage))
+        # Of an external tool the daemon is told which: another one of its name is not run in its place.
+        marked = registry.marked(registry.TOOLS, stage.tool) if isinstance(stage.tool, str) else stage.tool
+        found.append(_checked(msgspec.structs.replace(stage, tool=marked)))
     return tuple(found)
 
 
@@ -403,8 +469,8 @@ def _target(device: Any) -> Target:
     if isinstance(device, Target):
         return device
     _check_device(device)
-    profile = device.widest if isinstance(device, AutomaticDevice) else device.profile
-    return Target(profile, device.calibration())
+    target: Target = device.target()
+    return target
 
 
 def _check_device(device: Any) -> None:
@@ -422,4 +488,4 @@ def _site(device: Any, program: ModelProgram, outputs: tuple[Output, ...], shots
     return _target(device)
 
 
-_remembered: Remembered[LoweredProgram] = Remembered(MAX_REMEMBERED, MAX_BYTES)
+_remembered: Remembered[tuple[LoweredProgram, Program]] = Remembered(MAX_REMEMBERED, MAX_BYTES)

@@ -283,6 +283,22 @@ class Lowered(_Message, frozen=True, tag=24):
     body: bytes
 
 
+class OfferLowered(_Message, frozen=True, tag=29):
+    """What a client's pipeline made of a program ahead of time, in front of tasks of that client that need it.
+
+    Not answered: where the device is not what it is for any more, or it is wrong, tools make it.
+    """
+
+    #: Digests.
+    program: bytes
+    pipeline: bytes
+    device: str
+    #: Digest of the `qfw.qpm.tool.Target`.
+    target: bytes
+    #: A LoweredProgram, MessagePack.
+    body: bytes
+
+
 class DeviceEvents(_Message, frozen=True, tag=25):
     """Events of devices that the client subscribed to; `missed`: those lost before them, since it did not read."""
 
@@ -366,6 +382,7 @@ Request = Union[  # noqa: UP007 - for msgspec
     Lowered,
     RunTools,
     EndTools,
+    OfferLowered,
 ]
 Response = Union[  # noqa: UP007 - for msgspec
     Accepted,

@@ -38,6 +38,7 @@ from qfw.qpm.wire import (
     Control,
     EndTools,
     Lowered,
+    OfferLowered,
     Query,
     Received,
     Release,
@@ -172,6 +173,7 @@ class Core:
         )
         self._handlers[RunTools] = self._tool_works.begin
         self._handlers[EndTools] = self._tool_works.end
+        self._handlers[OfferLowered] = self._lowerings.offered
         self._settings.follow(self._follow)
         self._listing = Listing(
             self.state,

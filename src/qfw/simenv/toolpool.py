@@ -15,7 +15,7 @@ from qfw.config.discover import cores, memory_bytes, worker_environment
 from qfw.config.settings import Settings
 from qfw.model.errors import ErrorReport, PlatformFailed, SetupError, ToolFailed, WireError
 from qfw.model.pipeline import MAX_STAGES, Pipeline
-from qfw.processes import child
+from qfw.processes import child, external
 from qfw.processes.backoff import retry_s
 from qfw.qpm import registry
 from qfw.qpm.outbox import Outbox
@@ -92,12 +92,20 @@ class ToolPool:
     """Lowers programs in processes of their own; sessions take turns."""
 
     def __init__(self, settings: Settings) -> None:
-        """Looks up tools; starts nothing."""
+        """Looks up tools; starts nothing.
+
+        Raises:
+            ConfigError: external tools are declared as none can be.
+        """
+        external.declare(settings.tools.external)
+        self._external = msgspec.json.encode(settings.tools.external).decode()
         self._most = settings.tools.workers
         self._start_limit_s = settings.workers.start_limit_s
         self._memory_bytes = (
             settings.tools.memory_bytes or share(settings.workers, cores(), memory_bytes())[1]
         )
+        self._cache_folder = settings.tools.cache_folder
+        self._cache_bytes = settings.tools.cache_bytes
         #: Names of the tools that run here.
         self.tools = frozenset(_installed())
         self._reactor: Reactor
@@ -243,6 +251,9 @@ class ToolPool:
                 f"--channel={channel}",
                 f"--memory-bytes={self._memory_bytes}",
                 f"--parent={os.getpid()}",
+                f"--external={self._external}",
+                f"--cache-folder={self._cache_folder}",
+                f"--cache-bytes={self._cache_bytes}",
             ]
 
         try:
@@ -399,7 +410,7 @@ def _installed() -> list[str]:
         try:
             kind = registry.load(registry.TOOLS, name)
             if kind.version() is not None and not kind.needs_client:
-                found.append(name)
+                found.append(registry.marked(registry.TOOLS, name))
         except SetupError as error:
             logger.error("tool left out: %s", error)
         except Exception as error:

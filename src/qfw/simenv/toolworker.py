@@ -13,15 +13,17 @@ from typing import Annotated
 
 import msgspec
 
+from qfw.config.settings import ExternalTool
 from qfw.model.decoding import decoder
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import ErrorReport, OptionError, QFwError, ToolFailed, WireError
 from qfw.model.outputs import check_shots, decode_outputs
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage
 from qfw.model.program import Program
-from qfw.processes import limits
-from qfw.qpm import stages
+from qfw.processes import external, limits
+from qfw.qpm import recall, stages
 from qfw.qpm.expansion import expand
+from qfw.qpm.shelf import Shelf
 from qfw.qpm.tool import Target
 from qfw.qpm.wire import EXPAND, LOWER, MAX_PROGRAM_BYTES, FrameReader, Receiver, ToolWork, pack
 from qfw.simenv.toolprotocol import (
@@ -36,8 +38,10 @@ from qfw.simenv.toolprotocol import (
 )
 
 
-def answer(request: Lower | Work, channel: socket.socket) -> Lowered | LowerFailed:
-    """The answer to a request; says of every stage that it begins."""
+def answer(
+    request: Lower | Work, channel: socket.socket, shelf: Shelf | None = None
+) -> Lowered | LowerFailed:
+    """The answer to a request, from the shelf where it is there; says of every stage that it begins."""
 
     def begins(stage: Stage) -> None:
         channel.sendall(pack(Began(request.number, stage.name, stage.tool)))
@@ -45,9 +49,10 @@ def answer(request: Lower | Work, channel: socket.socket) -> Lowered | LowerFail
     try:
         target = msgspec.msgpack.decode(request.target, type=Target)
         if isinstance(request, Lower):
-            body = msgspec.msgpack.encode(_lowered(request.pipeline, request.program, target, begins))
+            made = _lowered(request.pipeline, request.program, target, begins, shelf)
+            body = msgspec.msgpack.encode(made)
         else:
-            body = _worked(request.work, target, _once(begins))
+            body = _worked(request.work, target, _once(begins), shelf)
         return Lowered(request.number, body)
     except MemoryError:
         return LowerFailed(request.number, ErrorReport.of(_no_memory("a tool of the pipeline")))
@@ -61,11 +66,15 @@ def answer(request: Lower | Work, channel: socket.socket) -> Lowered | LowerFail
 
 
 def _lowered(
-    pipeline: bytes, program: bytes, target: Target, begins: Callable[[Stage], None]
+    pipeline: bytes,
+    program: bytes,
+    target: Target,
+    begins: Callable[[Stage], None],
+    shelf: Shelf | None,
 ) -> LoweredProgram:
     wanted = Pipeline.decode(pipeline)
     stages.check(wanted)
-    lowered = stages.run(wanted, Program.decode(program), target, begins)
+    lowered, _ = recall.lowered(wanted, Program.decode(program), target, shelf, begins)
     if len(lowered.encoded) > MAX_PROGRAM_BYTES:
         raise ToolFailed(
             f"the pipeline made a program of {len(lowered.encoded)} bytes; at most {MAX_PROGRAM_BYTES} are taken"
@@ -73,11 +82,12 @@ def _lowered(
     return lowered
 
 
-def _worked(work: ToolWork, target: Target, begins: Callable[[Stage], None]) -> bytes:
+def _worked(work: ToolWork, target: Target, begins: Callable[[Stage], None], shelf: Shelf | None) -> bytes:
     """What a session's tool work is answered."""
     target = _target(work, target)
     if work.kind == LOWER:
-        return msgspec.msgpack.encode((target.version, _lowered(work.pipeline, work.program, target, begins)))
+        made = _lowered(work.pipeline, work.program, target, begins, shelf)
+        return msgspec.msgpack.encode((target.version, made))
     if work.kind != EXPAND:
         raise WireError(f"tool work is {LOWER} or {EXPAND}, not {work.kind[:100]!r}")
     pipeline = Pipeline.decode(work.pipeline)
@@ -121,13 +131,13 @@ def _no_memory(what: str) -> ToolFailed:
     )
 
 
-def serve(channel: socket.socket) -> None:
+def serve(channel: socket.socket, shelf: Shelf | None = None) -> None:
     """Answers requests until the channel closes."""
     receiver, reader = Receiver(), FrameReader(MAX_FRAME_BYTES)
     channel.sendall(pack(Ready(os.getpid())))
     while chunk := receiver.receive(channel):
         for body in reader.feed(chunk):
-            channel.sendall(pack(answer(decode_to_tools(body), channel)))
+            channel.sendall(pack(answer(decode_to_tools(body), channel, shelf)))
 
 
 def main() -> int:
@@ -136,12 +146,16 @@ def main() -> int:
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--external", default="{}")
+    parser.add_argument("--cache-folder", default="")
+    parser.add_argument("--cache-bytes", type=int, default=0)
     arguments = parser.parse_args()
     limits.apply(arguments.memory_bytes, arguments.parent)
     channel = socket.socket(fileno=arguments.channel)
     channel.setblocking(True)
+    external.declare(msgspec.json.decode(arguments.external, type=dict[str, ExternalTool]))
     try:
-        serve(channel)
+        serve(channel, recall.shelf_of(arguments.cache_folder, arguments.cache_bytes))
     except ConnectionError:
         return 0
     except (msgspec.DecodeError, WireError):
