@@ -137,7 +137,7 @@ def strangers() -> Iterator[None]:
 
 def _forget_plugins() -> None:
     registry._entries.cache_clear()
-    registry.load.cache_clear()
+    registry._load.cache_clear()
     stages._made.cache_clear()
 
 
