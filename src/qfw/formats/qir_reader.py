@@ -232,6 +232,7 @@ class Reader:
         return self.value(frame, "i1", last.rest.partition(",")[0].split()[-1], last.line)
 
     def switch(self, frame: Frame, label: str, last: Instruction) -> Arrival:
+        """Follows the case of a switch, or all up to where they meet."""
         head, _, rest = last.rest.partition("[")
         kind, value_text = arguments(head, last.line)[0].split()[:2]
         value = self.value(frame, kind, value_text, last.line)
@@ -376,7 +377,8 @@ class Reader:
         given = [self.known(frame, typed(part, line)[1], line) for part in arguments(found[2], line)]
         gate = names.GATE_OF.get(name)
         if gate is not None:
-            return self._gate(gate, name, given, line)
+            self._gate(gate, name, given, line)
+            return None
         if name in self.module.functions:
             function = self.module.functions[name]
             if len(given) != len(function.parameters):
@@ -419,7 +421,8 @@ class Reader:
             result = self.result(given[0], line)
             return self.diagrams.bit(Bit(result, self.versions.get(result, 0)))
         if name in (names.RECORD_RESULT, names.RECORD_BOOL):
-            return self._record(name, given, line)
+            self._record(name, given, line)
+            return None
         raise UnsupportedFeature(
             f"line {line}: the function {name} is not read; base and adaptive profile are, with the gates "
             f"{', '.join(sorted(gate.removeprefix(names.QIS) for gate in names.GATE_OF))}"
@@ -525,16 +528,16 @@ class Reader:
         if not isinstance(value, Pointer):
             raise UnsupportedFeature(f"line {line}: the {what} is not a static one: {_described(value)}")
         limit = declared if declared is not None else MAX_BITS
-        if value.index >= limit:
+        if value.number >= limit:
             raise ProgramError(
-                f"line {line}: {what} {value.index} is outside 0..{limit - 1}, "
+                f"line {line}: {what} {value.number} is outside 0..{limit - 1}, "
                 + (
                     "which the entry point declares"
                     if declared is not None
                     else "which is the most that is read"
                 )
             )
-        return value.index
+        return value.number
 
     # The end.
 
@@ -624,7 +627,7 @@ def _flow(function: Function) -> Flow | None:
             raise ParseError(f"block {label} of {function.name} has no end", function.line, 1)
         last = block[-1]
         targets = [unquoted(target) for target in _TARGET.findall(last.rest)] if last.opcode != "ret" else []
-        if last.opcode in ("br", "switch") and not targets or (last.opcode == "br" and len(targets) > 2):
+        if (last.opcode in ("br", "switch") and not targets) or (last.opcode == "br" and len(targets) > 2):
             raise ParseError(f"{last.opcode} {last.rest[:40]} leads nowhere", last.line, 1)
         for target in targets:
             if target not in function.blocks:

@@ -8,6 +8,7 @@ instruction means is the part of `qir_reader`.
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ class Local(NamedTuple):
 class Pointer(NamedTuple):
     """A static qubit or result: which of the two, its use says."""
 
-    index: int
+    number: int
 
 
 class Label(NamedTuple):
@@ -131,7 +132,7 @@ def parse(text: str) -> Module:
                     raise ParseError(f"function {function.name} is empty", number, 1)
                 function = None
                 continue
-            if line.startswith("#dbg") or line.startswith("uselistorder"):
+            if line.startswith(("#dbg", "uselistorder")):
                 continue
             if (found := _LABEL.match(line)) is not None:
                 label = _name(found[1])
@@ -254,8 +255,6 @@ def _typed(text: str, line: int) -> tuple[str, Local | Constant]:
 
 
 def _double(kind: str, text: str, line: int) -> float:
-    import struct
-
     if text.startswith("0x"):
         if len(text) > 18:
             raise ParseError(f"{text[:40]!r} is no {kind}", line, 1)

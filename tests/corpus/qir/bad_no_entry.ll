@@ -1,0 +1,4 @@
+; expect: ParseError: entry_point
+define void @main() {
+  ret void
+}
