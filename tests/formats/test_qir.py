@@ -1,4 +1,4 @@
-"""Programs from and to QIR: what they mean survives, by computations of NumPy and Qiskit, and LLVM accepts the texts."""
+"""Programs from and to QIR keep their meaning, by NumPy and Qiskit; LLVM accepts the texts."""
 
 from __future__ import annotations
 

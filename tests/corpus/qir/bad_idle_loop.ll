@@ -9,4 +9,5 @@ a:
 b:
   ret void
 }
+
 attributes #0 = { "entry_point" "qir_profiles"="adaptive_profile" "required_num_qubits"="3" "required_num_results"="3" }

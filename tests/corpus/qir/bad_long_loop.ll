@@ -10,4 +10,6 @@ a:
 b:
   ret void
 }
+declare void @__quantum__qis__h__body(ptr)
+
 attributes #0 = { "entry_point" "qir_profiles"="adaptive_profile" "required_num_qubits"="3" "required_num_results"="3" }

@@ -2,3 +2,4 @@
 define void @main() {
   ret void
 }
+

@@ -17,4 +17,9 @@ define void @once(ptr %q) {
   call void @__quantum__qis__x__body(ptr %q)
   ret void
 }
+declare void @__quantum__qis__mz__body(ptr, ptr)
+declare void @__quantum__rt__array_record_output(i64, ptr)
+declare void @__quantum__rt__result_record_output(ptr, ptr)
+declare void @__quantum__qis__x__body(ptr)
+
 attributes #0 = { "entry_point" "qir_profiles"="adaptive_profile" "required_num_qubits"="1" "required_num_results"="1" }

@@ -24,4 +24,13 @@ w:
   call void @__quantum__rt__bool_record_output(i1 %c, ptr null)
   ret void
 }
+declare void @__quantum__qis__x__body(ptr)
+declare void @__quantum__qis__h__body(ptr)
+declare void @__quantum__qis__cnot__body(ptr, ptr)
+declare void @__quantum__qis__mz__body(ptr, ptr)
+declare i1 @__quantum__rt__read_result(ptr)
+declare void @__quantum__qis__z__body(ptr)
+declare void @__quantum__qis__mresetz__body(ptr, ptr)
+declare void @__quantum__rt__bool_record_output(i1, ptr)
+
 attributes #0 = { "entry_point" "qir_profiles"="adaptive_profile" "required_num_qubits"="3" "required_num_results"="3" }
