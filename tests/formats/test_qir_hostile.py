@@ -58,7 +58,7 @@ def test_damaged_texts_are_read_or_refused() -> None:
     rng = random.Random(7)
     texts = [path.read_text() for path in sorted(CORPUS.glob("*.ll")) if "doubling" not in path.stem]
     refused = 0
-    for _ in range(600):
+    for _ in range(400):
         text = rng.choice(texts)
         at = rng.randrange(len(text))
         cut = rng.choice(["", "(", ")", "{", "}", "%", '"', ",", "\n", "i64", " -1", "label"])
@@ -67,7 +67,7 @@ def test_damaged_texts_are_read_or_refused() -> None:
             qir.loads(text).check()
         except ProgramError:
             refused += 1
-    assert refused > 100
+    assert refused > 80
 
 
 def test_damaged_bitcode_is_read_or_refused() -> None:

@@ -19,6 +19,7 @@ from qfw.formats import qir_gates as names
 from qfw.formats.qir_flow import END, Flow, flow
 from qfw.formats.qir_loops import Loops
 from qfw.formats.qir_text import (
+    Constant,
     Function,
     Instruction,
     Label,
@@ -54,7 +55,9 @@ MAX_BITS = 100_000
 #: Operations of the program, those of nested blocks included.
 MAX_OPERATIONS = 200_000
 #: Instructions that are followed one after another without any operation among them.
-MAX_IDLE = 20_000
+MAX_IDLE = 5_000
+#: Trips of all loops that are unrolled.
+MAX_UNROLLED = 10_000
 #: Functions entered within functions.
 MAX_CALLS = 32
 
@@ -130,7 +133,10 @@ class Reader:
         self.idle = 0
         self.nesting = 0
         self.loops = Loops(self)
+        self.trips = 0
         self._flows: dict[str, Flow | None] = {}
+        #: What is called with which operands, by the text of the call.
+        self._calls: dict[str, tuple[str, list[Local | Constant]]] = {}
 
     def run(self) -> Program:
         """The program, checked."""
@@ -166,6 +172,9 @@ class Reader:
                 raise UnsupportedFeature(f"block {label} is come back to from within a branch")
             loop = frame.flow.loops.get(label) if frame.flow is not None else None
             if loop is not None:
+                self.trips += 1
+                if self.trips > MAX_UNROLLED:
+                    raise TooLarge(f"loops of the QIR make more than {MAX_UNROLLED} trips (block {label})")
                 arrival = self.loops.attempt(frame, loop, previous)
                 if arrival is not None:
                     label, previous = arrival.label, arrival.previous
@@ -370,11 +379,15 @@ class Reader:
     def call(self, frame: Frame, instruction: Instruction) -> object:
         """What a call gives, its operations emitted."""
         line = instruction.line
-        found = _CALL.match(instruction.rest)
-        if found is None:
-            raise UnsupportedFeature(f"line {line}: only calls of named functions are read")
-        name = unquoted(found[1])
-        given = [self.known(frame, typed(part, line)[1], line) for part in arguments(found[2], line)]
+        parsed = self._calls.get(instruction.rest)
+        if parsed is None:
+            found = _CALL.match(instruction.rest)
+            if found is None:
+                raise UnsupportedFeature(f"line {line}: only calls of named functions are read")
+            operands = [typed(part, line)[1] for part in arguments(found[2], line)]
+            parsed = self._calls[instruction.rest] = (unquoted(found[1]), operands)
+        name = parsed[0]
+        given = [self.known(frame, part, line) if type(part) is Local else part for part in parsed[1]]
         gate = names.GATE_OF.get(name)
         if gate is not None:
             self._gate(gate, name, given, line)

@@ -162,7 +162,7 @@ def parse(text: str) -> Module:
 
 def arguments(text: str, line: int) -> list[str]:
     """The parts of a list between commas that stand in no bracket."""
-    if "(" not in text and "[" not in text and "{" not in text and '"' not in text:
+    if _FLAT.fullmatch(text):
         return [part.strip() for part in text.split(",")] if text.strip() else []
     parts: list[str] = []
     start = depth = 0
@@ -357,6 +357,8 @@ def _name(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == '"' and text[-1] == '"' else text
 
 
+#: No bracket within a bracket, and no comma there: every comma separates.
+_FLAT = re.compile(r'[^()\[\]{}"]*(?:\([^()\[\]{}",]*\)[^()\[\]{}"]*)*')
 _LABEL = re.compile(r'("[^"]*"|[-\w.$]+):(?=\s|$)')
 _DEFINE = re.compile(r'define\b[^@]*@("[^"]*"|[-\w.$]+)\s*\(')
 _GROUP_NUMBER = re.compile(r"#(\d+)")
