@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qfw.formats.qir_arithmetic import Counter, compared
 from qfw.formats.qir_flow import END, Loop
+from qfw.formats.qir_module import MAX_OPERATIONS
 from qfw.formats.qir_text import unquoted
 from qfw.formats.qir_values import Bit, Choice, bits, conjunction, same
 from qfw.model.errors import TooLarge, UnsupportedFeature
@@ -91,7 +92,7 @@ class Loops:
         return arrival
 
     def _read(self, frame: Frame, loop: Loop, previous: str) -> Arrival | None:
-        from qfw.formats.qir_reader import MAX_OPERATIONS, MAX_UNROLLED, MERGED, Arrival
+        from qfw.formats.qir_reader import MAX_UNROLLED, MERGED, Arrival
 
         reader = self._reader
         deciding, leaving = loop.exits[0]

@@ -190,7 +190,8 @@ def typed(text: str, line: int) -> tuple[str, Local | Constant]:
     known = _TYPED.get(text)
     if known is None:
         known = _typed(text, line)
-        if len(_TYPED) < 4096:
+        # Long ones are rare, and what is kept must stay small.
+        if len(_TYPED) < 4096 and len(text) < 128:
             _TYPED[text] = known
     return known
 
