@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ from qfw.model.program import Gate, Program, slot
 from qfw.model.task import TaskOptions
 from qfw.qpi import GroupResult, Request, Session
 from qfw.qpi.group import Progress
-from tests.stack import LIMIT_S, long_program, runtime_folder, until
+from tests.stack import LIMIT_S, long_program, runtime_folder, strangers, until
 
-ROOT = Path(__file__).parent.parent
 SETTINGS = """
 engines = ["reference"]
 workers.count = 2
@@ -65,10 +63,7 @@ def pipeline(*stages: str | tuple[str, dict[str, Any]]) -> Pipeline:
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
     """Of a daemon that finds the strangers' plugins; so does this process, from then on."""
-    with pytest.MonkeyPatch.context() as patch, runtime_folder() as folder:
-        paths = [str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")]
-        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        patch.syspath_prepend(str(ROOT / "plugins"))
+    with strangers(), runtime_folder() as folder:
         (folder / "settings.toml").write_text(SETTINGS)
         with Session(runtime_folder=folder, config=folder / "settings.toml") as opened:
             yield opened
@@ -166,6 +161,22 @@ def test_what_is_bound_runs_where_and_when_it_was_made_for(session: Session, tmp
     assert again.calibrations[here.name] == (after.version,)
     assert [line.split()[1] for line in log.read_text().splitlines()] == [before.version, after.version]
     assert not gate.exists()
+
+
+def test_a_recalibration_has_what_is_bound_made_anew(session: Session, tmp_path: Path) -> None:
+    """Also where no stage is left that would lower for the new one: then the daemon refuses the old programs."""
+    log = tmp_path / "log"
+    twin = session.device("other")
+    stream = twin.stream(pipeline=pipeline("transpile", ("terms", {"log": str(log)})))
+    versions = []
+    for _ in range(2):
+        result = stream.run(PROGRAM, VALUES, outputs=ASKED, shots=20).result(LIMIT_S)
+        calibration = twin.calibration()
+        assert calibration is not None and result.calibration == calibration.version
+        versions.append(calibration.version)
+        twin.stream().calibrate().result(LIMIT_S)
+    assert versions[0] != versions[1]
+    assert [line.split()[1] for line in log.read_text().splitlines()] == versions
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 
 from qfw.model.errors import OptionError, TooLarge, ToolFailed, UnsupportedFeature
 from qfw.model.gates import GATES
@@ -24,7 +23,7 @@ from qfw.toolchain import teleport
 from qfw.toolchain.distribute import DistributeTool
 from qfw.toolchain.partition import partition
 from tests.engines.branches import exact
-from tests.toolchain.programs import PARAMETERS, straight
+from tests.toolchain.programs import PARAMETERS, compact
 
 LINK = {"devices": ["left", "right"], "fidelity": 1.0, "rate_per_s": 1e5, "attempt_us": 1.0}
 IONS = [{"model": "trapped-ion", "name": "left"}, {"model": "trapped-ion", "name": "right"}]
@@ -68,12 +67,22 @@ def measured(program: Program) -> Program:
     return Program(program.num_qubits, program.num_qubits, program.num_slots, program.operations + ending)
 
 
-@settings(max_examples=60, deadline=None)
-@given(straight(max_qubits=3, max_gates=7))
-def test_every_way_to_place_qubits_gives_the_same_distribution(program: Program) -> None:
-    random = Random(len(program.operations))
-    parts = [random.randrange(2) for _ in range(program.num_qubits)]
-    same(measured(program), unlowered(measured(program), parts, (4, 4)), PARAMETERS)
+@pytest.mark.parametrize("seed", range(30))
+def test_every_way_to_place_qubits_gives_the_same_distribution(seed: int) -> None:
+    random = Random(seed)
+    program = measured(mixture(random, 4, 3))
+    same(program, unlowered(program, [random.randrange(2) for _ in range(4)], (5, 5)), PARAMETERS)
+
+
+def mixture(random: Random, width: int, pairs: int) -> Program:
+    """Gates of one qubit, with slots, between so many of two: each pair of devices' qubits costs four branches."""
+    operations: list[Gate] = []
+    for _ in range(pairs):
+        operations += [Gate("u", (q,), (random.uniform(-3, 3), slot(q % 3, 0.5), 0.3)) for q in range(width)]
+        name = random.choice(["cx", "cz", "rzz", "cry", "ch"])
+        angles = tuple(random.uniform(-3, 3) for _ in range(GATES[name].num_angles))
+        operations.append(Gate(name, tuple(random.sample(range(width), 2)), angles))
+    return Program(width, 0, 3, tuple(operations))
 
 
 @pytest.mark.parametrize("name", [name for name, spec in GATES.items() if spec.num_qubits == 2])
@@ -191,6 +200,18 @@ def expectation_values(program: Program, observables: Sequence[PauliSum]) -> np.
         terms = [("".join(t.paulis), list(t.qubits), t.coefficient) for t in observable.terms]
         found.append(state.expectation_value(SparsePauliOp.from_sparse_list(terms, program.num_qubits)).real)
     return np.array(found)
+
+
+@pytest.mark.parametrize("devices", [IONS, HEXAGONS])
+def test_lowered_parts_fit_together_whatever_the_program(devices: Any) -> None:
+    """Lowering puts what a part does into another order: the whole waits for nothing that does not come."""
+    whole = target(driver(devices))
+    random = Random(11)
+    for _ in range(5):
+        program = measured(mixture(random, 3, 3))
+        split = TOOL.split(program, (Counts(),), 1, whole, {"max_qubits": 2, "level": random.randrange(3)})
+        narrow, _ = compact(split.variants[0].program, [0], 1)
+        same(program, narrow, PARAMETERS)
 
 
 # What is refused --------------------------------------------------------------------------------------

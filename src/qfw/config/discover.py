@@ -82,6 +82,17 @@ def worker_environment(threads: int) -> Mapping[str, str]:
     )
 
 
+def command_environment(folder: Path) -> Mapping[str, str]:
+    """Environment of a command that settings name: where programs are, and `folder` as its home; nothing else."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
 def host_environment(foreign: bool) -> Mapping[str, str]:
     """Environment of a platform's host: a worker's of one thread.
 

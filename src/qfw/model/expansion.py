@@ -116,14 +116,11 @@ class Expanded(msgspec.Struct, frozen=True, array_like=True):
             raise ToolFailed(
                 f"an expansion of {self.size} bytes of programs; at most {MAX_EXPANDED_BYTES} are taken"
             )
+        if not self.levels:
+            raise ToolFailed("an expansion without levels")
         below = [len(level.forks) for level in self.levels[1:]] + [len(self.leaves)]
         stages = [level.stage for level in self.levels]
-        fits = (
-            bool(self.levels)
-            and len(self.levels[0].forks) == 1
-            and stages == sorted(set(stages))
-            and stages[0] >= 0
-        )
+        fits = len(self.levels[0].forks) == 1 and stages == sorted(set(stages)) and stages[0] >= 0
         for level, count in zip(self.levels, below, strict=True):
             numbers = [fork.variants for fork in level.forks]
             fits = fits and min(numbers, default=0) > 0 and sum(numbers) == count

@@ -311,19 +311,32 @@ class Client:
             ResultTimeout: nothing came in time; `what` is missing.
             DaemonLost: the daemon is gone.
         """
+        number, asked = self.pose(message)
+        try:
+            if not self.wait(asked, timeout_s):
+                raise ResultTimeout(f"the daemon did not say {what} within {timeout_s:g} s")
+        finally:
+            self.drop(number)
+        return asked.answer()
+
+    def pose(self, message: Callable[[int], msgspec.Struct]) -> tuple[int, Question]:
+        """Sends a message with a number of its own, and that number; its question is settled when it is answered."""
         self.check()
-        question = Question()
+        asked = Question()
         with self._sending:
             self._asked += 1
             number = self._asked
-            self._questions[number] = question
+            self._questions[number] = asked
         try:
             self._send(pack(message(number)))
-            if not self.wait(question, timeout_s):
-                raise ResultTimeout(f"the daemon did not say {what} within {timeout_s:g} s")
-        finally:
-            self._questions.pop(number, None)
-        return question.answer()
+        except BaseException:
+            self.drop(number)
+            raise
+        return number, asked
+
+    def drop(self, number: int) -> None:
+        """The answer to what was asked with this number is waited for no more."""
+        self._questions.pop(number, None)
 
     def post(self, message: msgspec.Struct) -> None:
         """Sends a message that is not answered, or by messages that somebody `hears`."""

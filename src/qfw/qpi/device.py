@@ -262,8 +262,8 @@ class AutomaticDevice(Device):
         )
 
     def target(self) -> Target:
-        """Itself, without a calibration: simulators alone are chosen."""
-        return Target(self.profile)
+        """The widest, without a calibration: simulators alone are chosen."""
+        return Target(self.widest)
 
     def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
         """Name of the device that runs a task.

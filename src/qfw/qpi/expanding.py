@@ -28,6 +28,7 @@ from qfw.qpi.group_work import GroupWork
 from qfw.qpi.groups import Groups
 from qfw.qpi.placing import Ground
 from qfw.qpi.split import Part
+from qfw.qpi.toolwork import ToolWorkQuestion
 from qfw.qpi.work import filled
 from qfw.qpm import expansion
 
@@ -57,6 +58,7 @@ class ExpandWork(GroupWork):
         self._site: Site
         #: What is waited for: ended by `give_up`.
         self._apart: concurrent.futures.Future[object] | None = None
+        self._question: ToolWorkQuestion | None = None
 
     def __call__(self) -> GroupResult:
         """The combined result.
@@ -113,13 +115,28 @@ class ExpandWork(GroupWork):
         """See GroupWork; what tools are doing for it in this process goes on, and comes to nothing."""
         super().give_up()
         with self._lock:
-            apart = self._apart
+            apart, question = self._apart, self._question
+        if question is not None:
+            question.end()
         if apart is not None:
             apart.cancel()
 
     def _expand(self, stale: Expanded | None) -> Expanded:
         wanted, site = self._wanted, self._site
-        return expansions.known.get(wanted, site, stale, lambda: expansions.here(wanted, site))
+
+        def make() -> Expanded:
+            found = expansions.made_there(wanted, site, self._asked)
+            return found if found is not None else expansions.made_here(wanted, site)
+
+        return expansions.known.get(wanted, site, stale, make)
+
+    def _asked(self, question: ToolWorkQuestion) -> None:
+        """A daemon is asked to expand for this one."""
+        with self._lock:
+            self._question = question
+            given_up = self._given_up
+        if given_up:
+            question.end()
 
     def _group(self) -> GroupFuture:
         """Begins the parts."""

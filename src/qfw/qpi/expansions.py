@@ -20,8 +20,10 @@ from qfw.model.program import Program
 from qfw.qpi.device import AutomaticDevice, Device
 from qfw.qpi.filters import check_able
 from qfw.qpi.placing import Ground
+from qfw.qpi.toolwork import ToolWorkQuestion, runs
 from qfw.qpm import expansion
 from qfw.qpm.tool import Target
+from qfw.qpm.wire import EXPAND, ToolWork
 
 #: Expansions that a process remembers, and their bytes together.
 MAX_REMEMBERED, MAX_BYTES = 128, 64 * 2**20
@@ -201,6 +203,30 @@ class Expansions:
 known = Expansions()
 
 
-def here(wanted: Wanted, site: Site) -> Expanded:
+def made_here(wanted: Wanted, site: Site) -> Expanded:
     """Expands in this process. Raises as `qfw.qpm.expansion.expand`."""
     return expansion.expand(wanted.pipeline, wanted.program, wanted.outputs, wanted.shots, site.target())
+
+
+def made_there(wanted: Wanted, site: Site, begun: Callable[[ToolWorkQuestion], None]) -> Expanded | None:
+    """Has the daemon of the device expand; None where that lacks a tool. Raises as `made_here`, and DaemonLost."""
+    stages = expansion.front(wanted.pipeline)
+    client = site.device.client
+    if not runs(client, stages):
+        return None
+    profile = site.profile
+    there = profile.name if isinstance(site.device, AutomaticDevice) else site.device.profile.name
+    work = ToolWork(
+        EXPAND,
+        wanted.program.encoded,
+        Pipeline(stages).encoded,
+        wanted.encoded,
+        wanted.shots,
+        profile.name,
+        msgspec.msgpack.encode(site.peers) if site.peers else b"",
+    )
+    question = ToolWorkQuestion(client, there, work)
+    begun(question)
+    found = Expanded.decode(question.result())
+    rest = wanted.pipeline.stages[len(stages) :]
+    return msgspec.structs.replace(found, rest=Pipeline(rest) if rest else None)

@@ -55,7 +55,9 @@ def dumps(name: str, stages: Sequence[Stage]) -> str:
     """
     lines = [f"name = {_text(name)}"] if name else []
     for stage in stages:
-        lines += ["", "[[stages]]", f"name = {_text(stage.name)}", f"tool = {_text(stage.tool)}"]
+        # An external tool by its name only: which one it is, the settings of whoever reads the text say.
+        tool = stage.tool.partition("@")[0]
+        lines += ["", "[[stages]]", f"name = {_text(stage.name)}", f"tool = {_text(tool)}"]
         if stage.options:
             lines.append(f"options = {_value(stage.options, f'stage {stage.name!r}')}")
     return "\n".join(lines).lstrip("\n") + "\n"

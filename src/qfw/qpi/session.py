@@ -16,6 +16,7 @@ from qfw.model.device import DeviceStatus
 from qfw.model.errors import OptionError, QFwError, UnknownDevice, UsageError
 from qfw.model.program import Program
 from qfw.model.reservation import Offer
+from qfw.processes import external
 from qfw.qpi import reservation
 from qfw.qpi.catalogue import Catalogue, choosable
 from qfw.qpi.client import Client
@@ -74,6 +75,7 @@ class Session:
             ConnectionFailed: a daemon does not answer (says which, and who named it), or is of another version.
         """
         settings = Path(config) if config is not None else config_path()
+        external.declare_configured(settings)
         called = name or Path(sys.argv[0] or "python").name
         self._pid = os.getpid()
         self._members = join_all(places(runtime_folder, daemons, scopes), called, settings, timeout_s)

@@ -13,7 +13,7 @@ from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
 from qfw.qpm.quality import depth, duration_s, fidelity
-from qfw.qpm.tool import Target, ToolOutput, splits
+from qfw.qpm.tool import KEEPS, Target, ToolOutput, compares, plays, splits
 
 
 def check(pipeline: Pipeline) -> None:
@@ -26,6 +26,11 @@ def check(pipeline: Pipeline) -> None:
 def needs_client(pipeline: Pipeline) -> bool:
     """Whether a stage must run in the application's process."""
     return any(kind_of(stage.tool).needs_client for stage in pipeline.stages)
+
+
+def played(pipeline: Pipeline) -> Stage | None:
+    """The first stage whose tool makes something that is played on the device, and not run; None: there is none."""
+    return next((stage for stage in pipeline.stages if plays(kind_of(stage.tool))), None)
 
 
 def run(
@@ -67,13 +72,19 @@ def through(
     stages: Sequence[Stage], program: Program, target: Target, begins: Callable[[Stage], None]
 ) -> Made:
     """What stages that do not split make of a program, without measurements of its own. Raises as `run`."""
+    original, kept = program, KEEPS[0]
     layout: tuple[int, ...] | None = None
     reports: list[StageReport] = []
     artefacts: dict[str, bytes] = {}
     for stage in stages:
         begins(stage)
         began = time.perf_counter()
-        given = _apply(stage, program, target)
+        kind = kind_of(stage.tool)
+        if compares(kind):
+            given = _compared(stage, original, program, layout, kept, target)
+        else:
+            given = _apply(stage, program, target)
+            kept = max(kept, kind.keeps, key=KEEPS.index)
         took_s = time.perf_counter() - began
         layout = _composed(stage, program.num_qubits, layout, given)
         program = given.program
@@ -106,8 +117,8 @@ def check_lowers(pipeline: Pipeline) -> None:
         if splits(kind_of(stage.tool)):
             raise UnsupportedFeature(
                 f"stage {stage.name}: tool {stage.tool} makes several programs of one, so there is no single lowered "
-                "program. Run it on a stream with this pipeline, which puts their answers together, or look at "
-                "ToolPipeline.expand"
+                "program. Run it on a stream with this pipeline, in a process that has the tool: that puts their "
+                "answers together. Or look at ToolPipeline.expand"
             )
 
 
@@ -122,6 +133,20 @@ def failing_as(stage: Stage) -> Iterator[None]:
         raise ToolFailed(
             f"stage {stage.name}: tool {stage.tool} failed with {type(error).__name__}: {str(error)[:500]}"
         ) from error
+
+
+def _compared(
+    stage: Stage,
+    original: Program,
+    program: Program,
+    layout: tuple[int, ...] | None,
+    keeps: str,
+    target: Target,
+) -> ToolOutput:
+    """The program as it is, with what a CheckingTool says of it."""
+    with failing_as(stage):
+        notes = tool_of(stage.tool).compare(original, program, layout, keeps, target, stage.options)
+        return ToolOutput(program, notes=notes)
 
 
 def _apply(stage: Stage, program: Program, target: Target) -> ToolOutput:
@@ -164,7 +189,11 @@ def kind_of(name: str) -> Any:
     return kind
 
 
-@cache
 def tool_of(name: str) -> Any:
-    """The one Tool or SplittingTool of this name in this process. Raises as `kind_of`."""
+    """The one Tool of any kind of this name in this process. Raises as `kind_of`."""
+    return _made(name if "@" in name else registry.marked(registry.TOOLS, name))
+
+
+@cache
+def _made(name: str) -> Any:
     return kind_of(name)()

@@ -187,6 +187,66 @@ class SplittingTool(Protocol):
         ...
 
 
+@runtime_checkable
+class CheckingTool(Protocol):
+    """Compares what a pipeline was given with what the stages before made of it, and changes nothing.
+
+    A Tool but for `apply`.
+    """
+
+    keeps: ClassVar[str]
+    needs_client: ClassVar[bool]
+    options: ClassVar[Mapping[str, str]]
+
+    def __init__(self) -> None:
+        """See Tool."""
+        ...
+
+    @classmethod
+    def version(cls) -> str | None:
+        """See Tool."""
+        ...
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """See Tool."""
+        ...
+
+    def compare(
+        self,
+        original: Program,
+        program: Program,
+        layout: tuple[int, ...] | None,
+        keeps: str,
+        target: Target,
+        options: Mapping[str, Any],
+    ) -> tuple[str, ...]:
+        """What people should know of the comparison, one line each.
+
+        Args:
+            original: what the pipeline was given.
+            program: what has become of it.
+            layout: where each qubit of `original` is at the end; None: where it was.
+            keeps: the least that one of the tools between promises: `equivalence`, `distribution` or `expectation`.
+            target: see `Tool.apply`.
+            options: checked.
+
+        Raises:
+            ToolFailed: they differ; says in what.
+            ProgramError: they cannot be compared; says why.
+        """
+        ...
+
+
+#: What tools promise, the most first.
+KEEPS = ("equivalence", "distribution", "expectation")
+
+
+def compares(kind: Any) -> bool:
+    """Whether a tool's class is a CheckingTool."""
+    return callable(getattr(kind, "compare", None))
+
+
 def splits(kind: Any) -> bool:
     """Whether a tool's class is a SplittingTool."""
     return callable(getattr(kind, "split", None))
@@ -204,3 +264,13 @@ def binds(kind: Any) -> bool:
     Of tools in front of one that binds, what they made can be kept under any calibration.
     """
     return bool(getattr(kind, "binds", False))
+
+
+def plays(kind: Any) -> bool:
+    """Whether what a tool makes is played on the device and not run: its class variable `plays`, False unless said."""
+    return bool(getattr(kind, "plays", False))
+
+
+def lowers(kind: Any) -> bool:
+    """Whether all that a tool makes is of its target's native gates on coupled qubits: its class variable `lowers`."""
+    return bool(getattr(kind, "lowers", False))

@@ -25,7 +25,7 @@ from qfw.model.relocation import Relocation
 from qfw.model.task import LOWERING, QuantumTask, TaskState, task_session
 from qfw.qpm.platform import Reactor
 from qfw.qpm.tool import Target
-from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, Lowered, NeedLowering, OfferLowered, StorePipeline
+from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, Lowered, NeedLowering, OfferLowered, StorePipeline, ToolWork
 from qfw.qpmd.asking import Answer, Asking
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.intake import Fitted, Intake
@@ -73,9 +73,28 @@ class ToolRunner(Protocol):
         """Lowers a program, for a session, within so many seconds from its begin. Never within this call."""
         ...
 
+    def work(
+        self,
+        number: int,
+        session: int,
+        work: ToolWork,
+        target: bytes,
+        time_limit_s: float,
+        ended: Callable[[int, bytes | ErrorReport], None],
+    ) -> None:
+        """Does a piece of tool work, for a session; `number` below 0. As `lower`, but its own `ended` is told."""
+        ...
+
     def forget(self, number: int) -> bool:
         """Nobody wants it any more: whether it had not begun, and is left out."""
         ...
+
+    def end(self, number: int) -> None:
+        """Nobody wants it any more, begun or not; nobody is told."""
+        ...
+
+    #: Is told of each session whose tools took so many seconds.
+    spent: Callable[[int, float], None]
 
     def close(self) -> None:
         """Ends all that it started."""
@@ -164,7 +183,7 @@ class Lowerings:
         if not known or device not in self._platforms.profiles:
             return
         key = Key(message.program, message.pipeline, device, self._devices.version(device), peer.uid)
-        if self._target(key).digest != message.target or self._store.find(key) is not None:
+        if self._target(key.device).digest != message.target or self._store.find(key) is not None:
             return
         lowering = self._store.new(key)
         report = self._take(lowering, message.body)
@@ -406,16 +425,20 @@ class Lowerings:
     def _request(self, key: Key) -> tuple[bytes, bytes, bytes]:
         pipeline = self.pipelines.get(key.pipeline)
         assert pipeline is not None
-        return self._programs.encoded(key.program), pipeline.encoded, self._target(key).encoded
+        return self._programs.encoded(key.program), pipeline.encoded, self.target(key.device)
 
-    def _target(self, key: Key) -> _Told:
-        profile = self._platforms.profiles[key.device]
-        calibration = self._devices.calibrations.get(key.device) if key.version else None
-        known = self._targets.get(key.device)
+    def target(self, device: str) -> bytes:
+        """What tools are told of a device that is there, as it is now: a Target, MessagePack."""
+        return self._target(device).encoded
+
+    def _target(self, device: str) -> _Told:
+        profile = self._platforms.profiles[device]
+        calibration = self._devices.calibrations.get(device) if self._devices.version(device) else None
+        known = self._targets.get(device)
         if known is None or known.profile is not profile or known.calibration is not calibration:
             target = Target(profile, calibration)
             known = _Told(profile, calibration, msgspec.msgpack.encode(target), target.digest)
-            self._targets[key.device] = known
+            self._targets[device] = known
         return known
 
     def _answered(self, answer: Answer) -> None:

@@ -87,10 +87,22 @@ def distributed(
     """
     script = _Script(program, parts, len(widths))
     script.write()
-    lowered = [
-        lower_part(script.of_part(part), part) if script.sizes[part] else None for part in range(len(widths))
-    ]
-    merged = _merged(script, lowered, widths)
+    merged: Program | None = None
+    # Routing may put what waits for the other part in front of what that waits for, where both would do: then what
+    # parts wait for stays in its order.
+    for in_order in (False, True):
+        lowered = [
+            lower_part(script.of_part(part, in_order), part) if script.sizes[part] else None
+            for part in range(len(widths))
+        ]
+        merged = _merged(script, lowered, widths)
+        if merged is not None:
+            break
+    if merged is None:
+        raise ToolFailed(
+            "distribute: what the parts of the program do waits for each other; a tool that lowered one moved an "
+            "operation across a barrier"
+        )
     merged.check()
     return Distributed(merged, script.pairs, script.carried)
 
@@ -100,6 +112,8 @@ class _Script:
 
     def __init__(self, program: Program, parts: Sequence[int], num_parts: int) -> None:
         self._program = program
+        #: Classical bits of the program; two for each pair and a marker follow.
+        self.num_bits, self.num_slots = program.num_clbits, program.num_slots
         self._parts = parts
         #: Of each qubit its number within its part; behind these the port.
         self._inside: list[int] = []
@@ -109,8 +123,8 @@ class _Script:
             self.sizes[part] += 1
         self.steps: list[_Local | _Pair] = []
         self.pairs = self.carried = 0
-        #: Classical bits: those of the program, then two for each pair, then two markers for each pair.
-        self.num_clbits = program.num_clbits
+        #: Of each pair whether its first half is on the lower part.
+        self.ends: list[bool] = []
         #: By control: the part in which a copy of it is; and by part: the control that its port is busy with.
         self._copies: dict[int, int] = {}
         self._busy: dict[int, int] = {}
@@ -137,9 +151,13 @@ class _Script:
         for control in list(self._copies):
             self._end_copy(control)
 
-    def of_part(self, part: int) -> Program:
-        """What a part does, with a measurement into a bit of its own where a pair is made."""
-        port, found = self.sizes[part], []
+    def of_part(self, part: int, in_order: bool) -> Program:
+        """What a part does, with a measurement into a bit of its own where a pair is made.
+
+        `in_order`: with barriers around all that waits for another part, or that another part waits for.
+        """
+        port = self.sizes[part]
+        found: list[Operation] = []
         marker = self._program.num_clbits + 2 * self.pairs
         for step in self.steps:
             match step:
@@ -150,6 +168,10 @@ class _Script:
                 case _:
                     pass
         width = port + any(isinstance(s, _Pair) and part in (s.first, s.second) for s in self.steps)
+        if in_order:
+            fence = Barrier(tuple(range(width)))
+            fenced = [(op, fence) if _bits(op) - set(range(self.num_bits)) else (op,) for op in found]
+            found = [op for ops in fenced for op in ops]
         return Program(width, marker + self.pairs, self._program.num_slots, tuple(found))
 
     def _local(self, qubit: int, op: Operation) -> None:
@@ -196,6 +218,7 @@ class _Script:
         number, self.pairs = self.pairs, self.pairs + 1
         bit = self._program.num_clbits + 2 * number
         self.steps.append(_Pair(number, home, part))
+        self.ends.append(home < part)
         self.steps.append(_Local(home, Gate("cx", (self._inside[control], self.sizes[home]))))
         self.steps.append(_Local(home, Measure(self.sizes[home], bit)))
         self.steps.append(_Local(part, IfElse((bit,), 1, (Gate("x", (self.sizes[part],)),))))
@@ -216,63 +239,96 @@ class _Script:
         self.steps.append(_Local(home, IfElse((bit,), 1, (Gate("z", (self._inside[control],)),))))
 
 
-def _merged(script: _Script, lowered: Sequence[Program | None], widths: Sequence[int]) -> Program:
-    """The parts' programs as one, on the qubits of all of them."""
-    clbits = script._program.num_clbits
-    markers = clbits + 2 * script.pairs
+def _merged(script: _Script, lowered: Sequence[Program | None], widths: Sequence[int]) -> Program | None:
+    """The parts' programs as one, on the qubits of all of them; None where they wait for each other."""
+    markers = script.num_bits + 2 * script.pairs
     offsets = [sum(widths[:part]) for part in range(len(widths))]
-    queues = [
+    waiting = [
         [_moved(op, offsets[part]) for op in program.operations] if program else []
         for part, program in enumerate(lowered)
     ]
-    ends = {step.number: (step.first, step.second) for step in script.steps if isinstance(step, _Pair)}
-    at = [0] * len(queues)
-    known = set(range(clbits))
+    known = set(range(script.num_bits))
     found: list[Operation] = []
+    made = True
+    while made:
+        made = False
+        halves: dict[int, list[int]] = {}
+        for part, operations in enumerate(waiting):
+            waiting[part], ready = _advance(operations, known, markers, found)
+            made = made or len(waiting[part]) < len(operations)
+            for marker in ready:
+                halves.setdefault(marker.clbit, []).append(marker.qubit)
+        for bit, ports in halves.items():
+            if len(ports) == 2:
+                first, second = ports if script.ends[bit - markers] else ports[::-1]
+                found.extend((Reset(first), Reset(second), Gate("h", (first,)), Gate("cx", (first, second))))
+                waiting = [[op for op in operations if not _marks(op, bit)] for operations in waiting]
+                made = True
+    if any(waiting):
+        return None
+    return Program(sum(widths), markers, script.num_slots, tuple(found))
 
-    def marker(part: int) -> Measure | None:
-        if at[part] == len(queues[part]):
-            return None
-        op = queues[part][at[part]]
-        return op if isinstance(op, Measure) and op.clbit >= markers else None
 
-    def advance(part: int) -> bool:
-        moved = False
-        while at[part] < len(queues[part]) and marker(part) is None:
-            op = queues[part][at[part]]
-            if isinstance(op, IfElse) and not known.issuperset(op.clbits):
-                break
+def _marks(op: Operation, bit: int) -> bool:
+    return isinstance(op, Measure) and op.clbit == bit
+
+
+def _advance(
+    waiting: Sequence[Operation], known: set[int], markers: int, found: list[Operation]
+) -> tuple[list[Operation], list[Measure]]:
+    """Moves what waits for nothing to `found`.
+
+    Lowering puts operations of different qubits in any order, so that one that waits holds up only those behind it that
+    share a qubit or bit with it.
+
+    Returns:
+        What still waits; and the markers among it that only wait for the other half of their pair.
+    """
+    left: list[Operation] = []
+    ready: list[Measure] = []
+    held: set[int] = set()
+    held_bits: set[int] = set()
+    for op in waiting:
+        qubits, bits = _qubits(op), _bits(op)
+        free = held.isdisjoint(qubits) and held_bits.isdisjoint(bits)
+        marks = isinstance(op, Measure) and op.clbit >= markers
+        if free and not marks and (isinstance(op, Measure) or known.issuperset(bits)):
             if isinstance(op, Measure):
                 known.add(op.clbit)
             found.append(op)
-            at[part] += 1
-            moved = True
-        return moved
+            continue
+        if free and marks:
+            assert isinstance(op, Measure)
+            ready.append(op)
+        left.append(op)
+        held |= qubits
+        held_bits |= bits
+    return left, ready
 
-    def pair() -> bool:
-        for part in range(len(queues)):
-            here = marker(part)
-            if here is None:
-                continue
-            first, second = ends[here.clbit - markers]
-            one, two = marker(first), marker(second)
-            if one is None or two is None or one.clbit != two.clbit:
-                continue
-            found.extend((Reset(one.qubit), Reset(two.qubit)))
-            found.extend((Gate("h", (one.qubit,)), Gate("cx", (one.qubit, two.qubit))))
-            at[first] += 1
-            at[second] += 1
-            return True
-        return False
 
-    while any(at[part] < len(queue) for part, queue in enumerate(queues)):
-        moved = [advance(part) for part in range(len(queues))]
-        if not pair() and not any(moved):
-            raise ToolFailed(
-                "distribute: what the parts of the program do waits for each other; a tool that lowered one moved it "
-                "across a measurement"
-            )
-    return Program(sum(widths), markers, script._program.num_slots, tuple(found))
+def _qubits(op: Operation) -> set[int]:
+    match op:
+        case Gate() | Barrier():
+            return set(op.qubits)
+        case Measure() | Reset() | Delay():
+            return {op.qubit}
+        case IfElse():
+            return set().union(*map(_qubits, (*op.then, *op.otherwise)))
+        case While():
+            return set().union(*map(_qubits, op.body))
+
+
+def _bits(op: Operation) -> set[int]:
+    """Classical bits that an operation writes or looks at."""
+    match op:
+        case Measure():
+            return {op.clbit}
+        case IfElse():
+            return set(op.clbits).union(*map(_bits, (*op.then, *op.otherwise)))
+        case While():
+            return set(op.clbits).union(*map(_bits, op.body))
+        case _:
+            return set()
 
 
 def _moved(op: Operation, offset: int) -> Operation:

@@ -20,6 +20,7 @@ from qfw.model.pulse import PlayAnswer, PlayRequest, PlayTimes, PulseLimits, che
 from qfw.model.timing import device_ns, surrounding_ns
 from qfw.platforms.twin import pulses
 from qfw.platforms.twin.controller import Controller, Performed
+from qfw.platforms.twin.gate_pulses import limits_of
 from qfw.platforms.twin.living import Living
 from qfw.platforms.twin.options import TwinOptions
 from qfw.platforms.twin.simulation import Simulated
@@ -27,9 +28,6 @@ from qfw.qpm.driver import Answered, Execution
 from qfw.qpm.platform import DeviceLoad
 
 T = TypeVar("T")
-
-#: What a twin's electronics play, besides its channels: 2/9 ns a sample, 16 samples a step; 1 turns in 20 ns.
-_DT_NS, _GRANULARITY, _SHORTEST, _LONGEST, _RABI_MHZ = 2 / 9, 16, 64, 2**17, 50.0
 
 
 class Simulation(Protocol):
@@ -166,18 +164,8 @@ class Twin:
     @property
     def pulse_limits(self) -> PulseLimits:
         """What it plays."""
-        pairs = {gate.qubits for gate in self.calibration.gates if len(gate.qubits) == 2}
-        controls = sorted(pairs | {(second, first) for first, second in pairs})
-        return PulseLimits(
-            self.profile.max_qubits,
-            tuple((first, second) for first, second in controls),
-            _DT_NS,
-            _GRANULARITY,
-            _SHORTEST,
-            _LONGEST,
-            1.0,
-            _RABI_MHZ,
-        )
+        calibration = self.calibration
+        return calibration.pulses.limits if calibration.pulses else limits_of(calibration)
 
     def check_pulses(self, request: PlayRequest) -> PlayTimes:
         """Checks a schedule and gives its times. Raises ProgramError, UnsupportedFeature, TooLarge."""

@@ -18,6 +18,7 @@ from qfw.model.pulse import PlayRequest
 from qfw.platforms.twin.calibrating import CalibrateRequest, calibrate
 from qfw.platforms.twin.controller import Controller
 from qfw.platforms.twin.device import Simulation, Twin
+from qfw.platforms.twin.gate_pulses import with_pulses
 from qfw.platforms.twin.joint import Joint
 from qfw.platforms.twin.joint_reporting import JointReporter
 from qfw.platforms.twin.life import Life
@@ -158,6 +159,7 @@ class TwinDriver(BaseDriver):
             profile, base = self._models(device.model, device.name)
         except UnknownDevice as error:
             raise ConfigError(f"{where}: {error}") from error
+        base = with_pulses(base)
         clock = make_clock(options, device)
         seed = options.seed if device.seed is None else device.seed
         own_seed = seed ^ zlib.crc32(profile.name.encode()) if device.seed is None else seed
