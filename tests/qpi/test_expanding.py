@@ -163,6 +163,22 @@ def test_what_is_bound_runs_where_and_when_it_was_made_for(session: Session, tmp
     assert not gate.exists()
 
 
+def test_a_recalibration_has_what_is_bound_made_anew(session: Session, tmp_path: Path) -> None:
+    """Also where no stage is left that would lower for the new one: then the daemon refuses the old programs."""
+    log = tmp_path / "log"
+    twin = session.device("other")
+    stream = twin.stream(pipeline=pipeline("transpile", ("terms", {"log": str(log)})))
+    versions = []
+    for _ in range(2):
+        result = stream.run(PROGRAM, VALUES, outputs=ASKED, shots=20).result(LIMIT_S)
+        calibration = twin.calibration()
+        assert calibration is not None and result.calibration == calibration.version
+        versions.append(calibration.version)
+        twin.stream().calibrate().result(LIMIT_S)
+    assert versions[0] != versions[1]
+    assert [line.split()[1] for line in log.read_text().splitlines()] == versions
+
+
 @pytest.mark.parametrize(
     ("does", "error", "says"),
     [

@@ -312,7 +312,7 @@ def test_devices_join_and_leave_while_a_thousand_tasks_flow(session: Session) ->
 def test_the_threads_of_a_mesh_end_with_its_work(session: Session) -> None:
     mesh = session.mesh(["reference"])
     mesh.run_group(SHORT, [0.1], outputs=Z0).result(LIMIT_S)
-    until(lambda: mesh._waits._thread is None and mesh._groups._thread is None)
+    until(lambda: mesh._waits._thread is None and mesh.groups._thread is None)
     # And begin again.
     mesh.run_group(SHORT, [0.1], outputs=Z0).result(LIMIT_S)
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from qfw.model.errors import OptionError, ProgramError, TooLarge, UnsupportedFeature
+from qfw.model.errors import OptionError, ProgramError, TooLarge, UnsupportedFeature, WrongAnswer
 from qfw.model.native import check_native
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import (
@@ -238,9 +238,57 @@ def test_equal_input_gives_equal_output() -> None:
     assert TOOL.split(low, outputs, 1000, TWIN, reordered) == first
 
 
+def test_where_a_method_has_nothing_to_do_it_says_so() -> None:
+    """Parts of a program that was cut may be of one qubit."""
+    single = Program(1, 0, 0, (Gate("ry", (0,), (0.4,)),))
+    options = {"methods": ["zne", "twirl"], "frames": 4}
+    split = TOOL.split(single, Z0, 1000, SIMULATOR, options)
+    assert len(split.variants) == 1 and split.executions == 1000
+    assert [note.split(",")[0] for note in split.notes[:2]] == [
+        "zne: no gates to fold",
+        "twirl: of 0 gates of two or more qubits none can be among Paulis",
+    ]
+    exact = TOOL.split(single, (*Z0, Probabilities()), 0, SIMULATOR, options)
+    value, probabilities = answered(exact, ideal(), [[]])
+    assert np.allclose(of(value)[0], np.cos(0.4)) and isinstance(probabilities, ProbabilitiesAnswer)
+    assert np.allclose(probabilities.values.numpy(), [[np.cos(0.2) ** 2, np.sin(0.2) ** 2]])
+    toffoli = Program(3, 0, 0, (Gate("ccx", (0, 1, 2)),))
+    split = TOOL.split(toffoli, Z0, 1000, SIMULATOR, options)
+    assert [variant.shots for variant in split.variants] == [1000] * 3 and "of 1 gates" in split.notes[1]
+
+
 def test_shots_are_divided_among_frames() -> None:
     split = TOOL.split(BELL, Z0, 1001, SIMULATOR, {"methods": ["twirl"], "frames": 4})
     assert [variant.shots for variant in split.variants] == [251, 250, 250, 250] and split.executions == 1001
+
+
+def test_answers_and_recipes_of_others_are_refused() -> None:
+    split = TOOL.split(BELL, (*Z0, Probabilities()), 0, SIMULATOR, {"methods": ["zne", "twirl"], "frames": 2})
+    read = [ideal()(variant, np.zeros((1, 0)), 0) for variant in split.variants]
+    narrow = ProbabilitiesAnswer(Array.of(np.ones((1, 2)) / 2))
+    twice = ProbabilitiesAnswer(Array.of(np.ones((2, 4)) / 4))
+    for answers, message in (
+        (read[:-1], "made 6 programs .* of 5, to 2"),
+        ([*read, read[0]], "of 7"),
+        ([()] * 6, "to 0"),
+        ([(read[0][1], read[0][0]), *read[1:]], "output 1 do not belong together"),
+        ([(read[0][0], narrow), *read[1:]], "output 2 do not belong together"),
+        ([(read[0][0], twice), *read[1:]], "output 2 do not belong together"),
+    ):
+        with pytest.raises(WrongAnswer, match=message):
+            TOOL.combine(split.recipe, answers)
+    for recipe in (
+        split.recipe[: len(split.recipe) // 2],
+        b"",
+        b"\xc1",
+        msgspec.msgpack.encode([[], "linear", [], []]),
+    ):
+        with pytest.raises(ProgramError, match="not a recipe of tool mitigate"):
+            TOOL.combine(recipe, read)
+    low = Program(2, 0, 0, (Gate("sx", (0,)),))
+    inverted = TOOL.split(low, (Probabilities(),), 0, TWIN, {"methods": ["readout"]})
+    with pytest.raises(WrongAnswer, match="output 1"):
+        TOOL.combine(inverted.recipe, [(narrow,)])
 
 
 def test_frames_that_differ_widen_standard_errors() -> None:
@@ -313,10 +361,6 @@ def test_what_cannot_be_mitigated_is_refused() -> None:
         "5 shots do not give each of 16 frames of twirl two.* 32 shots",
         shots=5,
         methods=["twirl"],
-    )
-    toffoli = Program(3, 0, 0, (Gate("ccx", (0, 1, 2)),))
-    refused(
-        UnsupportedFeature, "of the 1 gates of two or more qubits none can be", toffoli, methods=["twirl"]
     )
     many: Any = {"methods": ["zne", "twirl"], "frames": 1000}
     refused(TooLarge, "would make 3000 programs .* 2000 with 4000000 are the most", shots=10_000, **many)

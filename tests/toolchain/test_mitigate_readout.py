@@ -132,6 +132,8 @@ def test_words_that_are_too_wide_are_refused() -> None:
         Readout(calibration(*[(0.01, 0.05)] * 40)).inverted(wide)
     # Where both errors are equal there is but a factor.
     assert len(Readout(calibration(*[(0.03, 0.03)] * 40)).inverted(wide).terms) == 1
+    some = Readout(calibration(*[(0.03, 0.03)] * 37, *[(0.01, 0.05)] * 3)).inverted(wide)
+    assert len(some.terms) == 8 and all(len(term.qubits) >= 37 for term in some.terms)
     many = PauliSum.of({" ".join(f"Z{q}" for q in range(k, k + 8)): 1.0 for k in range(150)})
     with pytest.raises(TooLarge, match="16384 words"):
         Readout(calibration(*[(0.01, 0.05)] * 160)).inverted(many)
@@ -153,3 +155,12 @@ def test_amplification_bounds_what_a_word_can_be() -> None:
     found = readout.inverted(PauliSum.of("Z0 Z1 Z3"))
     corners = [value(found, np.eye(16)[state]) for state in range(16)]
     assert max(map(abs, corners)) == pytest.approx(readout.amplification((0, 1, 3)))
+
+
+def test_a_wrong_calibration_leaves_what_is_said() -> None:
+    """Of a value of 1, about twice the error of the readout's error."""
+    off = 0.01
+    found = Readout(calibration((0.02, 0.05))).inverted(PauliSum.of("Z0"))
+    assert value(found, confused(np.array([1.0, 0.0]), [(0.02 + off, 0.05)])) == pytest.approx(
+        1 - 2 * off, abs=2e-3
+    )

@@ -14,7 +14,7 @@ import pytest
 import qfw
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceKind, DeviceProfile
-from qfw.model.errors import OptionError, ProgramError, UnsupportedFeature, UsageError
+from qfw.model.errors import OptionError, ProgramError, StaleCalibration, UnsupportedFeature, UsageError
 from qfw.model.gate_pulses import MEASURE, GatePulses
 from qfw.model.gates import GATES
 from qfw.model.outputs import Counts
@@ -242,6 +242,20 @@ def test_a_user_lowers_checks_and_plays(twin: Any) -> None:
     found, wanted = frequencies(answer["counts"], 2), frequencies(counts, 2)
     assert np.abs(found - wanted).max() < 5 * math.sqrt(2 * 0.25 / 4000) + 0.01
     assert found[0] + found[3] > 0.9
+
+
+def test_a_recalibrated_twin_keeps_its_pulses_and_refuses_old_schedules(twin: Any) -> None:
+    pipeline = qfw.ToolPipeline(["transpile", "pulse"])
+    given = Program(1, 1, 0, (Gate("x", (0,)), Measure(0, 0)))
+    old = pipeline.lower(given, twin)
+    twin.native("calibrate")({"duration_s": 1.0, "measurement_noise": 0.01})
+    play = twin.native("pulse.play")
+    with pytest.raises(StaleCalibration):
+        play({"schedule": old.schedule, "shots": 100, "calibration": old.calibration})
+    new = pipeline.lower(given, twin)
+    assert new.calibration != old.calibration and twin.calibration().pulses == PULSES
+    answer = play({"schedule": new.schedule, "shots": 100, "calibration": new.calibration})
+    assert answer["counts"]["1"] > 85
 
 
 def test_a_stream_refuses_a_pipeline_that_makes_pulses(twin: Any) -> None:

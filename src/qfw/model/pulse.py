@@ -66,6 +66,11 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     instructions: tuple[Instruction, ...]
 
+    def __str__(self) -> str:
+        from qfw.model.pulse_drawing import drawn
+
+        return drawn(self)
+
 
 class PulseLimits(msgspec.Struct, frozen=True):
     """What a device's electronics can play."""

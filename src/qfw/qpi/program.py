@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from qfw.model.errors import NotInstalled, QFwError
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+
+    from qfw.formats.qir import Form, Profile
 
 
 class Program(model.Program, frozen=True):
@@ -32,6 +34,23 @@ class Program(model.Program, frozen=True):
             TooLarge: beyond the limits of `qfw.formats.precheck`.
         """
         return cls.of(openqasm.loads(text))
+
+    @classmethod
+    def from_qir(cls, source: str | bytes) -> Program:
+        """The program of a QIR module's entry point: a text, or the bytes of bitcode.
+
+        Recorded results are classical bits 0, 1, … in the order of their records, so the first one is the
+        rightmost character of a bit string. Double parameters of the entry point become slots.
+
+        Raises:
+            ParseError: it cannot be read; says the line.
+            UnsupportedFeature: an instruction, function or control flow that a program cannot say; which.
+            TooLarge: beyond the limits of `qfw.formats.qir_reader`.
+            NotInstalled: bitcode, and pyqir is missing.
+        """
+        from qfw.formats import qir
+
+        return cls.of(qir.loads(source))
 
     @classmethod
     def from_qiskit(cls, circuit: QuantumCircuit) -> Program:
@@ -102,6 +121,27 @@ class Program(model.Program, frozen=True):
             UnsupportedFeature: that version cannot say it.
         """
         return openqasm.dumps(self, version=version)
+
+    @overload
+    def to_qir(self, profile: Profile | None = None, *, form: Literal["text"] = "text") -> str: ...
+
+    @overload
+    def to_qir(self, profile: Profile | None = None, *, form: Literal["bitcode"]) -> bytes: ...
+
+    def to_qir(self, profile: Profile | None = None, *, form: Form = "text") -> str | bytes:
+        """The program as QIR: base profile where it needs no control, else adaptive, unless one is asked for.
+
+        Qubit i is static qubit i; classical bit i is static result i, recorded as the i-th. Barriers are of
+        all qubits, and the global phase is dropped.
+
+        Raises:
+            UnsupportedFeature: slots (bind them first), a delay, or what the profile cannot say.
+            NotInstalled: bitcode, and pyqir is missing.
+            OptionError: no such profile or form.
+        """
+        from qfw.formats import qir
+
+        return qir.dumps(self, profile, form)
 
     def __str__(self) -> str:
         """The program as OpenQASM 3, for people."""

@@ -117,8 +117,8 @@ def check_lowers(pipeline: Pipeline) -> None:
         if splits(kind_of(stage.tool)):
             raise UnsupportedFeature(
                 f"stage {stage.name}: tool {stage.tool} makes several programs of one, so there is no single lowered "
-                "program. Run it on a stream with this pipeline, where the tool is: that puts their answers "
-                "together. Or look at ToolPipeline.expand"
+                "program. Run it on a stream with this pipeline, in a process that has the tool: that puts their "
+                "answers together. Or look at ToolPipeline.expand"
             )
 
 

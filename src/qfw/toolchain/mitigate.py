@@ -76,7 +76,7 @@ class MitigateTool:
             options: see `OPTIONS`.
 
         Raises:
-            UnsupportedFeature: the program has control, another output is asked for, or nothing can be twirled.
+            UnsupportedFeature: the program has control, or another output is asked for.
             ProgramError: factors that its gates cannot tell apart; a readout that cannot be inverted, for want of a
                 calibration, of native gates, or of contrast.
             TooLarge: too many programs, operations or words.
@@ -101,9 +101,9 @@ class MitigateTool:
         inverses = Inverses(_native(program, target))
         folded = _folded(program, chosen, inverses, notes)
         programs = _framed(folded, chosen, inverses, notes)
-        divided = _divided(shots, chosen.frames)
+        divided = _divided(shots, len(programs) // len(folded))
         variants = tuple(
-            Variant(each, asked, divided[place % chosen.frames]) for place, each in enumerate(programs)
+            Variant(each, asked, divided[place % len(divided)]) for place, each in enumerate(programs)
         )
         executions = len(folded) * shots
         notes.append(
@@ -111,9 +111,7 @@ class MitigateTool:
             if shots
             else f"cost: {len(variants)} programs, exact answers"
         )
-        recipe = Recipe(
-            tuple(each.factor for each in folded), chosen.extrapolation, divided, readouts, chosen.methods
-        )
+        recipe = Recipe(tuple(each.factor for each in folded), chosen.extrapolation, divided, readouts)
         return Split(variants, recipe.encoded, tuple(notes))
 
     def combine(self, recipe: bytes, answers: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
@@ -217,7 +215,11 @@ def _native(program: Program, target: Target) -> frozenset[str] | None:
 def _folded(program: Program, chosen: Choices, inverses: Inverses, notes: list[str]) -> list[Folded]:
     if "zne" not in chosen.methods:
         return [Folded(program, 1.0)]
-    fold = local if chosen.folding == "local" else everything
+    fold, least = (local, 2) if chosen.folding == "local" else (everything, 1)
+    if not any(len(gate.qubits) >= least for gate in program.gates()):
+        # A part of a program that was cut may be such.
+        notes.append("zne: no gates to fold, so nothing is extrapolated")
+        return [Folded(program, 1.0)]
     found = [fold(program, factor, inverses) for factor in chosen.factors]
     reached = [each.factor for each in found]
     if len(set(reached)) < len(reached):
@@ -245,10 +247,10 @@ def _framed(folded: list[Folded], chosen: Choices, inverses: Inverses, notes: li
     ]
     framed, wide = made[0].framed, made[0].wide
     if not framed:
-        raise UnsupportedFeature(
-            f"twirl puts gates of two qubits, such as cx and cz, among Paulis; of the {wide} gates of two or more "
-            "qubits none can be. Leave twirl out of the methods"
+        notes.append(
+            f"twirl: of {wide} gates of two or more qubits none can be among Paulis, so there are no frames"
         )
+        return [each.program for each in folded]
     notes.append(
         f"twirl: {chosen.frames} frames around {framed} of {wide} gates of two or more qubits; they share the shots"
     )

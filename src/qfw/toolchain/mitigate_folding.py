@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from qfw.model.errors import ProgramError
 from qfw.model.program import Barrier, Delay, Gate, Measure, Operation, Program
 from qfw.toolchain.mitigate_inverses import Inverses
 
@@ -26,16 +25,11 @@ def local(program: Program, factor: float, inverses: Inverses) -> Folded:
     """Each gate G of two or more qubits as G, G⁻¹, G, and so on; some once more than others where that comes nearer.
 
     Barriers stand between the copies, on the qubits of the gate, so that nothing behind takes them for needless.
-
-    Raises:
-        ProgramError: there is none.
+    Where there is none the program stays as it is.
     """
     total = sum(map(_is_wide, program.operations))
     if not total:
-        raise ProgramError(
-            "zne folds gates of two or more qubits, and the program has none. Fold all gates with folding = 'global', "
-            "or leave zne out of the methods"
-        )
+        return Folded(program, 1.0)
     pairs = round((factor - 1) / 2 * total)
     everywhere, more = divmod(pairs, total)
     operations: list[Operation] = []
@@ -55,10 +49,8 @@ def local(program: Program, factor: float, inverses: Inverses) -> Folded:
 def everything(program: Program, factor: float, inverses: Inverses) -> Folded:
     """The program U as U, U⁻¹, U, and so on; then its last part L as L⁻¹, L where that comes nearer to the factor.
 
-    Measurements come behind. Barriers stand between the copies, on all qubits that the program uses.
-
-    Raises:
-        ProgramError: it has no gates.
+    Measurements come behind. Barriers stand between the copies, on all qubits that the program uses. Without gates it
+    stays as it is.
     """
     body = [op for op in program.operations if not isinstance(op, Measure)]
     measured = [op for op in program.operations if isinstance(op, Measure)]
@@ -67,7 +59,7 @@ def everything(program: Program, factor: float, inverses: Inverses) -> Folded:
     wide = [place for place, op in enumerate(body) if _is_wide(op)]
     counted = wide or [place for place, op in enumerate(body) if isinstance(op, Gate) and op.qubits]
     if not counted:
-        raise ProgramError("zne folds gates, and the program has none. Leave zne out of the methods")
+        return Folded(program, 1.0)
     pairs = round((factor - 1) / 2 * len(counted))
     whole, rest = divmod(pairs, len(counted))
     barrier = Barrier(tuple(sorted({qubit for op in body for qubit in _qubits(op)})))

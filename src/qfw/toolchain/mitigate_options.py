@@ -96,7 +96,9 @@ def _methods(given: object) -> tuple[str, ...]:
         if name not in METHODS:
             near = difflib.get_close_matches(str(name), METHODS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise OptionError(f"tool mitigate has no method {name!r}{hint} It has: {', '.join(METHODS)}")
+            raise OptionError(
+                f"option methods of tool mitigate: there is no method {name!r}{hint} There are: {', '.join(METHODS)}"
+            )
     if len(set(given)) != len(given):
         raise OptionError(f"option methods of tool mitigate names one twice: {', '.join(given)}")
     return tuple(name for name in METHODS if name in given)

@@ -96,13 +96,12 @@ class Readout:
         """Words on some of the qubits, and how much of each makes up the word on all."""
         lines = [self._line(qubit) for qubit, _ in factors]
         whole = 1 / prod(b for _, b in lines)
-        for gone in range(_order([abs(a) for a, _ in lines]) + 1):
-            for places in combinations(range(len(factors)), gone):
-                coefficient = whole * prod(-lines[place][0] for place in places)
-                yield (
-                    tuple(factor for place, factor in enumerate(factors) if place not in places),
-                    coefficient,
-                )
+        # A qubit whose two errors are equal is never left out.
+        uneven = [place for place, (a, _) in enumerate(lines) if a]
+        for gone in range(_order([abs(lines[place][0]) for place in uneven]) + 1):
+            for places in combinations(uneven, gone):
+                kept = tuple(factor for place, factor in enumerate(factors) if place not in places)
+                yield kept, whole * prod(-lines[place][0] for place in places)
 
 
 def undone(distribution: Floats, errors: Sequence[Errors]) -> Floats:
@@ -139,7 +138,7 @@ def _key(term: PauliTerm) -> tuple[tuple[int, str], ...]:
 
 
 def _order(offsets: list[float]) -> int:
-    """How many qubits a word is asked for without, at most."""
+    """How many qubits with such offsets a word is asked for without, at most."""
     if len(offsets) <= EXACT_QUBITS:
         return len(offsets)
     # Coefficient k: the sum over all choices of k offsets of their products.

@@ -135,8 +135,9 @@ class _Writer:
             found.append(op)
             self._done(op)
         if ends:
+            end_ns = over_ns(happens)
             for qubit in sorted(acted_on(operations) - read_last(operations)):
-                found += self._wait(qubit, over_ns(happens) - free[qubit])
+                found += self._wait(qubit, end_ns - free[qubit])
         if begins or self.waits == before:
             return found
         held = tuple(sorted(acted_on(operations)))
