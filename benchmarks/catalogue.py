@@ -189,6 +189,12 @@ BENCHMARKS = (
         ("noop",),
         "one twin over a mesh of four, run time by the wall (at least 3)",
     ),
+    Benchmark(
+        ("cutting_two_workers",),
+        "cutting:two_workers",
+        ("qulacs",),
+        "a cut program: speed-up of two workers over that of two bare processes (at least 0.85)",
+    ),
     Benchmark(("twin_rate",), "twin:rate", ("noop",), "tasks per second on a virtual clock"),
     Benchmark(
         ("compile_warm_us", "compile_disk"),

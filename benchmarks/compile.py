@@ -170,8 +170,8 @@ def sets(effort: Effort) -> list[Outcome]:
             peer,
             rounds,
             None,
-            note="480 tasks of a set each on twin-20, one shot, preset default; peer: the same, lowered before; met where "
-            "it was compiled once at most",
+            note="480 tasks of a set each on twin-20, one shot, preset default; peer: the same, lowered before; met "
+            "where it was compiled once at most",
         )
         counters = msgspec.msgpack.decode(session.client.ask("counters", 30.0), type=Counters)
     found.pieces = {"compilations": counters.counts["lowerings"]}

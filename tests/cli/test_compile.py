@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import qfw
 from qfw.cli import main as cli
 from qfw.model.native import check_native
+from qfw.model.pulse import Schedule
 from qfw.platforms.twin.documents import written_model
 from qfw.platforms.twin.models import model
 from qfw.qpi.compiled import CompiledProgram
@@ -114,6 +116,30 @@ def test_qfw_out_and_in(source: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     found = json.loads(compiled(capsys, out, "--target", "trapped-ion", "--pipeline", "default", "--json"))
     assert found["device"] == "twin-ion" and found["pipeline"] == "default"
     check_native(qfw.Program.from_qasm(found["program"]), model("trapped-ion").profile)
+
+
+@pytest.mark.parametrize("ending", [".ll", ".bc"])
+def test_qir_in_and_out(
+    ending: str, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if ending == ".bc":
+        pytest.importorskip("pyqir", reason="pyqir is not installed: pip install 'qfw[qir]'")
+    first = tmp_path / f"first{ending}"
+    assert cli.main(["compile", str(source), "--target", "twin-20", "--bind", "0.7", "-o", str(first)]) == 0
+    assert (first.read_bytes()[:2] == b"BC") == (ending == ".bc")
+    capsys.readouterr()
+    again = qfw.Program.from_qasm(compiled(capsys, first, "--target", "twin-20"))
+    check_native(again, PROFILE)
+    assert again.num_clbits == 3 and sum(len(gate.qubits) == 2 for gate in again.gates()) == 2
+
+
+def test_pulses(qfw: Qfw, source: Path) -> None:
+    done = qfw("compile", source, "--device", "twin-20", "--bind", "0.7", "--emit", "pulse")
+    assert done.returncode == 0, done.stderr
+    schedule = msgspec.json.decode(done.stdout, type=Schedule)
+    assert len(schedule.instructions) > 3
+    done = qfw("compile", source, "--target", "twin-20", "--bind", "0.7", "--emit", "pulse")
+    assert done.returncode == 1 and "stage pulse" in done.stderr and done.stdout == ""
 
 
 def test_a_model_of_a_file(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from qfw.config import discover
+from qfw.config.settings import ExternalTool
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage
 from qfw.model.program import Gate, Program, slot
 from qfw.platforms.twin.models import model
+from qfw.processes.external import declare
 from qfw.qpm import recall
 from qfw.qpm.shelf import Shelf
 from qfw.qpm.tool import Target
@@ -57,6 +59,14 @@ def test_all_that_it_depends_on_is_in_the_key(shelf: Shelf, monkeypatch: pytest.
     assert stages_run(shelf, PIPELINE, PROGRAM, newer) == ["reduce", "transpile"]
     monkeypatch.setattr(recall, "identity", lambda tool: f"{tool} of another version")
     assert stages_run(shelf, PIPELINE, PROGRAM, TARGET) == ["reduce", "transpile"]
+
+
+def test_tools_that_say_so_are_not_kept(shelf: Shelf) -> None:
+    declare({"copies": ExternalTool(command=("cat",))})
+    pipeline = Pipeline((Stage("copies", "copies"),))
+    for _ in range(2):
+        assert stages_run(shelf, pipeline, PROGRAM, TARGET) == ["copies"]
+    assert not shelf.folder.exists()
 
 
 @pytest.mark.parametrize(

@@ -363,7 +363,7 @@ def test_what_cannot_be_mitigated_is_refused() -> None:
         methods=["twirl"],
     )
     many: Any = {"methods": ["zne", "twirl"], "frames": 1000}
-    refused(TooLarge, "would make 3000 programs .* 2000 with 4000000 are the most", shots=10_000, **many)
+    refused(TooLarge, "would make 3000 programs .* 2000 with 5000000 are the most", shots=10_000, **many)
     long = Program(2, 0, 0, (Gate("cx", (0, 1)),) * 50_000)
     refused(
         TooLarge, "Take fewer frames, or fewer or smaller factors", long, methods=["zne"], factors=[1, 99]

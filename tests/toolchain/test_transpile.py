@@ -13,7 +13,7 @@ from qfw.model.device import DeviceKind, DeviceProfile
 from qfw.model.errors import OptionError, TooLarge, UnsupportedFeature
 from qfw.model.gates import GATES
 from qfw.model.native import check_native
-from qfw.model.program import Barrier, Gate, IfElse, Measure, Program, Reset, While, slot
+from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Program, Reset, While, slot
 from qfw.platforms.twin.models import MODELS, model
 from qfw.qpm import registry
 from qfw.qpm.tool import Target, Tool
@@ -210,3 +210,32 @@ def _chain(width: int) -> Program:
     ops = [Gate("ry", (q,), (slot(q),)) for q in range(width)]
     ops += [Gate("cx", (q, q + 1)) for q in range(width - 1)] + [Gate("rz", (width - 1,), (0.4,))]
     return Program(width, 0, width, tuple(ops))
+
+
+@pytest.mark.parametrize("level", range(4))
+def test_delays_stay_where_they_are_and_one_behind_a_measurement_goes(level: int) -> None:
+    h = Gate("h", (0,))
+    ending = (Measure(1, 1), Delay(1, 90_000), Measure(0, 0))
+    ramsey = Program(2, 2, 1, (h, Delay(0, 5_000), Gate("rz", (0,), (slot(0),)), h, Delay(1, 700), *ending))
+    found, layout, *_ = TranspileTool().apply(ramsey, Target(*model("heavy-hex-20")), {"level": level})
+    places = layout or (0, 1)
+    delays = {op.qubit: op.duration_ns for op in found.operations if isinstance(op, Delay)}
+    assert delays == {places[0]: 5_000, places[1]: 700}
+    on_0 = [
+        type(op)
+        for op in found.operations
+        if places[0] in getattr(op, "qubits", (getattr(op, "qubit", None),))
+    ]
+    # Gates on both sides: nothing was moved across.
+    middle = on_0.index(Delay)
+    assert Gate in on_0[:middle] and Gate in on_0[middle:]
+    branch = IfElse((0,), 1, (Gate("x", (1,)), Delay(1, 100), Gate("x", (1,))))
+    branching = Program(2, 2, 0, (h, Measure(0, 0), branch, Measure(1, 1)))
+    block = next(
+        op
+        for op in TranspileTool()
+        .apply(branching, Target(*model("heavy-hex-20")), {"level": level})
+        .program.operations
+        if isinstance(op, IfElse)
+    )
+    assert [op.duration_ns for op in block.then if isinstance(op, Delay)] == [100]

@@ -86,7 +86,8 @@ def main(options: argparse.Namespace) -> int:
     if options.bind is not None:
         program = program.bound(_values(options.bind))
     with targets.of_model(options.target) if options.target else targets.of_device(options.device) as ground:
-        written, lowered, name = _compiled(program, pipeline, ground, emit)
+        bitcode = options.output is not None and options.output.suffix == ".bc"
+        written, lowered, name = _compiled(program, pipeline, ground, emit, bitcode)
     if options.output is not None:
         from qfw.config import files
 
@@ -109,7 +110,11 @@ def _by_ending(path: Path | None) -> str:
 
 
 def _compiled(
-    program: Program | CompiledProgram, pipeline: ToolPipeline | None, ground: Ground, emit: str
+    program: Program | CompiledProgram,
+    pipeline: ToolPipeline | None,
+    ground: Ground,
+    emit: str,
+    bitcode: bool,
 ) -> tuple[bytes, Lowered, str]:
     """What is written, the lowered program, and the pipeline's name."""
     from qfw.cli.emitting import emitted
@@ -126,7 +131,7 @@ def _compiled(
             pipeline = _with_pulses(pipeline)
         compiled = CompiledProgram.make(Program.of(program), pipeline, [ground.target], _begins)
     lowered = compiled.lower(ground.target)
-    return emitted(emit, compiled, lowered), lowered, pipeline.name
+    return emitted(emit, compiled, lowered, bitcode), lowered, pipeline.name
 
 
 def _with_pulses(pipeline: ToolPipeline) -> ToolPipeline:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qfw.formats.compiled_file import MAGIC
-from qfw.model.errors import ParseError, SetupError, UnsupportedFeature
+from qfw.model.errors import ParseError, SetupError
 
 if TYPE_CHECKING:
     from qfw.qpi.program import Program
@@ -44,7 +44,7 @@ def program_of(data: bytes, name: str) -> Program:
     if data.startswith(MAGIC[:4]):
         return CompiledProgram.from_bytes(data, name)
     if data.startswith(BITCODE):
-        return _from_qir(data)
+        return Program.from_qir(data)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -57,18 +57,8 @@ def program_of(data: bytes, name: str) -> Program:
     if "\0" in text:
         raise ParseError(f"{name} is no text, no bitcode and no .qfw file: it has zero bytes")
     if Path(name).suffix == ".ll" or _is_llvm(text):
-        return _from_qir(text)
+        return Program.from_qir(text)
     return Program.from_qasm(text)
-
-
-def _from_qir(data: bytes | str) -> Program:
-    from qfw.qpi.program import Program
-
-    read = getattr(Program, "from_qir", None)
-    if read is None:
-        raise UnsupportedFeature("this QFw reads no QIR; give OpenQASM or a .qfw file")
-    found: Program = read(data)
-    return found
 
 
 def _is_llvm(text: str) -> bool:

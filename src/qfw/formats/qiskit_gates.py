@@ -66,6 +66,14 @@ ARITIES: Final[dict[str, tuple[int, int]]] = {
 }
 
 
+#: Those of them that are gates of the same name here, with the same qubits and angles.
+DIRECT: Final[frozenset[str]] = frozenset(
+    name
+    for name, (num_qubits, num_angles) in ARITIES.items()
+    if tuple(RULES[name]) == (Gate(name, tuple(range(num_qubits)), tuple(map(slot, range(num_angles)))),)
+)
+
+
 def operations(key: Sequence[Hashable], angles: Sequence[Angle]) -> tuple[Operation, ...]:
     """The operations of a walk (`qiskit_walk.Walk.key`), whose arguments are `angles`."""
     return tuple(_operations(key, iter(angles), set()))
@@ -80,7 +88,11 @@ def _operations(key: Sequence[Any], angles: Iterator[Angle], touched: set[int] |
             qubits = [next(elements) for _ in range(num_qubits)]
             if touched is not None:
                 touched.update(qubits)
-            yield from applied(RULES[element], qubits, [next(angles) for _ in range(num_angles)])
+            given = [next(angles) for _ in range(num_angles)]
+            if element in DIRECT:
+                yield Gate(element, tuple(qubits), tuple(given))
+            else:
+                yield from applied(RULES[element], qubits, given)
             continue
         kind, *rest = element
         if kind == "measure":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from qfw.model.program import Affine, Angle
 #: What Qiskit raises where an expression cannot be derived or evaluated.
 _FAILURES = (ArithmeticError, RuntimeError, TypeError, ValueError, QiskitError)
 
+#: How near an affine form has to come, absolutely and relatively.
+_CLOSE = 1e-9
 #: Where an affine form is compared with its expression: of both signs, and no round numbers.
 _POINTS = (0.7310586, -1.2913, 2.6457513)
 
@@ -64,7 +67,8 @@ def affine(expression: ParameterExpression, position: Mapping[Parameter, int]) -
         values = [point * (index + 1) for index in range(len(parameters))]
         found = _value(expression, parameters, values)
         expected = offset + sum(c * value for (_, c), value in zip(terms, values, strict=True))
-        if found is None or not np.isclose(found, expected, rtol=1e-9, atol=1e-9):
+        # Of what is no number or infinite the comparison is false.
+        if found is None or not abs(found - expected) <= _CLOSE * (1.0 + abs(expected)) < math.inf:
             return None
     kept = tuple((index, coefficient) for index, coefficient in terms if coefficient)
     return Affine(kept, offset) if kept else offset

@@ -100,6 +100,8 @@ class _External:
     keeps: ClassVar[str]
     needs: ClassVar[Needs]
     needs_client: ClassVar[bool] = False
+    #: What the command is today nobody can say.
+    keeps_on_disk: ClassVar[bool] = False
     options: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self) -> None:

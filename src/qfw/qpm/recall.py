@@ -20,7 +20,7 @@ from qfw.model.program import Program
 from qfw.model.relocation import Relocation
 from qfw.qpm import registry, stages
 from qfw.qpm.shelf import Shelf
-from qfw.qpm.tool import Target
+from qfw.qpm.tool import Target, keeps_on_disk
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ def lowered(
 
     `begins` is told of the stages that are run. Raises as `stages.run`.
     """
+    if not all(keeps_on_disk(registry.load(registry.TOOLS, stage.tool)) for stage in pipeline.stages):
+        shelf = None
     key = b"" if shelf is None else key_of(pipeline, program, target)
     if shelf is not None and (body := shelf.get(key)) is not None:
         found = _believed(body, program)
@@ -79,22 +81,25 @@ def tool_versions(pipeline: Pipeline) -> dict[str, str]:
     return {tool: registry.load(registry.TOOLS, tool).version() or "" for tool in tools}
 
 
-@cache
 def identity(tool: str) -> str:
     """A tool as it is installed: what it is, its version and QFw's, and when its folder's modules were changed.
 
     The last is for those who work on a tool without giving it a new version each time.
     """
     kind = registry.load(registry.TOOLS, tool)
-    found = f"{tool} {kind.__module__}:{kind.__qualname__} {kind.version()} {_own_version()}"
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    if file:
-        digest = hashlib.blake2b(digest_size=16)
-        for module in sorted(Path(file).parent.glob("*.py")):
-            status = module.stat()
-            digest.update(f"{module.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-        found += f" {digest.hexdigest()}"
-    return found
+    own = f"{tool} {kind.__module__}:{kind.__qualname__} {kind.version()} {_own_version()}"
+    return f"{own} {_modules(kind.__module__)}"
+
+
+@cache
+def _modules(name: str) -> str:
+    """Of the modules in the folder of this one, as they were when this process first looked."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    digest = hashlib.blake2b(digest_size=16)
+    for module in sorted(Path(file).parent.glob("*.py")) if file else ():
+        status = module.stat()
+        digest.update(f"{module.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _own_version() -> str:

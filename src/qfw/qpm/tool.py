@@ -274,3 +274,11 @@ def plays(kind: Any) -> bool:
 def lowers(kind: Any) -> bool:
     """Whether all that a tool makes is of its target's native gates on coupled qubits: its class variable `lowers`."""
     return bool(getattr(kind, "lowers", False))
+
+
+def keeps_on_disk(kind: Any) -> bool:
+    """Whether what a tool made may be kept for later processes: its class variable `keeps_on_disk`, True unless said.
+
+    False of one that may become another without another version.
+    """
+    return bool(getattr(kind, "keeps_on_disk", True))

@@ -24,10 +24,10 @@ from qfw.toolchain.mitigate_twirling import twirled
 
 #: Programs made of one, operations of all of them together, and words that they are asked for together.
 MAX_VARIANTS = 2000
-MAX_OPERATIONS = 4_000_000
+MAX_OPERATIONS = 5_000_000
 MAX_ASKED = 2**18
-#: Operations that come to be of one, at most, where it gets a frame.
-_FRAMED = 7
+#: Operations that a frame brings for each gate: two Paulis of up to two native gates.
+_PAULIS = 4
 
 
 class MitigateTool:
@@ -146,8 +146,8 @@ def _check(program: Program, outputs: tuple[Output, ...], shots: int, chosen: Ch
             f"take {2 * chosen.frames} shots or more, or fewer frames"
         )
     made = sum(chosen.factors) * chosen.frames * len(program.operations)
-    # A fold brings two barriers for two gates, a frame up to three gates for each Pauli.
-    made *= (2 if "zne" in chosen.methods else 1) * (_FRAMED if "twirl" in chosen.methods else 1)
+    # A fold brings a barrier for each gate.
+    made *= 1 + ("zne" in chosen.methods) + _PAULIS * ("twirl" in chosen.methods)
     count = len(chosen.factors) * chosen.frames
     if count > MAX_VARIANTS or made > MAX_OPERATIONS:
         raise TooLarge(

@@ -18,6 +18,7 @@ class Inverses:
         self._native = None if native is None else native | {"gphase"}
         self._undone: dict[Gate, tuple[Gate, ...]] = {}
         self._made: dict[Gate, tuple[Gate, ...]] = {}
+        self._paulis: dict[tuple[str, int], tuple[Gate, ...]] = {}
 
     def of(self, gate: Gate) -> tuple[Gate, ...]:
         """The gates that undo one, in order.
@@ -29,6 +30,13 @@ class Inverses:
         if found is None:
             steps = [made for step in self._inverse(gate) for made in self.native(step)]
             found = self._undone[gate] = tuple(steps)
+        return found
+
+    def pauli(self, name: str, qubit: int) -> tuple[Gate, ...]:
+        """The gate x, y or z on a qubit, in native ones. Raises as `of`."""
+        found = self._paulis.get((name, qubit))
+        if found is None:
+            found = self._paulis[name, qubit] = self.native(Gate(name, (qubit,)))
         return found
 
     def native(self, gate: Gate) -> tuple[Gate, ...]:

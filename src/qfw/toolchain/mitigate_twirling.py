@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfw.model.program import Affine, Barrier, Delay, Gate, Measure, Operation, Program
-from qfw.model.seeds import set_seed
+from qfw.model.seeds import set_seeds
 from qfw.numerics.gates import matrix
 from qfw.toolchain.mitigate_inverses import Inverses
 
@@ -45,29 +45,31 @@ def twirled(program: Program, seed: int, inverses: Inverses) -> Twirled:
     """
     operations: list[Operation] = []
     #: By qubit: what has to be applied before its next operation.
-    waiting: dict[int, int] = {}
-    framed = wide = 0
+    waiting = [0] * program.num_qubits
+    wide = sum(isinstance(op, Gate) and len(op.qubits) > 1 for op in program.operations)
+    draws = iter(set_seeds(seed, 0, wide))
+    framed = 0
 
-    def settle(qubits: Sequence[int]) -> None:
+    def settle(qubits: Iterable[int]) -> None:
         for qubit in qubits:
-            if waiting.get(qubit):
-                operations.extend(inverses.native(Gate(_NAMES[waiting[qubit]], (qubit,))))
-            waiting[qubit] = 0
+            if waiting[qubit]:
+                operations.extend(inverses.pauli(_NAMES[waiting[qubit]], qubit))
+                waiting[qubit] = 0
 
     for op in program.operations:
         match op:
             case Gate():
                 frames = _frames(op.name, _angles(op)) if len(op.qubits) == 2 else _NO_FRAMES
-                wide += len(op.qubits) > 1
                 if len(frames) == 1:
                     settle(op.qubits)
                     operations.append(op)
                     continue
-                before, behind = frames[(set_seed(seed, framed) >> 60) % len(frames)]
+                # Of 64 bits the highest four.
+                before, behind = frames[(next(draws) >> 60) % len(frames)]
                 framed += 1
                 first, second = op.qubits
-                waiting[first] = waiting.get(first, 0) ^ (before & 3)
-                waiting[second] = waiting.get(second, 0) ^ (before >> 2)
+                waiting[first] ^= before & 3
+                waiting[second] ^= before >> 2
                 settle(op.qubits)
                 operations.append(op)
                 waiting[first], waiting[second] = behind & 3, behind >> 2
@@ -78,7 +80,7 @@ def twirled(program: Program, seed: int, inverses: Inverses) -> Twirled:
                 operations.append(op)
             case _:
                 raise AssertionError("control is refused before")
-    settle(sorted(waiting))
+    settle(range(program.num_qubits))
     made = Program(program.num_qubits, program.num_clbits, program.num_slots, tuple(operations))
     return Twirled(made, framed, wide)
 
@@ -88,6 +90,8 @@ def _angles(gate: Gate) -> tuple[float, ...]:
 
     What stays a Pauli at such angles stays the same one at all: Paulis do not change little by little.
     """
+    if not gate.angles:
+        return ()
     if any(isinstance(angle, Affine) for angle in gate.angles):
         return tuple(0.7390851 + 0.5772157 * place for place in range(len(gate.angles)))
     return tuple(angle for angle in gate.angles if not isinstance(angle, Affine))

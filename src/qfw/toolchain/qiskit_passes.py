@@ -102,6 +102,8 @@ def _passes(profile: DeviceProfile, calibration: Calibration | None, level: int,
     target = (
         ideal_target(profile) if calibration is None else calibrated_target(profile, _distinct(calibration))
     )
+    # With a length of dt known, the passes write delays in it, which nobody else can read.
+    target.dt = None
     # With a degree of 1 every pass is exact; with None they may err as much as the gates that they save.
     manager = generate_preset_pass_manager(
         level, target=target, seed_transpiler=seed, approximation_degree=1.0

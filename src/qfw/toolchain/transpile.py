@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import NotInstalled, TooLarge, UnsupportedFeature
 from qfw.model.native import check_native
-from qfw.model.program import Barrier, Measure, Program
+from qfw.model.program import Barrier, Delay, Measure, Operation, Program
 from qfw.qpm.tool import Target, ToolOutput
 from qfw.toolchain.options import check_names, choice, integer
 
@@ -151,7 +151,14 @@ def _split(program: Program) -> tuple[Program, tuple[Measure, ...]]:
     measured = tuple(op for op in program.operations if isinstance(op, Measure))
     if not measured:
         return program, ()
-    kept = [op for op in program.operations if not isinstance(op, Measure)]
+    kept: list[Operation] = []
+    read: set[int] = set()
+    for op in program.operations:
+        if isinstance(op, Measure):
+            read.add(op.qubit)
+        elif not (isinstance(op, Delay) and op.qubit in read):
+            # A delay behind its qubit's measurement would come before it, and change what is read.
+            kept.append(op)
     while kept and isinstance(kept[-1], Barrier):
         kept.pop()
     return Program(program.num_qubits, program.num_clbits, program.num_slots, tuple(kept)), measured
