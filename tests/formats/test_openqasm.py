@@ -22,7 +22,19 @@ from qfw.formats.openqasm import dumps, loads
 from qfw.formats.standard_gates import QELIB1, STDGATES
 from qfw.model.errors import OptionError, ParameterError, ParseError, ProgramError, UnsupportedFeature
 from qfw.model.gates import GATES
-from qfw.model.program import Affine, Barrier, Gate, IfElse, Measure, Program, Reset, slot
+from qfw.model.program import (
+    Affine,
+    Barrier,
+    Delay,
+    Gate,
+    IfElse,
+    Measure,
+    Operation,
+    Program,
+    Reset,
+    While,
+    slot,
+)
 
 V2 = 'OPENQASM 2.0;\ninclude "qelib1.inc";\n'
 V3 = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
@@ -446,7 +458,8 @@ def test_errors_name_the_place(
     "statement",
     [
         "extern f(int) -> int;", "defcal x $0 { }", "opaque g a;", "array[int, 2] v;", "pragma x", "#pragma x",
-        "complex[float] z;", "stretch s;", "nop q;", "cal { }", 'defcalgrammar "openpulse";', "mutable array[int, 2] v;",
+        "complex[float] z;", "stretch s;", "nop q;", "cal { }", 'defcalgrammar "openpulse";',
+        "mutable array[int, 2] v;",
     ],
 )  # fmt: skip
 def test_what_no_program_says_is_refused_by_name(statement: str) -> None:
@@ -493,3 +506,91 @@ def test_broken_programs_are_typed_errors() -> None:
             loads(" ".join(broken)).check()
         except ProgramError as error:
             assert str(error)
+
+
+# Control flow, written
+
+
+BITS = 4
+
+
+@st.composite
+def blocks(draw: st.DrawFn, depth: int = 0) -> tuple[Operation, ...]:
+    """Operations on two qubits and BITS bits, with conditions on any bits."""
+    made: list[Operation] = []
+    for _ in range(draw(st.integers(0, 3))):
+        match draw(
+            st.sampled_from(["gate", "measure", "reset", "delay", "if", "while"][: 6 if depth < 2 else 4])
+        ):
+            case "gate":
+                made.append(
+                    draw(
+                        st.sampled_from(
+                            [Gate("h", (1,)), Gate("rzz", (0, 1), (0.5,)), Gate("gphase", (), (1.0,))]
+                        )
+                    )
+                )
+            case "measure":
+                made.append(Measure(draw(st.integers(0, 1)), draw(st.integers(0, BITS - 1))))
+            case "reset":
+                made.append(Reset(0))
+            case "delay":
+                made.append(Delay(1, draw(st.integers(0, 10**12))))
+            case kind:
+                clbits = tuple(draw(st.permutations(range(BITS)))[: draw(st.integers(1, BITS))])
+                value = draw(st.integers(0, 2 ** len(clbits) - 1))
+                body = draw(blocks(depth + 1))
+                if kind == "if":
+                    made.append(IfElse(clbits, value, body, draw(blocks(depth + 1))))
+                else:
+                    made.append(While(clbits, value, body, draw(st.integers(1, 2**40))))
+    return tuple(made)
+
+
+@given(blocks())
+@settings(max_examples=150, derandomize=True, deadline=None)
+def test_control_flow_reads_back_as_the_same_program(operations: tuple[Operation, ...]) -> None:
+    program = Program(2, BITS, 0, operations)
+    assert loads(dumps(program)) == program
+    assert loads(dumps(program)).digest == program.digest
+
+
+def test_version_2_chooses_registers_for_conditions() -> None:
+    then, otherwise = (Gate("x", (0,)),), (Gate("h", (0,)),)
+    program = Program(1, 5, 0, (IfElse((2, 1), 1, then, otherwise), IfElse((4,), 0, then)))
+    text = dumps(program, version=2)
+    assert "creg c0[1];\ncreg c1[2];\ncreg c2[1];\ncreg c3[1];\n" in text
+    read = loads(text)
+    assert read.num_clbits == 5
+    assert read.operations == (
+        IfElse((1, 2), 2, then),
+        *(IfElse((1, 2), value, otherwise) for value in (0, 1, 3)),
+        IfElse((4,), 0, then),
+    )
+    # Qiskit reads it, and asks the same registers.
+    assert [instruction.operation.condition[1] for instruction in qasm2.loads(text).data] == [2, 0, 1, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        ((IfElse((0, 2), 1, ()),), "do not follow each other"),
+        ((IfElse((0, 1), 1, ()), IfElse((1, 2), 1, ())), "share some"),
+        ((While((0,), 1, (), 3),), "no loops"),
+        ((Delay(0, 3),), "no delay"),
+        ((IfElse((0,), 1, (Measure(0, 0), Reset(0))),), "measures into them goes on"),
+    ],
+)
+def test_version_2_refuses_what_it_cannot_say(operations: tuple[Operation, ...], message: str) -> None:
+    with pytest.raises(UnsupportedFeature, match=message):
+        dumps(Program(1, 3, 0, operations), version=2)
+
+
+def test_a_syntax_error_shows_its_line_and_a_caret() -> None:
+    with pytest.raises(ParseError) as refusal:
+        loads(V3 + "qubit[2] q;\n\tcx q[0] q[1];\n")
+    assert str(refusal.value).endswith("\n     cx q[0] q[1];\n             ^")
+    with pytest.raises(ParseError) as refusal:
+        loads(V3 + "qubit q; " + "h q; " * 100 + "foo q;")
+    *_, line, caret = str(refusal.value).splitlines()
+    assert line[caret.index("^") :].startswith("foo q;")

@@ -166,7 +166,7 @@ def evaluate(
     stack: list[Value] = []
     for item in expression.items:
         if isinstance(item, Apply):
-            first = len(stack) - item.count
+            first = len(stack) - item.takes
             try:
                 stack[first:] = [applied(item, stack[first:], source, dialect.version, whole)]
             except ProgramError:

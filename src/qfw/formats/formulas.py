@@ -79,7 +79,7 @@ def less(clbits: Sequence[int], value: int) -> Formula:
     for position in range(len(clbits)):
         if value >> position & 1:
             cube = {clbits[p]: value >> p & 1 for p in range(position + 1, len(clbits))}
-            formula = either(choice(_test({**cube, clbits[position]: 0}), True, False), formula)
+            formula = either(choice(_test({clbits[position]: 0, **cube}), True, False), formula)
     return formula
 
 

@@ -22,6 +22,8 @@ from qfw.model.program import MAX_NESTING, Angle, Gate, Operation, While
 MAX_TRIPS = 1_000_000
 #: How often a while that depends on known values runs at most, or reading it might never end.
 MAX_KNOWN_TRIPS = 10_000
+#: How many times the limit nested loops may seem to be that depend on variables: three in a triangle are a sixth.
+_SLACK = 16
 #: Statements within each other, calls of subroutines among them.
 MAX_DEPTH = 64
 
@@ -336,7 +338,12 @@ class Control(Statements):
                 while self._tokens[self._at] != "{":
                     label = self._index(self._at)
                     one = value == label if isinstance(value, int) else formulas.equals(value.clbits, label)
-                    formula = formulas.either(formula, one)
+                    try:
+                        formula = formulas.either(formula, one)
+                    except formulas.TooManyTests:
+                        raise self._error(
+                            TooLarge, case_at, "a case of too many values of measured bits"
+                        ) from None
                     self._comma_or("{")
             else:
                 self._expect("default")
@@ -394,8 +401,9 @@ class Control(Statements):
         end = self._behind(self._at)
         body = self._at
         fixed = not any(token in self._variables for token in tokens[span_at:body])
-        trips = len(values) * (self._factor if fixed else 1)
-        if trips > self._limits.max_operations:
+        trips = len(values) * self._factor
+        # Inner loops whose ranges change may have fewer trips later on: those are counted as they are read.
+        if trips > self._limits.max_operations * (1 if fixed else _SLACK):
             raise self._expander.too_many(at)
         factor, self._factor = self._factor, max(trips, 1)
         mark = len(self._leaving)

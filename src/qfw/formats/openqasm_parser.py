@@ -139,6 +139,7 @@ _STATEMENTS: Final[dict[int, dict[str, Callable[[Parser], str | None]]]] = {
         "output": Parser._output,
         "const": Parser._const,
         "let": Parser._alias,
+        "{": Parser._block,
         "delay": Parser._delay,
         "box": Parser._box,
         "for": Parser._for,

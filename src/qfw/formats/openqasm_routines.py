@@ -195,12 +195,12 @@ class Routines(Control):
         if left is None and routine.kind:
             raise self._error(ParseError, at, f"{name} returns nothing, and is said to return {routine.kind}")
         self._calls.pop()
-        value = self._returned
+        returned = self._returned
         self._qubits, self._clbits, self._names, self._variables, self._hidden, self._local = tables
         self._read_only, self._destination, self._target, self._returned, self._loops = around
         self._dynamic_at_call = dynamic_at_call
-        if value is not None and routine.kind not in ("", "bit"):
-            return converted(routine.kind, routine.width, value, self._source, at)
+        if returned is not None and routine.kind not in ("", "bit"):
+            return converted(routine.kind, routine.width, returned, self._source, at)
         return None
 
     def _return(self) -> str:

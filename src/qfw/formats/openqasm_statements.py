@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qfw.formats.formulas import Bits
+from qfw.formats.formulas import Bits, TooManyTests
 from qfw.formats.openqasm_gates import Gates
 from qfw.formats.openqasm_reader import Operand, Register
 from qfw.formats.operators import Apply, Duration, Value, applied, converted, shown_value
@@ -266,7 +266,7 @@ class Statements(Gates):
             item = Apply(sign[:-1], at + 1, 0, 2)
             try:
                 value = applied(item, [old, value], self._source, 3, variable.kind in ("int", "uint"))  # type: ignore[list-item]
-            except (ArithmeticError, ValueError) as error:
+            except (ArithmeticError, ValueError, TooManyTests) as error:
                 raise self._error(ParameterError, at + 1, f"no finite value here: {error}") from None
         self._expect(";")
         self._names[name] = converted(variable.kind, variable.width, value, self._source, value_at)

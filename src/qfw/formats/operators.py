@@ -38,7 +38,7 @@ class Apply(NamedTuple):
     #: Bits of the type that a cast makes, 0 where it says none.
     width: int = 0
     #: Values that it takes.
-    count: int = 1
+    takes: int = 1
 
 
 def applied(item: Apply, values: Sequence[Value], source: Source, version: int, whole: bool) -> Value:
@@ -383,17 +383,14 @@ def _popcount(value: int | float) -> int:
 
 #: Types that may be called as functions.
 CASTS: Final = frozenset({"int", "uint", "float", "angle", "bool", "bit"})
+_OF_ONE: Final[dict[str, Callable[..., int | float]]] = {
+    "sin": math.sin, "cos": math.cos, "tan": math.tan, "exp": math.exp, "ln": math.log, "log": math.log,
+    "sqrt": math.sqrt, "arcsin": math.asin, "arccos": math.acos, "arctan": math.atan, "asin": math.asin,
+    "acos": math.acos, "atan": math.atan, "floor": math.floor, "ceiling": math.ceil, "abs": abs, "popcount": _popcount,
+}  # fmt: skip
 #: Functions, and how many values they take.
 FUNCTIONS: Final[dict[str, tuple[int, Callable[..., int | float]]]] = {
-    **{
-        name: (1, function)
-        for name, function in {
-            "sin": math.sin, "cos": math.cos, "tan": math.tan, "exp": math.exp, "ln": math.log, "log": math.log,
-            "sqrt": math.sqrt, "arcsin": math.asin, "arccos": math.acos, "arctan": math.atan, "asin": math.asin,
-            "acos": math.acos, "atan": math.atan, "floor": math.floor, "ceiling": math.ceil, "abs": abs,
-            "popcount": _popcount,
-        }.items()
-    },
+    **{name: (1, function) for name, function in _OF_ONE.items()},
     "mod": (2, _remainder),
     "pow": (2, _power),
 }  # fmt: skip
