@@ -190,6 +190,24 @@ BENCHMARKS = (
         "one twin over a mesh of four, run time by the wall (at least 3)",
     ),
     Benchmark(("twin_rate",), "twin:rate", ("noop",), "tasks per second on a virtual clock"),
+    Benchmark(
+        ("compile_warm_us", "compile_disk"),
+        "compile:known",
+        ("reference",),
+        "lowering what this process, or another one, lowered before (at most 30 µs; at least 20 times sooner)",
+    ),
+    Benchmark(
+        ("compile_fast",),
+        "compile:fast",
+        ("reference",),
+        "preset fast over Qiskit's level 1, 50 qubits for 127 (at most 1.1, and no more two-qubit gates)",
+    ),
+    Benchmark(
+        ("compile_480_sets",),
+        "compile:sets",
+        ("reference",),
+        "480 tasks of one program with a pipeline over the same lowered before (one compilation)",
+    ),
 )
 
 

@@ -93,8 +93,12 @@ ENVIRONMENTS = (
     Environment(
         "fakes",
         ("qiskit", "aer"),
-        ("qiskit-ibm-runtime", "qiskit", "qiskit-aer"),
-        ("tests/versions/test_fakes.py", "tests/platforms/twin/test_importing.py"),
+        ("qiskit-ibm-runtime", "qiskit", "qiskit-aer", "qiskit-addon-cutting"),
+        (
+            "tests/versions/test_fakes.py",
+            "tests/platforms/twin/test_importing.py",
+            "tests/versions/test_cutting.py",
+        ),
     ),
 )
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
+import pytest
 
 from qfw.config.runtime import journal_dir, socket_path
 from qfw.model.calibration import Calibration
@@ -31,7 +32,7 @@ from qfw.model.outputs import Expectation, Output, encode_outputs
 from qfw.model.program import Gate, Program, slot
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
-from qfw.qpm import journal, wire
+from qfw.qpm import journal, registry, stages, wire
 from qfw.qpm.defaults import NoReservations
 from qfw.qpm.platform import (
     API_VERSION,
@@ -120,6 +121,24 @@ def runtime_folder() -> Iterator[Path]:
         for pid in daemons_of(folder):
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def strangers() -> Iterator[None]:
+    """Daemons that are started meanwhile, and this process, find the strangers' plugins."""
+    plugins = str(Path(__file__).parent / "plugins")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([plugins, os.environ.get("PYTHONPATH", "")]))
+        patch.syspath_prepend(plugins)
+        _forget_plugins()
+        yield
+    _forget_plugins()
+
+
+def _forget_plugins() -> None:
+    registry._entries.cache_clear()
+    registry.load.cache_clear()
+    stages.tool_of.cache_clear()
 
 
 @contextlib.contextmanager

@@ -42,6 +42,7 @@ if _TYPE_CHECKING:
     from qfw.model.result import Result as Result
     from qfw.model.task import TaskOptions as TaskOptions
     from qfw.qpi.choice import Choice as Choice
+    from qfw.qpi.compiled import CompiledProgram as CompiledProgram
     from qfw.qpi.completions import Completion as Completion
     from qfw.qpi.completions import CompletionQueue as CompletionQueue
     from qfw.qpi.device import Device as Device
@@ -77,6 +78,7 @@ _HOMES = {
     "Completion": "qfw.qpi.completions",
     "CompletionQueue": "qfw.qpi.completions",
     "Choice": "qfw.qpi.choice",
+    "CompiledProgram": "qfw.qpi.compiled",
     "Device": "qfw.qpi.device",
     "Event": "qfw.qpi.events",
     "EventQueue": "qfw.qpi.events",

@@ -10,7 +10,7 @@ from pennylane import numpy as pnp
 from scipy.sparse import csr_matrix
 
 from qfw.adapters.pennylane import QFwDevice
-from qfw.adapters.pennylane.lowering import RULES
+from qfw.formats.pennylane_gates import RULES
 from qfw.model.errors import OptionError, ParameterError, UnknownDevice
 
 HERMITIAN = np.array([[1, 2j], [-2j, 3]])

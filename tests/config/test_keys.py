@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,15 @@ def test_platforms_are_compared_key_by_key() -> None:
 def test_it_is_said_what_the_file_says(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     document = {"workers": {"count": 3}, "platforms": {"a": {"grace_s": 2}}, "unread_bytes": 4096}
-    path.write_text("unread_bytes = 4096\n[workers]\ncount = 3\n[platforms.a]\ngrace_s = 2\n")
+    path.write_text(
+        "unread_bytes = 4096\n[workers]\ncount = 3\n[platforms.a]\ngrace_s = 2\n[tools.external.a]\n"
+    )
     found = values(load(path), document)
     assert {value.key for value in found if value.given} == {
         "unread_bytes",
         "workers.count",
         "platforms.a.grace_s",
     }
-    names = {value.key.replace("platforms.a", f"platforms.{NAME}") for value in found}
+    names = {re.sub(r"^(platforms|tools\.external)\.a", rf"\1.{NAME}", value.key) for value in found}
     assert names == {key.name for key in every_key()}
     assert live() < names

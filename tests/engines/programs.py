@@ -19,7 +19,7 @@ from qfw.model.outputs import (
     decode_answers,
     encode_answers,
 )
-from qfw.model.program import Affine, Angle, Gate, Program
+from qfw.model.program import Affine, Angle, Delay, Gate, Operation, Program
 from qfw.model.result import Result, Timeline
 
 NUM_SLOTS = 3
@@ -38,12 +38,15 @@ def angles(draw: Any) -> Angle:
 
 @st.composite
 def programs(draw: Any, max_qubits: int = 6, max_gates: int = 12) -> Program:
-    """A random program over all gates that fit its width."""
+    """A random program over all gates that fit its width; now and then a delay, which changes nothing without noise."""
     width = draw(st.integers(1, max_qubits))
     fitting = [name for name, spec in GATES.items() if spec.num_qubits <= width]
-    operations = []
+    operations: list[Operation] = []
     for _ in range(draw(st.integers(1, max_gates))):
-        name = draw(st.sampled_from(fitting))
+        name = draw(st.sampled_from(["delay", *fitting]))
+        if name == "delay":
+            operations.append(Delay(draw(st.integers(0, width - 1)), draw(st.integers(0, 10**6))))
+            continue
         qubits = draw(st.permutations(range(width)))[: GATES[name].num_qubits]
         operations.append(
             Gate(name, tuple(qubits), tuple(draw(angles()) for _ in range(GATES[name].num_angles)))

@@ -14,9 +14,11 @@ from format_yardstick import CLASSES, circuit, same_up_to_phase, unitary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import qasm2, qasm3
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit, QuantumRegister
+from qiskit.circuit.classical import expr
 from qiskit.quantum_info import Operator
 
+from qfw.formats import qiskit as qiskit_format
 from qfw.formats.modifiers import controlled, inverse, power
 from qfw.formats.openqasm import dumps, loads
 from qfw.formats.standard_gates import QELIB1, STDGATES
@@ -594,3 +596,34 @@ def test_a_syntax_error_shows_its_line_and_a_caret() -> None:
         loads(V3 + "qubit q; " + "h q; " * 100 + "foo q;")
     *_, line, caret = str(refusal.value).splitlines()
     assert line[caret.index("^") :].startswith("foo q;")
+
+
+def test_control_flow_that_qiskit_writes_is_what_its_circuit_says() -> None:
+    """Both ways into a Program, through the text and through the circuit, give the same one."""
+    made = QuantumCircuit(QuantumRegister(3, "q"), ClassicalRegister(2, "c"), ClassicalRegister(1, "d"))
+    made.h(0)
+    made.measure([0, 1], [0, 1])
+    with made.if_test((made.cregs[0], 2)) as otherwise:
+        made.x(2)
+    with otherwise:
+        made.cx(0, 1)
+        with made.if_test((made.clbits[2], 0)):
+            made.z(0)
+    with made.for_loop(range(0, 5, 2)) as trip:
+        made.rx(trip * 0.5, 0)
+    with made.while_loop((made.clbits[0], 1)):
+        made.h(1)
+        made.measure(1, 0)
+    with made.switch(made.cregs[0]) as case:
+        with case(0, 1):
+            made.y(2)
+        with case(3):
+            made.s(2)
+    with made.if_test(expr.logic_and(made.clbits[0], expr.logic_not(made.clbits[2]))):
+        made.delay(100, 1, "ns")
+    read, expected = loads(qasm3.dumps(made)), qiskit_format.loads(made)[0]
+    assert (read.num_qubits, read.num_clbits) == (expected.num_qubits, expected.num_clbits)
+    assert read.operations[:7] == expected.operations[:7]
+    # A case of two labels is copied by one reader and combined by the other: the rest is the same.
+    assert read.operations[-1] == expected.operations[-1]
+    assert len(read.operations) == len(expected.operations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
 
 from qfw.formats.qiskit import loads
@@ -13,7 +14,7 @@ from qfw.formats.qiskit_walk import MAX_TRIPS
 from qfw.formats.qiskit_writer import dumps, slot_of, slot_parameter
 from qfw.model.errors import ProgramError, UnsupportedFeature
 from qfw.model.gates import GATES
-from qfw.model.program import Affine, Barrier, Gate, IfElse, Measure, Program, Reset, While, slot
+from qfw.model.program import Affine, Barrier, Delay, Gate, IfElse, Measure, Program, Reset, While, slot
 from qfw.qpi.program import Program as PublicProgram
 from qfw.testing.expected import states
 from tests.toolchain.programs import (
@@ -174,3 +175,13 @@ def test_the_public_way() -> None:
     circuit = program.to_qiskit()
     assert [p.name for p in circuit.parameters] == ["s0000000"]
     assert PublicProgram.from_qiskit(circuit) == program
+
+
+def test_delays_keep_their_time_and_those_in_dt_are_left_out() -> None:
+    delayed = Program(1, 0, 0, (Gate("h", (0,)), Delay(0, 1_500), Gate("h", (0,))))
+    assert loads(dumps(delayed)) == delayed
+    circuit = QuantumCircuit(1)
+    circuit.delay(2.5, 0, unit="us")
+    circuit.delay(160, 0, unit="dt")
+    circuit.x(0)
+    assert loads(circuit).operations == (Delay(0, 2_500), Gate("x", (0,)))

@@ -9,7 +9,10 @@ import pytest
 from qfw.model.calibration import Calibration, GateCalibration, QubitCalibration
 from qfw.model.calibration_check import MAX_NS, check_calibration
 from qfw.model.device import DeviceKind, DeviceProfile
+from qfw.model.envelopes import Constant
 from qfw.model.errors import CalibrationError
+from qfw.model.gate_pulses import GatePulses, PulseDefinitions
+from qfw.model.pulse import Acquire, Line, Play, PulseLimits
 
 PROFILE = DeviceProfile("d", DeviceKind.TWIN, "e", 2, ("cz", "cx", "sx"), ("counts",), 1, coupling=((0, 1),))
 QUBIT = QubitCalibration(100.0, 150.0, 0.01, 0.02, 1000, 0.0, 500, 5.0)
@@ -26,6 +29,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "measured_s": (math.nan, math.inf, -1.0, 1e300, "now", None),
         "qubits": ((), (QUBIT,), (QUBIT,) * 3, None, (QUBIT, 1)),
         "gates": (None, (1,), (CZ, CZ), (CZ, GateCalibration("cz", (0, 1), 0.0, 1))),
+        "pulses": (1, b"", ()),
     },
     "qubit": {
         "t1_us": (*POSITIVE, None),
@@ -130,3 +134,42 @@ def test_what_is_right_at_first_sight_is_what_is_right() -> None:
 PROFILE_FOR_SIGHT = DeviceProfile(
     "sight", DeviceKind.TWIN, "o", 3, ("sx", "cz"), ("counts",), 1, coupling=((0, 1),)
 )
+
+
+LIMITS = PulseLimits(2, ((0, 1), (1, 0)), 0.5, 4, 8, 4096, 1.0, 50.0)
+DRIVE = Play(Line.DRIVE, (0,), 0, 40, Constant(0.5))
+X = GatePulses("x", (), 40, (DRIVE,))
+
+
+def changed(kind: Any, **fields: Any) -> Any:
+    return msgspec.structs.replace(kind, **fields)
+
+
+@pytest.mark.parametrize(
+    ("pulses", "said"),
+    [
+        (PulseDefinitions(changed(LIMITS, num_qubits=3), ()), "pulses.limits.num_qubits is 3; it must be 2"),
+        (PulseDefinitions(changed(LIMITS, dt_ns=0.0), ()), "limits.dt_ns must be finite and above 0"),
+        (PulseDefinitions(changed(LIMITS, rabi_mhz=math.nan), ()), "limits.rabi_mhz must be finite"),
+        (PulseDefinitions(changed(LIMITS, granularity=0), ()), "limits.granularity"),
+        (PulseDefinitions(LIMITS, (X, changed(X, gate="rx"))), r"gates\[1\] is of 'rx'"),
+        (PulseDefinitions(LIMITS, (changed(X, qubits=(2,)),)), "qubits must be none, or 1 of 0 to 1"),
+        (PulseDefinitions(LIMITS, (changed(X, qubits=(0, 1)),)), "qubits must be none, or 1 of 0 to 1"),
+        (PulseDefinitions(LIMITS, (changed(X, duration=42),)), "duration must be a multiple of 4"),
+        (PulseDefinitions(LIMITS, (changed(X, duration=-4),)), "duration must be a multiple of 4"),
+        (PulseDefinitions(LIMITS, (changed(X, instructions=(DRIVE,) * 257),)), "at most 256 are taken"),
+        (
+            PulseDefinitions(LIMITS, (changed(X, instructions=(changed(DRIVE, qubits=(1,)),)),)),
+            "places in those",
+        ),
+        (
+            PulseDefinitions(LIMITS, (changed(X, instructions=(Acquire(0, 0, 40, 0),)),)),
+            "only 'measure' does",
+        ),
+        (PulseDefinitions(LIMITS, (), ("cp",)), "virtual has 'cp'"),
+    ],
+)
+def test_pulses_that_nobody_could_play_are_refused(pulses: PulseDefinitions, said: str) -> None:
+    check_calibration(changed(GOOD, pulses=PulseDefinitions(LIMITS, (X,), ("rz",))), PROFILE)
+    with pytest.raises(CalibrationError, match=said):
+        check_calibration(changed(GOOD, pulses=pulses), PROFILE)

@@ -8,15 +8,18 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 
 from qfw.model.errors import ProgramError
-from qfw.model.program import Gate, Measure, Program
-from qfw.qpm.tool import Target, ToolOutput
+from qfw.model.observable import PauliSum, PauliTerm
+from qfw.model.outputs import Answer, Array, Expectation, ExpectationAnswer, Output, ProbabilitiesAnswer
+from qfw.model.program import Gate, IfElse, Measure, Program
+from qfw.qpm.tool import Split, Target, ToolOutput, Variant
 from qfw.qpm.wire import pack
 from qfw.simenv.toolprotocol import Began, Lowered
 
@@ -139,3 +142,181 @@ class Strange(Identity):
             case "layout":
                 return ToolOutput(program, (0, 0))
         return ToolOutput(program)
+
+
+class Terms(Identity):
+    """Makes a program of each term of the observables, and sums their values. Options: those of Identity."""
+
+    keeps: ClassVar[str] = "expectation"
+    answers: ClassVar[frozenset[str]] = frozenset({"expectation"})
+
+    def split(
+        self,
+        program: Program,
+        outputs: tuple[Output, ...],
+        shots: int,
+        target: Target,
+        options: Mapping[str, Any],
+    ) -> Split:
+        self.apply(program, target, options)
+        variants, owners = [], []
+        for at, output in enumerate(outputs):
+            assert isinstance(output, Expectation)
+            for column, observable in enumerate(output.observables):
+                for term in observable.terms:
+                    one = Expectation((PauliSum((msgspec.structs.replace(term, coefficient=1.0),)),))
+                    variants.append(Variant(program, (one,), shots))
+                    owners.append((at, column, term.coefficient))
+        widths = [len(output.observables) for output in outputs if isinstance(output, Expectation)]
+        recipe = msgspec.msgpack.encode((widths, owners))
+        return Split(tuple(variants), recipe, (f"{len(variants)} terms",))
+
+    def combine(self, recipe: bytes, answers: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
+        widths, owners = msgspec.msgpack.decode(recipe)
+        (first,) = answers[0]
+        sets = first.values.shape[0]
+        values = [np.zeros((sets, width)) for width in widths]
+        squares = [np.zeros((sets, width)) for width in widths]
+        for (at, column, coefficient), (answer,) in zip(owners, answers, strict=True):
+            values[at][:, column] += coefficient * answer.values.numpy()[:, 0]
+            squares[at][:, column] += (coefficient * answer.standard_errors.numpy()[:, 0]) ** 2
+        return tuple(
+            ExpectationAnswer(Array.of(value), Array.of(np.sqrt(square)))
+            for value, square in zip(values, squares, strict=True)
+        )
+
+
+class Frames(Identity):
+    """Averages over Pauli frames: each variant ends with X on some qubits, which its observables are told of.
+
+    Options: `frames` (4), `seed` (0), `devices`: names for variants, in turn; those of Identity.
+    """
+
+    keeps: ClassVar[str] = "expectation"
+    answers: ClassVar[frozenset[str]] = frozenset({"expectation"})
+
+    def split(
+        self,
+        program: Program,
+        outputs: tuple[Output, ...],
+        shots: int,
+        target: Target,
+        options: Mapping[str, Any],
+    ) -> Split:
+        self.apply(program, target, options)
+        number, places = options.get("frames", 4), options.get("devices", [""])
+        drawn = np.random.default_rng(options.get("seed", 0)).integers(2, size=(number, program.num_qubits))
+        variants = []
+        for at, frame in enumerate(drawn.tolist()):
+            flips = tuple(Gate("x", (qubit,)) for qubit, bit in enumerate(frame) if bit)
+            framed = Program(
+                program.num_qubits, program.num_clbits, program.num_slots, program.operations + flips
+            )
+            asked = tuple(Expectation(tuple(_turned(o, frame) for o in out.observables)) for out in outputs)  # type: ignore[union-attr]
+            mine = shots // number + (at < shots % number)
+            variants.append(Variant(framed, asked, mine, places[at % len(places)]))
+        said = f"for {target.profile.name}, peers {','.join(peer.name for peer in target.peers)}"
+        return Split(tuple(variants), b"", (f"{number} frames", said))
+
+    def combine(self, recipe: bytes, answers: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
+        found = []
+        for column in zip(*answers, strict=True):
+            values = np.stack([answer.values.numpy() for answer in column])
+            errors = np.stack([answer.standard_errors.numpy() for answer in column])
+            mean = np.sqrt((errors**2).sum(axis=0)) / len(column)
+            found.append(ExpectationAnswer(Array.of(values.mean(axis=0)), Array.of(mean)))
+        return tuple(found)
+
+
+def _turned(observable: PauliSum, frame: list[int]) -> PauliSum:
+    """An observable behind X on the qubits of a frame: Y and Z change their signs."""
+    terms = []
+    for term in observable.terms:
+        signs = [
+            -1.0 if frame[qubit] and pauli != "X" else 1.0
+            for qubit, pauli in zip(term.qubits, term.paulis, strict=True)
+        ]
+        terms.append(PauliTerm(term.coefficient * float(np.prod(signs)), term.qubits, term.paulis))
+    return PauliSum(tuple(terms))
+
+
+class Bound(Frames):
+    """Frames for one device as it is now."""
+
+    binds: ClassVar[bool] = True
+
+
+class FramesAtHome(Frames):
+    """Runs in the application only."""
+
+    needs_client: ClassVar[bool] = True
+
+
+class StrangeSplit(Frames):
+    """Does what the option `does` says: to split, or to combine the answers."""
+
+    def split(
+        self,
+        program: Program,
+        outputs: tuple[Output, ...],
+        shots: int,
+        target: Target,
+        options: Mapping[str, Any],
+    ) -> Split:
+        given = super().split(program, outputs, shots, target, {})
+        one = given.variants[0]
+        match options["does"]:
+            case "refuse":
+                raise ProgramError("this tool does not like the program")
+            case "raise":
+                raise ZeroDivisionError("nobody foresaw this")
+            case "crash":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "hang":
+                threading.Event().wait(600)
+            case "garbage":
+                say(b"\x00\x00\x00\x03abc")
+            case "nonsense":
+                say(pack(Lowered(int(options["number"]), b"no expansion")))
+            case "nothing":
+                return Split((), b"")
+            case "none":
+                return None  # type: ignore[return-value]
+            case "slots":
+                return Split((msgspec.structs.replace(one, program=Program(3, 0, 7, ())),), b"")
+            case "device":
+                return Split((msgspec.structs.replace(one, device="nowhere"),), b"")
+            case "wide":
+                return Split(
+                    (msgspec.structs.replace(one, outputs=(Expectation((PauliSum.of("Z99"),)),)),), b""
+                )
+            case "many":
+                return Split((one,) * 100_001, b"")
+            case "large":
+                return Split((one,), bytes(40 * 2**20))
+            case "control":
+                loop = Program(1, 1, program.num_slots, (Measure(0, 0), IfElse((0,), 1, (Gate("x", (0,)),))))
+                asked = (Expectation((PauliSum.of("Z0"),)),)
+                return Split((one, Variant(loop, asked, shots)), b"")
+        return Split(given.variants, options["does"].encode())
+
+    def combine(self, recipe: bytes, answers: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
+        whole = super().combine(b"", answers)
+        match recipe.decode():
+            case "combine raises":
+                raise ZeroDivisionError("nobody foresaw this")
+            case "combine hangs":
+                threading.Event().wait(600)
+            case "combine nothing":
+                return ()
+            case "combine none":
+                return None  # type: ignore[return-value]
+            case "combine shape":
+                return (ExpectationAnswer(Array.of(np.zeros((1, 7))), Array.of(np.zeros((1, 7)))),)
+            case "combine sets":
+                return (ExpectationAnswer(Array.of(np.zeros((9, 1))), Array.of(np.zeros((9, 1)))),)
+            case "combine nan":
+                return (ExpectationAnswer(Array.of(np.full((1, 1), np.nan)), Array.of(np.zeros((1, 1)))),)
+            case "combine kind":
+                return (ProbabilitiesAnswer(Array.of(np.zeros((1, 2)))),)
+        return whole

@@ -88,6 +88,22 @@ def test_a_device_that_cannot_take_it_does_not_lose_the_others(session: Session)
     assert isinstance(futures["twin-20"].exception(LIMIT_S), UnsupportedFeature)
 
 
+def test_devices_with_a_link_are_joined(session: Session) -> None:
+    mesh = session.mesh(["big", "twin-20"])
+    joint = mesh.joint()
+    assert joint.name == "big+twin-20"
+    assert joint.profile.max_qubits == sum(device.profile.max_qubits for device in mesh.devices)
+    # Nobody gets it who has not asked for it.
+    assert joint not in session.find(kind="twin") and joint not in session.mesh(kind="twin").devices
+    both = joint.calibration()
+    parts = [session.device(part.device).calibration() for part in joint.profile.parts]
+    assert both and all(parts) and both.version == "|".join(part.version for part in parts if part)
+    with pytest.raises(UnsupportedFeature, match="no device joins twin-20: programs over several"):
+        session.mesh(["twin-20"]).joint()
+    with pytest.raises(UnsupportedFeature, match="tool distribute"):
+        ToolPipeline(["transpile"]).lower(Program(2, 0, 0, (Gate("h", (0,)), Gate("cx", (0, 1)))), joint)
+
+
 def test_links_are_found_and_used(session: Session) -> None:
     mesh = session.mesh(["alone", "big", "reference", "twin-20"])
     (link,) = mesh.links
@@ -296,7 +312,7 @@ def test_devices_join_and_leave_while_a_thousand_tasks_flow(session: Session) ->
 def test_the_threads_of_a_mesh_end_with_its_work(session: Session) -> None:
     mesh = session.mesh(["reference"])
     mesh.run_group(SHORT, [0.1], outputs=Z0).result(LIMIT_S)
-    until(lambda: mesh._waits._thread is None and mesh._groups._thread is None)
+    until(lambda: mesh._waits._thread is None and mesh.groups._thread is None)
     # And begin again.
     mesh.run_group(SHORT, [0.1], outputs=Z0).result(LIMIT_S)
 

@@ -12,6 +12,7 @@ from qfw.model.program import (
     Affine,
     Angle,
     Barrier,
+    Delay,
     Gate,
     IfElse,
     Measure,
@@ -157,7 +158,7 @@ def _active(operations: Sequence[Operation]) -> set[int]:
         match op:
             case Gate():
                 found.update(op.qubits)
-            case Measure() | Reset():
+            case Measure() | Reset() | Delay():
                 found.add(op.qubit)
             case IfElse():
                 found |= _active((*op.then, *op.otherwise))
@@ -174,6 +175,8 @@ def _moved(op: Operation, index: dict[int, int]) -> Operation:
             return Measure(index[op.qubit], op.clbit)
         case Reset():
             return Reset(index[op.qubit])
+        case Delay():
+            return Delay(index[op.qubit], op.duration_ns)
         case Barrier():
             return Barrier(tuple(index[q] for q in op.qubits if q in index))
         case IfElse():

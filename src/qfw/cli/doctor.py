@@ -92,6 +92,7 @@ def examine() -> Iterator[Check]:
     yield _guarded("runtime folder", lambda: _folder(folder))
     yield _guarded("lock", lambda: _lock(runtime.lock_path(folder)))
     yield _guarded("daemon", lambda: _daemon(folder))
+    yield _guarded("lowered programs", _shelf)
     yield from _engines()
     yield _pennylane()
     yield _qiskit()
@@ -179,6 +180,24 @@ def _daemon(folder: Path) -> Check:
         Verdict.OK,
         f"pid {counters.pid}, version {counters.version}, sessions: {counters.sessions}, tasks: {counters.live_tasks}",
     )
+
+
+def _shelf() -> Check:
+    """Lowered programs on disk. Without them all works, more slowly."""
+    from qfw.qpm.recall import own_shelf
+
+    name, shelf = "lowered programs", own_shelf()
+    if shelf is None:
+        return Check(name, Verdict.OK, "none are kept on disk (tools.cache_bytes, or no cache folder)")
+    found = shelf.state()
+    text = (
+        f"{found.entries} in {found.folder}, {found.bytes / 2**20:.1f} of {found.most_bytes / 2**20:.0f} MiB; hits "
+        f"{found.hits}, misses {found.misses}, damaged {found.damaged}, evicted {found.evicted}"
+    )
+    if found.reason:
+        remedy = "mend the folder, or name another one (tools.cache_folder); until then nothing is kept"
+        return Check(name, Verdict.MISSING, f"not kept in {found.folder}: {found.reason}", remedy)
+    return Check(name, Verdict.OK, text)
 
 
 def _engines() -> Iterator[Check]:

@@ -17,6 +17,7 @@ COMMANDS = {
     "result": "the result of a detached task, whichever process submitted it",
     "daemon": "start a daemon that outlives sessions; drain, reload, stop it",
     "config": "check a settings file; list every key",
+    "compile": "lower a program for a device: OpenQASM, QIR or .qfw in and out",
     "tools": "tools that pipelines are made of, and their options",
     "platform": "begin a platform of your own, check one",
     "calibration": "a device's errors and times, as a table or a picture",

@@ -58,26 +58,33 @@ def main(options: argparse.Namespace) -> int:
             )
             raise UnknownDevice(f"{registry.unknown('platform', options.name, sorted(known))}. {hint}")
         report = check_platform(options.name, settings=settings, only=options.only, devices=options.device)
-    if options.json:
-        # The report, and what people would add up themselves.
-        output.json(
-            {
-                "name": report.name,
-                "kind": report.kind,
-                "score": report.score,
-                "passed": report.passed,
-                "seconds": report.seconds,
-                "findings": report.findings,
-            }
-        )
-    else:
-        _show(report)
+    said(report, options.json)
     return 0 if report.passed else FAILED
 
 
-def _show(report: Report) -> None:
+def said(report: Report, as_json: bool) -> None:
+    """Prints a report, for people or for programs."""
+    if not as_json:
+        show(report)
+        return
+    # The report, and what people would add up themselves.
+    output.json(
+        {
+            "name": report.name,
+            "kind": report.kind,
+            "score": report.score,
+            "passed": report.passed,
+            "seconds": report.seconds,
+            "findings": report.findings,
+        }
+    )
+
+
+def show(report: Report) -> None:
+    """Prints a report for people: a table by group, and every failure in full."""
     from qfw.testing import Verdict
 
+    spec = "docs/specs/tool.md" if report.kind == "tool" else "docs/specs/platform.md"
     output.table(["GROUP", "PASSED", "FAILED", "STUCK", "NOT APPLICABLE"], report.groups())
     for finding in report.of(Verdict.FAILED, Verdict.STUCK):
         device = f" ({finding.device})" if finding.device else ""
@@ -85,7 +92,7 @@ def _show(report: Report) -> None:
             f"{finding.check}{device} {finding.verdict.value}: {finding.contract}\n"
             f"     expected: {finding.expected}\n"
             f"     found:    {finding.found}\n"
-            f"     see:      docs/specs/platform.md, {finding.section}"
+            f"     see:      {spec}, {finding.section}"
         )
     if not report.findings:
         output.note("no check has such a name; without --only all are run")

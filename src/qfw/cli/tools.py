@@ -4,6 +4,8 @@ KEEPS says what a tool promises: `equivalence` (the state, up to its global phas
 `distribution` (of what is measured) or `expectation` (values of observables). RUNS says where: anywhere, or in the
 application's process only. Tools that are broken, or whose framework is missing, are listed with the reason; then the
 exit code is 1.
+
+`qfw tools check NAME` checks a tool against its contract, docs/specs/tool.md, with a score.
 """
 
 from __future__ import annotations
@@ -11,16 +13,24 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from qfw.cli import output
+from qfw.cli import output, tools_check
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `qfw tools`."""
     parser.add_argument("--json", action="store_true", help="one line of JSON")
+    parts = parser.add_subparsers(dest="part", metavar="COMMAND")
+    text = "check a tool against its contract"
+    tools_check.arguments(parts.add_parser("check", help=text, description=text))
 
 
 def main(options: argparse.Namespace) -> int:
-    """Prints the tools, and their options below."""
+    """Prints the tools, and their options below; or checks one."""
+    from qfw.processes import external
+
+    external.declare_configured()
+    if options.part == "check":
+        return tools_check.main(options)
     from qfw.qpm import registry
 
     rows = [_row(name) for name in registry.names(registry.TOOLS)]

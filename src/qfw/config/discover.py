@@ -35,6 +35,17 @@ def config_path() -> Path | None:
     return Path(chosen) if chosen else None
 
 
+def cache_dir() -> Path | None:
+    """QFw's folder for what can be made again: in $XDG_CACHE_HOME, else in ~/.cache; None where there is no home."""
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    if chosen.startswith("/"):
+        return Path(chosen) / "qfw"
+    try:
+        return Path.home() / ".cache" / "qfw"
+    except RuntimeError:
+        return None
+
+
 def job_daemon() -> Path | None:
     """Runtime folder of the job's daemon: $QFW_JOB_DAEMON, if any."""
     chosen = os.environ.get(JOB_DAEMON)
@@ -69,6 +80,17 @@ def worker_environment(threads: int) -> Mapping[str, str]:
         # Qiskit's allocator reserves 1 GiB at its import, which would count as the worker's data (RLIMIT_DATA).
         MIMALLOC_ARENA_EAGER_COMMIT="0",
     )
+
+
+def command_environment(folder: Path) -> Mapping[str, str]:
+    """Environment of a command that settings name: where programs are, and `folder` as its home; nothing else."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def host_environment(foreign: bool) -> Mapping[str, str]:

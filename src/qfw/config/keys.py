@@ -15,6 +15,8 @@ from qfw.config.settings import Settings
 
 #: Stands for the name of a table that the user names.
 NAME = "NAME"
+#: Keys that hold tables which the user names.
+TABLES = frozenset({"platforms", "external"})
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -83,7 +85,7 @@ def _values(table: msgspec.Struct, document: Mapping[str, Any], prefix: str) -> 
             nested.append((f"{prefix}{name}.", value, given or {}))
         elif isinstance(value, dict) and value and all(isinstance(v, msgspec.Struct) for v in value.values()):
             nested += [(f"{prefix}{name}.{k}.", v, (given or {}).get(k, {})) for k, v in value.items()]
-        elif isinstance(table, Settings) and name == "platforms":
+        elif isinstance(value, dict) and not value and name in TABLES:
             continue
         else:
             yield Value(prefix + name, value, name in document)

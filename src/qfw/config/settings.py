@@ -108,6 +108,23 @@ class DaemonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stop_limit_s: Annotated[float, _within(0, live=True)] = 60.0
 
 
+class ExternalTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool that is a command: it reads a program on its standard input and writes one on its standard output."""
+
+    #: The command and its arguments; no shell sees them.
+    command: tuple[str, ...] = ()
+    #: What it reads and writes.
+    format: Literal["qasm3", "qasm2", "qir"] = "qasm3"
+    #: What it promises: the state, the distribution of the outcomes, or values of observables.
+    keeps: Literal["equivalence", "distribution", "expectation"] = "equivalence"
+    #: Seconds that it may take for one program.
+    time_limit_s: Annotated[float, _within(0.01, 86_400)] = 60.0
+    #: Bytes that each of its processes may allocate; 0: no bound but the tool worker's.
+    memory_bytes: Annotated[int, _within(0)] = 2 * 2**30
+    #: Bytes that it may write.
+    output_bytes: Annotated[int, _within(1, 2**30)] = 64 * 2**20
+
+
 class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The workers that run tools."""
 
@@ -119,6 +136,12 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_limit_s: Annotated[float, _within(0.1, live=True)] = 120.0
     #: Lowered programs that are kept.
     kept: Annotated[int, _within(1)] = 4096
+    #: Bytes of lowered programs that are kept on disk, for later processes; 0: none.
+    cache_bytes: Annotated[int, _within(0)] = 256 * 2**20
+    #: Their folder; empty: `qfw` in the user's cache folder ($XDG_CACHE_HOME).
+    cache_folder: str = ""
+    #: Tools that are commands, by the name that pipelines know them by.
+    external: dict[str, ExternalTool] = {}
 
 
 class ResultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

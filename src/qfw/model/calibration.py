@@ -6,6 +6,8 @@ import statistics
 
 import msgspec
 
+from qfw.model.gate_pulses import PulseDefinitions
+
 
 class QubitCalibration(msgspec.Struct, frozen=True):
     """A qubit: coherence and readout."""
@@ -35,7 +37,7 @@ class GateCalibration(msgspec.Struct, frozen=True):
     operational: bool = True
 
 
-class Calibration(msgspec.Struct, frozen=True):
+class Calibration(msgspec.Struct, frozen=True, omit_defaults=True):
     """All of a device, measured at one time."""
 
     device: str
@@ -45,6 +47,8 @@ class Calibration(msgspec.Struct, frozen=True):
     measured_s: float
     qubits: tuple[QubitCalibration, ...]
     gates: tuple[GateCalibration, ...]
+    #: How gates and measurements are played; None: the device does not say.
+    pulses: PulseDefinitions | None = None
 
     def __repr__(self) -> str:
         # Every figure of a large device would fill pages; they are in qubits and gates.

@@ -8,6 +8,7 @@ from typing import NoReturn
 from qfw.model.calibration import Calibration, GateCalibration, QubitCalibration
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import CalibrationError
+from qfw.model.gate_pulses import PulseDefinitions, broken_definition
 from qfw.model.gates import GATES
 from qfw.model.native import SYMMETRIC
 
@@ -47,6 +48,19 @@ def check_calibration(calibration: Calibration, profile: DeviceProfile, where: s
         if not _sound_qubit(qubit):
             _check_qubit(f"{prefix}qubits[{index}]", qubit)
     _check_gates(prefix, calibration, profile)
+    if calibration.pulses is not None:
+        _check_pulses(prefix + "pulses", calibration, profile)
+
+
+def _check_pulses(where: str, calibration: Calibration, profile: DeviceProfile) -> None:
+    pulses = calibration.pulses
+    if not isinstance(pulses, PulseDefinitions):
+        _wrong(where, pulses, "must be PulseDefinitions, or None")
+    if pulses.limits.num_qubits != profile.max_qubits:
+        _wrong(f"{where}.limits.num_qubits", pulses.limits.num_qubits, f"must be {profile.max_qubits}")
+    rule = broken_definition(pulses)
+    if rule:
+        raise CalibrationError(f"{where}: {rule}")
 
 
 def _sound_qubit(qubit: QubitCalibration) -> bool:

@@ -93,6 +93,14 @@ class Timing(msgspec.Struct, frozen=True):
     feedback_ns: int = 0
 
 
+class DevicePart(msgspec.Struct, frozen=True):
+    """A device that is part of another one, which runs programs over several."""
+
+    device: str
+    #: Its qubits are so many of the whole's, in their order, behind those of the parts before it.
+    qubits: int
+
+
 class DeviceProfile(msgspec.Struct, frozen=True):
     """What a device can do."""
 
@@ -139,6 +147,9 @@ class DeviceProfile(msgspec.Struct, frozen=True):
     bounded: bool = True
     #: Names of native operations (`qfw.qpm.platform.Native`).
     native: tuple[str, ...] = ()
+    #: Devices that it is made of; empty of one of its own. Between parts there is nothing but entangled pairs: of
+    #: qubits that were reset, h on the first and cx over the coupling make one.
+    parts: tuple[DevicePart, ...] = ()
 
     def __repr__(self) -> str:
         # The coupling of a large device would fill pages.

@@ -1,14 +1,19 @@
-"""Envelopes of pulses: named shapes with parameters, or samples; each a complex number for every device sample."""
+"""Envelopes of pulses: named shapes with parameters, or samples; each a complex number for every device sample.
+
+NumPy is imported when samples are wanted: calibrations hold envelopes, and whoever reads one need not wait for it.
+"""
 
 from __future__ import annotations
 
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-Complex = npt.NDArray[np.complex128]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Complex = npt.NDArray[np.complex128]
 
 
 class Constant(msgspec.Struct, frozen=True, tag="constant", forbid_unknown_fields=True):
@@ -20,6 +25,8 @@ class Constant(msgspec.Struct, frozen=True, tag="constant", forbid_unknown_field
 
     def samples(self, duration: int) -> Complex:
         """Shape (duration,)."""
+        import numpy as np
+
         return _turned(np.full(duration, self.amplitude), self.phase)
 
 
@@ -45,6 +52,8 @@ class GaussianSquare(msgspec.Struct, frozen=True, tag="gaussian_square", forbid_
 
     def samples(self, duration: int) -> Complex:
         """Shape (duration,)."""
+        import numpy as np
+
         outside = np.maximum(np.abs(_from_middle(duration)) - self.width / 2, 0.0)
         return _turned(self.amplitude * _bell(outside, self.sigma), self.phase)
 
@@ -72,6 +81,8 @@ class Samples(msgspec.Struct, frozen=True, tag="samples", forbid_unknown_fields=
 
     def samples(self, duration: int) -> Complex:
         """Shape (duration,), where that many were given."""
+        import numpy as np
+
         found = np.array(self.real, dtype=np.complex128)
         if self.imaginary:
             found += 1j * np.array(self.imaginary)
@@ -99,16 +110,22 @@ def broken_rule(envelope: Envelope, duration: int) -> str:
 
 
 def _from_middle(duration: int) -> npt.NDArray[np.float64]:
+    import numpy as np
+
     found: npt.NDArray[np.float64] = np.arange(duration, dtype=np.float64)
     found -= (duration - 1) / 2
     return found
 
 
 def _bell(distance: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
+    import numpy as np
+
     found: npt.NDArray[np.float64] = np.exp(-0.5 * (distance / sigma) ** 2)
     return found
 
 
 def _turned(values: npt.NDArray[np.float64] | Complex, phase: float) -> Complex:
+    import numpy as np
+
     found: Complex = values * np.exp(1j * phase)
     return found

@@ -5,6 +5,7 @@ QFwError
 │   ├── ParseError           the text cannot be read (line, column)
 │   ├── UnsupportedFeature   correct, but this device or engine does not do it
 │   ├── ParameterError       wrong number, shape or value of parameters
+│   ├── CompiledFileError    a .qfw file that is damaged, cut off, of another format, or none
 │   └── TooLarge             beyond what the device holds, by estimate
 ├── RequestError             the call is wrong: options, names
 │   ├── UnknownDevice        no such device, engine, platform or tool
@@ -83,6 +84,10 @@ class UnsupportedFeature(ProgramError):
 
 class ParameterError(ProgramError):
     """Parameters of the wrong number, shape or value."""
+
+
+class CompiledFileError(ProgramError):
+    """A .qfw file that is damaged, cut off, of another version of the format, or none."""
 
 
 class TooLarge(ProgramError):

@@ -45,14 +45,22 @@ class Pipeline(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     @staticmethod
     def decode(encoded: bytes) -> Pipeline:
-        """The pipeline of such bytes. Raises OptionError."""
+        """The pipeline of such bytes, of a stage at least. Raises OptionError."""
+        found = Pipeline.decode_any(encoded)
+        found.check()
+        return found
+
+    @staticmethod
+    def decode_any(encoded: bytes) -> Pipeline:
+        """As `decode`; one without stages, which does nothing, is allowed."""
         if len(encoded) > MAX_PIPELINE_BYTES:
             raise OptionError(f"a pipeline of {len(encoded)} bytes; at most {MAX_PIPELINE_BYTES} are taken")
         try:
             found: Pipeline = _decode(encoded)
         except msgspec.DecodeError as error:
             raise OptionError(f"no pipeline: {error}") from error
-        found.check()
+        if found.stages:
+            found.check()
         return found
 
     def check(self) -> None:

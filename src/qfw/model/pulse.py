@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import NamedTuple, Union
 
 import msgspec
-import numpy as np
 
 from qfw.model.envelopes import Envelope, broken_rule
 from qfw.model.errors import ProgramError, TooLarge
@@ -67,6 +66,11 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     instructions: tuple[Instruction, ...]
 
+    def __str__(self) -> str:
+        from qfw.model.pulse_drawing import drawn
+
+        return drawn(self)
+
 
 class PulseLimits(msgspec.Struct, frozen=True):
     """What a device's electronics can play."""
@@ -85,6 +89,9 @@ class PulseLimits(msgspec.Struct, frozen=True):
     amplitude: float
     #: Rabi frequency of a resonant drive of amplitude 1: a pulse turns by 2π · rabi_mhz/1000 · dt_ns · its area.
     rabi_mhz: float
+    #: A control pulse turns the phase of |11> by -2π · coupling_mhz/1000 · dt_ns · the real part of its area; 0: what
+    #: it does is not said.
+    coupling_mhz: float = 0.0
 
 
 class PlayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,7 +230,7 @@ def _broken(instruction: Instruction, limits: PulseLimits) -> str:
     rule = broken_rule(instruction.envelope, instruction.duration)
     if rule:
         return f"its envelope {rule}"
-    largest = float(np.abs(instruction.envelope.samples(instruction.duration)).max())
+    largest = float(abs(instruction.envelope.samples(instruction.duration)).max())
     if not largest <= limits.amplitude * (1 + 1e-12):
         return f"amplitude: a sample is {largest:g} in absolute value; at most {limits.amplitude:g} can be played"
     return ""

@@ -14,6 +14,7 @@ from qfw.model.errors import OptionError
 _MASK = 2**64 - 1
 _STEP = 0x9E3779B97F4A7C15
 _SLICES = 0xA0761D6478BD642F
+_LEAVES = 0xD1B54A32D192ED03
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
@@ -51,6 +52,14 @@ def slice_seed(task_seed: int, index: int) -> int:
     Of another family than the seeds of sets, so that no slice repeats what a set of the whole task would draw.
     """
     return _mix((_mix((task_seed ^ _SLICES) + _STEP & _MASK) + (index + 1) * _STEP) & _MASK) >> 1
+
+
+def leaf_seed(task_seed: int, index: int) -> int:
+    """Seed of leaf `index` of a task that splitting tools make many of, 0 to 2**63 - 1: a task of its own.
+
+    Of a family of its own, as `slice_seed`. Set k of a leaf has the seed that set k of any task with this one has.
+    """
+    return _mix((_mix((task_seed ^ _LEAVES) + _STEP & _MASK) + (index + 1) * _STEP) & _MASK) >> 1
 
 
 def set_seeds(task_seed: int, start: int, stop: int) -> list[int]:

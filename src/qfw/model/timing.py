@@ -90,7 +90,7 @@ class Clockwork:
 
         Args:
             operations: of a program that the device runs as it is.
-            visit: is told of each gate, measurement and reset, in the order of the program.
+            visit: is told of each gate, measurement, reset and delay, in the order of the program.
             taken: whether a branch's `then`, or another trip of a loop, happens. None: the longer branch,
                 and a few trips, as an estimate needs it.
         """
@@ -101,7 +101,10 @@ class Clockwork:
                 case Barrier():
                     self._meet(op.qubits or range(len(self._free)))
                 case Delay():
-                    self._free[op.qubit] += op.duration_ns
+                    begin = self._free[op.qubit]
+                    self._free[op.qubit] = begin + op.duration_ns
+                    if visit is not None:
+                        visit(op, begin, begin + op.duration_ns)
                 case IfElse():
                     self._wait_for(op.clbits, _touched(op))
                     if taken is None:

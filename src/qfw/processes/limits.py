@@ -29,11 +29,16 @@ def apply(memory_bytes: int, parent: int, *, descriptors: int = 0, niceness: int
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     if niceness:
         os.nice(niceness)
+    follow(parent)
+    # Ctrl-C in the user's terminal is for the application, which cancels what it has in flight.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def follow(parent: int, with_signal: int = signal.SIGKILL) -> None:
+    """Has this process sent a signal when the one that started it dies."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, with_signal) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     # The parent may have died before the line above took effect.
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
-    # Ctrl-C in the user's terminal is for the application, which cancels what it has in flight.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.kill(os.getpid(), with_signal)

@@ -173,7 +173,12 @@ class Catalogue:
 
 
 def choosable(profile: DeviceProfile) -> bool:
-    """Whether a device may be chosen by one who did not name it: not so a simulator for tests, such as noop."""
+    """Whether a device may be chosen by one who did not name it.
+
+    Not so a simulator for tests, such as noop, and devices that are made of others.
+    """
+    if profile.parts:
+        return False
     return profile.kind is not DeviceKind.SIMULATOR or profile.preference >= 0
 
 

@@ -16,10 +16,10 @@ from qfw.model.pipeline import Pipeline
 from qfw.model.program import Measure, Program
 from qfw.model.timing import device_ns
 from qfw.qpi.device import AutomaticDevice, Device
-from qfw.qpi.drafting import Outputs, as_pipeline, asked
+from qfw.qpi.drafting import Outputs, asked, lowering_of
 from qfw.qpi.filters import check_able, median_readout_error, none_able
 from qfw.qpi.tables import as_html, as_text, figure
-from qfw.qpm import stages
+from qfw.qpm import recall
 from qfw.qpm.quality import fidelity
 from qfw.qpm.tool import Target
 
@@ -92,7 +92,7 @@ def choose(
     outputs: Outputs | None,
     shots: int | None,
     sets: int,
-    pipeline: BoundPipeline | Pipeline | None,
+    pipeline: BoundPipeline | Pipeline | str | None,
 ) -> Choice:
     """The best of devices of one session; see `Session.choose`."""
     if by not in (LEAST_BUSY, BEST_FIDELITY):
@@ -105,7 +105,7 @@ def choose(
         raise UnknownDevice("there is no device to choose from; see: qfw doctor")
     count = 0 if shots is None else check_shots(shots)
     wanted = asked(outputs, count)
-    task = _Task(program, wanted, sets, count, as_pipeline(pipeline))
+    task = _Task(program, wanted, sets, count, lowering_of(program, pipeline))
     able: list[Considered] = []
     refused: list[Considered] = []
     statuses = devices[0].session.statuses(devices)
@@ -179,7 +179,9 @@ def _is_native(program: Program, device: Device) -> bool:
 def _lowered(device: Device, calibration: Calibration, task: _Task) -> Program:
     if task.pipeline is None:
         return task.program
-    lowered = stages.run(task.pipeline, task.program, Target(device.profile, calibration))
+    lowered, _ = recall.lowered(
+        task.pipeline, task.program, Target(device.profile, calibration), recall.own_shelf()
+    )
     return Program.decode(lowered.encoded)
 
 

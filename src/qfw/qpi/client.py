@@ -26,6 +26,7 @@ from qfw.model.task import QuantumTask, TaskOptions, task_number
 from qfw.qpi.future import AttachedFuture, TaskFuture
 from qfw.qpi.inbox import Inbox
 from qfw.qpi.lowering import ClientLowering
+from qfw.qpi.offers import Offer
 from qfw.qpi.question import Awaited, Question
 from qfw.qpi.readers import Readers
 from qfw.qpm.remote import Link
@@ -40,6 +41,7 @@ from qfw.qpm.wire import (
     Control,
     NeedPipelines,
     NeedPrograms,
+    OfferLowered,
     Query,
     Received,
     Release,
@@ -78,6 +80,8 @@ class Draft(NamedTuple):
     more: tuple[bytes, int, int] = (b"", 0, 0)
     #: What lowers the program for the device.
     pipeline: Pipeline | None = None
+    #: What it made of the program ahead of time.
+    offers: tuple[Offer, ...] = ()
 
 
 class Owner(Protocol):
@@ -116,6 +120,8 @@ class Client:
         self._mourners: list[Callable[[QFwError], None]] = []
         self._asked = 0
         self._sent: set[bytes] = set()
+        #: Of what was made ahead of time and was offered.
+        self._offered: set[int] = set()
         #: Those that were sent.
         self._pipelines: dict[bytes, Pipeline] = {}
         self._lowering = ClientLowering(self.hear, self._pipelines, link.welcome.tools, self.post)
@@ -217,6 +223,8 @@ class Client:
                     frames.append(pack(Submit(tasks)))
                     tasks, size = [], 0
                 frames.append(pack(StoreProgram(draft.program.encoded)))
+            if draft.offers and pipeline is not None:
+                self._offer(draft, pipeline, frames)
             future = self._futures[number] = TaskFuture(self, task, draft.program, owner)
             if task.options.detached:
                 future.receipt = Question()
@@ -238,6 +246,23 @@ class Client:
             # Whether or not anybody waits, the daemon's question must be read.
             self.need_reader(future)
         return futures
+
+    def _offer(self, draft: Draft, pipeline: Pipeline, frames: list[bytes]) -> None:
+        """Says once what was made ahead of time for the device of a draft."""
+        for offer in draft.offers:
+            key = hash((draft.program.digest, pipeline.digest, offer.device, offer.target))
+            if offer.device != draft.device or key in self._offered:
+                continue
+            if len(self._offered) >= SENT_DIGESTS:
+                self._offered.clear()
+            self._offered.add(key)
+            frames.append(
+                pack(
+                    OfferLowered(
+                        draft.program.digest, pipeline.digest, offer.device, offer.target, offer.body
+                    )
+                )
+            )
 
     def attach(self, task: int) -> TaskFuture:
         """The future of a detached task, of whatever session; of one that is open here the same as before."""
@@ -286,19 +311,32 @@ class Client:
             ResultTimeout: nothing came in time; `what` is missing.
             DaemonLost: the daemon is gone.
         """
+        number, asked = self.pose(message)
+        try:
+            if not self.wait(asked, timeout_s):
+                raise ResultTimeout(f"the daemon did not say {what} within {timeout_s:g} s")
+        finally:
+            self.drop(number)
+        return asked.answer()
+
+    def pose(self, message: Callable[[int], msgspec.Struct]) -> tuple[int, Question]:
+        """Sends a message with a number of its own, and that number; its question is settled when it is answered."""
         self.check()
-        question = Question()
+        asked = Question()
         with self._sending:
             self._asked += 1
             number = self._asked
-            self._questions[number] = question
+            self._questions[number] = asked
         try:
             self._send(pack(message(number)))
-            if not self.wait(question, timeout_s):
-                raise ResultTimeout(f"the daemon did not say {what} within {timeout_s:g} s")
-        finally:
-            self._questions.pop(number, None)
-        return question.answer()
+        except BaseException:
+            self.drop(number)
+            raise
+        return number, asked
+
+    def drop(self, number: int) -> None:
+        """The answer to what was asked with this number is waited for no more."""
+        self._questions.pop(number, None)
 
     def post(self, message: msgspec.Struct) -> None:
         """Sends a message that is not answered, or by messages that somebody `hears`."""

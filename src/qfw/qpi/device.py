@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,11 +22,13 @@ from qfw.model.errors import (
 from qfw.model.outputs import Output
 from qfw.model.program import Program
 from qfw.qpi.tables import as_html
+from qfw.qpm.tool import Target
 
 if TYPE_CHECKING:
     from qfw.model.pipeline import Pipeline
     from qfw.qpi.client import Client
     from qfw.qpi.events import EventQueue
+    from qfw.qpi.groups import Groups
     from qfw.qpi.session import Session
     from qfw.qpi.stream import BoundPipeline, OnFailure, Order, QStream
 
@@ -50,6 +53,15 @@ class Device:
             client.device_names[profile.name] = self._name
         #: What it can do.
         self.profile = profile
+        #: Its calibration as it was said last, and what was made of that.
+        self._target: tuple[bytes, Target] | None = None
+
+    @cached_property
+    def groups(self) -> Groups:
+        """For streams: what places the parts of tasks."""
+        from qfw.qpi.groups import Groups
+
+        return Groups(self)
 
     @property
     def name(self) -> str:
@@ -66,7 +78,7 @@ class Device:
         *,
         order: Order = "parallel",
         window: int | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
         on_failure: OnFailure = "continue",
     ) -> QStream:
         """A new stream of operations on this device.
@@ -153,8 +165,16 @@ class Device:
 
     def calibration(self) -> Calibration | None:
         """The newest calibration; None of a device that has none, as ideal simulators."""
+        return self.target().calibration
+
+    def target(self) -> Target:
+        """What programs are lowered for: it and its newest calibration; the same object while that is the same."""
         body = self.client.ask(f"calibration {self.profile.name}", ASK_LIMIT_S)
-        return msgspec.msgpack.decode(body, type=Calibration | None)
+        known = self._target
+        if known is None or known[0] != body:
+            calibration = msgspec.msgpack.decode(body, type=Calibration | None)
+            known = self._target = body, Target(self.profile, calibration)
+        return known[1]
 
     def event_queue(self, kinds: str | Iterable[str] | None = None, maxsize: int = 1024) -> EventQueue:
         """A new queue of what happens to it from now on; several may be, of different kinds.
@@ -229,6 +249,11 @@ class AutomaticDevice(Device):
         super().__init__(session, client, _merged(self._profiles))
         self._known: dict[tuple[int, bool, tuple[type, ...]], str] = {}
 
+    @property
+    def widest(self) -> DeviceProfile:
+        """The device with the most qubits; of equal ones the preferred."""
+        return max(self._profiles, key=lambda profile: profile.max_qubits)
+
     def status(self) -> DeviceStatus:
         """Raises UsageError: each task goes to another device."""
         names = ", ".join(profile.name for profile in self._profiles)
@@ -236,9 +261,9 @@ class AutomaticDevice(Device):
             f"{AUTOMATIC} chooses a device for each task; ask one of them for its status: {names}"
         )
 
-    def calibration(self) -> Calibration | None:
-        """None: simulators alone are chosen."""
-        return None
+    def target(self) -> Target:
+        """The widest, without a calibration: simulators alone are chosen."""
+        return Target(self.widest)
 
     def chosen(self, program: Program, outputs: tuple[Output, ...]) -> str:
         """Name of the device that runs a task.

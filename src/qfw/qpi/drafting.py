@@ -29,9 +29,12 @@ from qfw.model.task import TaskOptions, check_options
 from qfw.qpi.client import Draft
 from qfw.qpi.device import Device
 from qfw.qpi.future import TaskFuture
+from qfw.qpi.offers import Bringing, Offer
+from qfw.qpm.presets import preset
 
 DEFAULT_OPTIONS: TaskOptions = TaskOptions()
 _NO_PARAMETERS = b""
+_NO_OFFERS: tuple[Offer, ...] = ()
 _COUNTS: tuple[Output, ...] = (Counts(),)
 _STATEVECTOR: tuple[Output, ...] = (Statevector(),)
 _OUTPUTS = (Counts, Memory, Expectation, Probabilities, Statevector)
@@ -103,7 +106,16 @@ class Drafting:
                 raise NeedsResult
             sets, parameters = _values(() if given is None else given, program.num_slots)
         more = (b"", _first_set(request.first_set) if request.first_set else 0, 0)
-        if self._pipeline is not None:
+        pipeline, offers = self._pipeline, _NO_OFFERS
+        bring = getattr(program, "part_for", None)
+        if bring is not None:
+            if pipeline is not None:
+                raise OptionError(
+                    "the program was compiled with a pipeline, and the stream has one too; use a stream without, or "
+                    "the program that was compiled"
+                )
+            program, pipeline, offers = bring(device)
+        if pipeline is not None:
             if request.calibration:
                 raise OptionError(
                     "the stream's pipeline lowers the program for the calibration that the device has when the task "
@@ -124,7 +136,8 @@ class Drafting:
                 request.began_ns or now_ns,
             ),
             more,
-            self._pipeline,
+            pipeline,
+            offers,
         )
 
     def _measuring(self, program: Program, outputs: tuple[Output, ...]) -> Program:
@@ -181,14 +194,26 @@ def _encoded(outputs: tuple[Output, ...]) -> bytes:
 
 
 def as_pipeline(pipeline: Any) -> Pipeline | None:
-    """The value of a pipeline that is given as such, or bound to an object with one. Raises OptionError."""
+    """The value of a pipeline that is given as such, as a preset's name, or bound to an object with one.
+
+    None of one without stages: it does nothing. Raises OptionError.
+    """
+    if isinstance(pipeline, str):
+        pipeline = Pipeline(preset(pipeline))
     found = pipeline if isinstance(pipeline, Pipeline | None) else getattr(pipeline, "pipeline", None)
     if pipeline is not None and not isinstance(found, Pipeline):
         raise OptionError(
-            "a pipeline is a qfw.ToolPipeline, such as ToolPipeline(['transpile']), or None; "
+            "a pipeline is a qfw.ToolPipeline, such as ToolPipeline(['transpile']), a preset's name, or None; "
             f"not {pipeline!s:.200}"
         )
-    return found
+    return found if found is not None and found.stages else None
+
+
+def lowering_of(program: Program, pipeline: Any) -> Pipeline | None:
+    """What lowers a program: the pipeline given, or that which the program brings. Raises OptionError."""
+    if pipeline is None and isinstance(program, Bringing):
+        return program.pipeline if program.pipeline.stages else None
+    return as_pipeline(pipeline)
 
 
 def _values(given: Any, num_slots: int) -> tuple[int, bytes]:

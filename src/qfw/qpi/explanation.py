@@ -21,12 +21,14 @@ class Explanation(NamedTuple):
     calibration: str
     #: The first one is the program as given.
     rows: tuple[StageReport, ...]
+    #: What tools say, one line each; below the table.
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [_HEADINGS, *map(_cells, self.rows)]
         widths = [max(len(line[at]) for line in lines) for at in range(len(_HEADINGS))]
         drawn = [self._title(), *("  ".join(_padded(line, widths)).rstrip() for line in lines)]
-        return "\n".join(drawn)
+        return "\n".join([*drawn, *(f"  {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         """The table for notebooks."""
@@ -36,7 +38,8 @@ class Explanation(NamedTuple):
             for row in self.rows
         )
         caption = f"<caption>{html.escape(self._title())}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
     def _title(self) -> str:
         pipeline = f"pipeline {self.pipeline}, " if self.pipeline else ""

@@ -16,7 +16,7 @@ from qfw.qpi.client import Client
 from qfw.qpi.completions import CompletionKind
 from qfw.qpi.drafting import Request, outputs_of
 from qfw.qpi.future import TaskFuture
-from qfw.qpi.group_work import GroupWork
+from qfw.qpi.group_work import Stoppable
 from qfw.qpi.host import MOST_THREADS, Host
 from qfw.qpi.operation import Operation
 from qfw.qpi.sequence import Stage
@@ -316,6 +316,9 @@ class Flow:
             ):
                 self._end(operation, value, None)
                 return
+            if self.stream.splits is not None:
+                self._end(operation, self._expand(operation, value, requests), None)
+                return
             with self._lock:
                 operation.work = value
                 self._parked.extend(self._parts(operation, [Task(request, None) for request in requests]))
@@ -324,6 +327,19 @@ class Flow:
             self._end(operation, None, error)
         finally:
             _here.flow, _here.operation = before
+
+    def _expand(self, operation: Operation, value: Any, requests: Sequence[Request]) -> Any:
+        """On a thread of the stream: runs what a callback asks for, by a pipeline that makes several tasks of one."""
+        from qfw.qpi.expanding import ManyExpandWorks
+
+        works = ManyExpandWorks([self.stream.expanding(request) for request in requests])
+        with self._lock:
+            operation.work = works
+            given_up = operation.giving_up
+        if given_up:
+            works.give_up()
+        results = works()
+        return results[0] if isinstance(value, Request) else results
 
     # Ends -----------------------------------------------------------------------------------------
 
@@ -443,7 +459,7 @@ class Flow:
         A callback that runs goes on; tasks that it asks for do not begin.
         """
         parts: list[Part] = []
-        group = operation.work if isinstance(operation.work, GroupWork) else None
+        group = operation.work if isinstance(operation.work, Stoppable) else None
         with self._lock:
             if operation.settled:
                 return False

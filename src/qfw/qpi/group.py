@@ -27,8 +27,10 @@ class GroupResult(Result):
         devices: Sequence[str],
         answers: tuple[Answer, ...],
         sets: int,
+        notes: tuple[str, ...] = (),
+        executions: int = 0,
     ) -> None:
-        """`devices`: of each part; `answers`: merged."""
+        """`devices`: of each part; `answers`: merged; `notes` and `executions`: of the task."""
         names = tuple(dict.fromkeys(devices))
         super().__init__(
             number, ", ".join(names), b"", sets, _whole([part.timeline for part in parts]), _conditions(parts)
@@ -48,6 +50,10 @@ class GroupResult(Result):
             )
             for name in names
         }
+        #: What the tools that made the parts say of it, one line each.
+        self.notes = notes
+        #: Executions of all parts for each parameter set; 0: exact answers.
+        self.executions = executions
         self.__dict__["answers"] = answers
 
     def __getstate__(self) -> dict[str, Any]:

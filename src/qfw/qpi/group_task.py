@@ -1,9 +1,9 @@
-"""What a group is to do: the task that is split, checked before anything is sent."""
+"""What a group is to do: tasks whose answers are merged; of one that is split, checked before anything is sent."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from qfw.model.errors import ErrorReport, OptionError, QFwError, UnsupportedFeature
 from qfw.model.outputs import (
+    Answer,
     Output,
     Statevector,
     answer_bytes,
@@ -20,12 +21,15 @@ from qfw.model.outputs import (
 )
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program, check_parameters
+from qfw.model.result import Result
 from qfw.model.seeds import check_seed
 from qfw.model.task import TaskOptions, check_options
 from qfw.qpi.device import Device
-from qfw.qpi.drafting import Outputs, as_pipeline, asked
+from qfw.qpi.drafting import Outputs, asked, lowering_of
 from qfw.qpi.filters import check_able
+from qfw.qpi.merge import merge_sets, merge_shots
 from qfw.qpi.split import SETS, SHOTS, Part, by_sets, by_shots
+from qfw.qpm.expansion import splitting
 
 if TYPE_CHECKING:
     from qfw.qpi.stream import BoundPipeline
@@ -36,20 +40,34 @@ PARTS_PER_SLOT = 4
 MAX_PARTS, PART_BYTES = 100_000, 16 * 2**20
 
 
-class GroupTask(NamedTuple):
-    """A task in parts."""
+class Piece(NamedTuple):
+    """What parts run: a program, and what is asked of it."""
 
     program: Program
     outputs: tuple[Output, ...]
     #: The same as bytes.
     encoded: bytes
+
+
+class GroupTask(NamedTuple):
+    """A task in parts."""
+
+    pieces: Sequence[Piece]
     #: Shape (sets, slots), radians.
     values: npt.NDArray[np.float64]
     options: TaskOptions
-    split: str
     parts: list[Part]
+    #: The answers of the whole, of the results of the parts in their order.
+    merge: Callable[[Sequence[Result]], tuple[Answer, ...]]
     #: Lowers the program for whatever device a part gets.
     pipeline: Pipeline | None = None
+    #: Version of the calibration that the programs are for; empty: any.
+    calibration: str = ""
+    #: Number of the first set, from which the seeds of sets are counted.
+    first_set: int = 0
+    #: What is known of it besides: see `GroupResult`.
+    notes: tuple[str, ...] = ()
+    executions: int = 0
 
 
 def group_task(
@@ -62,7 +80,7 @@ def group_task(
     seed: int | None,
     options: TaskOptions,
     parts: int | None,
-    pipeline: BoundPipeline | Pipeline | None,
+    pipeline: BoundPipeline | Pipeline | str | None,
 ) -> GroupTask:
     """A task for all of these devices, split; see `Mesh.run_group`."""
     count = 0 if shots is None else check_shots(shots)
@@ -90,11 +108,24 @@ def group_task(
         )
     )
     largest = max(part.sets for part in made), max(part.shots for part in made)
-    lowering = as_pipeline(pipeline)
+    lowering = lowering_of(program, pipeline)
+    if lowering is not None and splitting(lowering):
+        raise OptionError(
+            "a group is split by sets or shots, and the pipeline makes several programs of one besides: run it on a "
+            "stream with this pipeline, mesh.stream(pipeline=…).run(…), which spreads them over the mesh"
+        )
     _check_common(devices, program, wanted, *largest, lowered=lowering is not None)
     # As the daemons will check them: each part is refused alike.
     check_outputs(wanted, program, *largest)
-    return GroupTask(program, wanted, encode_outputs(wanted), values, options, split, made, lowering)
+    pieces = (Piece(program, wanted, encode_outputs(wanted)),)
+
+    def merge(results: Sequence[Result]) -> tuple[Answer, ...]:
+        answers = [result.answers for result in results]
+        if split == SETS:
+            return merge_sets(answers)
+        return merge_shots(answers, [part.shots for part in made])
+
+    return GroupTask(pieces, values, options, made, merge, lowering, executions=count)
 
 
 def fresh_seed() -> int:

@@ -5,9 +5,23 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from qfw.model.errors import TaskCancelled
-from qfw.qpi.group import GroupFuture, GroupResult
+from qfw.qpi.group import GroupFuture, GroupResult, Progress
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """What an operation does that can be ended, and says how far it is."""
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        ...
+
+    def give_up(self) -> None:
+        """Asks for its end; does not wait."""
+        ...
 
 
 class GroupWork:
@@ -30,6 +44,11 @@ class GroupWork:
             return self._future.result()
         except concurrent.futures.CancelledError as error:
             raise TaskCancelled("the group was cancelled") from error
+
+    def progress(self) -> Progress:
+        """How far it is; of none before it began."""
+        future = self._future
+        return future.progress if future is not None else Progress(0, 0)
 
     def give_up(self) -> None:
         """Asks for the end of its parts. Does not wait for the daemons' word."""

@@ -1,4 +1,4 @@
-"""The groups of a mesh: places the parts of each, and takes in their answers."""
+"""The groups of a mesh or device: places the parts of each, and takes in their answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from qfw.model.errors import (
     DaemonLost,
@@ -20,18 +20,17 @@ from qfw.model.errors import (
 from qfw.model.result import Result
 from qfw.model.timeline import Timeline
 from qfw.qpi.client import Draft
-from qfw.qpi.device import Device
+from qfw.qpi.device import AutomaticDevice, Device
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.group import GroupFuture, GroupResult, Progress
 from qfw.qpi.group_task import GroupTask
-from qfw.qpi.merge import merge_sets, merge_shots
-from qfw.qpi.split import SETS, Part
-
-if TYPE_CHECKING:
-    from qfw.qpi.mesh import Mesh
+from qfw.qpi.placing import Ground
+from qfw.qpi.split import Part
 
 #: Seconds without a group after which the thread that serves them ends.
 IDLE_S = 1.0
+#: Parts that are sent and not answered, where a device takes whatever comes.
+MOST_SENT = 1024
 
 
 class _Work:
@@ -45,7 +44,10 @@ class _Work:
         self.future = GroupFuture(self)
         #: Of its first task; -1 as long as none was sent.
         self.number = -1
-        self.waiting = deque(task.parts)
+        #: What was not sent yet, by the device that has to run it; "" for any.
+        self.waiting: dict[str, deque[Part]] = {}
+        for part in task.parts:
+            self.waiting.setdefault(part.device, deque()).append(part)
         #: What was sent and is not answered, by part.
         self.sent: dict[int, tuple[Device, TaskFuture]] = {}
         #: By part.
@@ -89,20 +91,22 @@ _Message = _Begun | _Ended | _Stopped | _Room
 
 
 class Groups:
-    """The groups of a mesh: a thread, there only while it has some, places their parts and takes in their answers.
+    """The groups of a ground: a thread, there only while it has some, places their parts and takes in their answers.
 
     Not the threads that read: those may hold what a submission to another daemon waits for.
     """
 
-    def __init__(self, mesh: Mesh) -> None:
-        """Of one mesh."""
-        self._mesh = mesh
+    def __init__(self, ground: Ground) -> None:
+        """Of one mesh or device."""
+        self._ground = ground
+        #: Parts that are sent and not answered.
+        self._sent = 0
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         #: Those that are not settled.
         self._open: list[_Work] = []
-        #: Whether the mesh will say when a device has room.
+        #: Whether the ground will say when a device has room.
         self._asked_for_room = False
 
     def run(self, task: GroupTask) -> GroupFuture:
@@ -144,71 +148,82 @@ class Groups:
     def _fill(self, work: _Work) -> None:
         """Sends what there is room for."""
         try:
-            while work.waiting and not work.future.done():
-                part = work.waiting[0]
-                device = self._place(work, part)
-                if device is None:
-                    return
-                work.waiting.popleft()
-                try:
-                    self._send(work, part, device)
-                except DaemonLost:
-                    # Nothing was sent. Of a daemon that is lost nothing is chosen any more.
-                    work.waiting.appendleft(part)
+            for waiting in work.waiting.values():
+                while waiting and not work.future.done():
+                    device = self._place(work, waiting[0])
+                    if device is None:
+                        break
+                    part = waiting.popleft()
+                    try:
+                        self._send(work, part, device)
+                    except DaemonLost:
+                        if device is self._ground:
+                            raise
+                        # Nothing was sent. Of a daemon that is lost nothing is chosen any more.
+                        waiting.appendleft(part)
         except BaseException as error:
             self._fail(work, error)
 
     def _place(self, work: _Work, part: Part) -> Device | None:
-        task = work.task
-        lowered = task.pipeline is not None
-        device = self._mesh.place(task.program, task.outputs, part.sets, part.shots, lowered)
+        if isinstance(self._ground, Device):
+            # An end of its own makes room.
+            return self._ground if self._sent < MOST_SENT else None
+        piece = work.task.pieces[part.piece]
+        lowered = work.task.pipeline is not None
+        asked = (piece.program, piece.outputs, part.sets, part.shots, lowered, part.device or None)
+        device = self._ground.place(*asked)
         if device is not None or self._asked_for_room:
             return device
         self._asked_for_room = True
-        self._mesh.when_room(self._room)
+        self._ground.when_room(self._room)
         # What changed in between wakes nobody.
-        return self._mesh.place(task.program, task.outputs, part.sets, part.shots, lowered)
+        return self._ground.place(*asked)
 
     def _room(self) -> None:
         self.post(_Room())
 
     def _send(self, work: _Work, part: Part, device: Device) -> None:
-        rows = work.task.values[part.first_set : part.first_set + part.sets]
+        task, piece = work.task, work.task.pieces[part.piece]
+        rows = task.values[part.first_set : part.first_set + part.sets]
         rest = (
-            work.task.encoded,
+            piece.encoded,
             part.sets,
             rows.astype("<f8", copy=False).tobytes(),
             part.shots,
             part.seed,
-            work.task.options,
-            "",
+            task.options,
+            task.calibration,
             work.began_ns,
         )
-        first = part.first_set if work.task.split == SETS else 0
-        draft = Draft(
-            work.task.program, device.profile.name, rest, (b"", first, work.number), work.task.pipeline
-        )
+        name = device.chosen(piece.program, piece.outputs)
+        if isinstance(device, AutomaticDevice) and part.device:
+            name = part.device
+        first = task.first_set + part.first_set
+        draft = Draft(piece.program, name, rest, (b"", first, work.number), task.pipeline)
         (future,) = device.client.submit([draft])
         if work.number < 0:
             work.number = future.task.number
         work.sent[part.number] = (device, future)
-        self._mesh.began(device, part.sets, part.shots, work.task.program, future.task.number)
+        self._sent += 1
+        self._ground.began(device, part.sets, part.shots, piece.program, future.task.number)
         future.add_done_callback(lambda _: self.post(_Ended(work, part, device, future)))
 
     def _take_in(self, ended: _Ended) -> None:
         work, part, device, future = ended
         work.sent.pop(part.number, None)
+        self._sent -= 1
         failed = TaskCancelled("it was cancelled") if future.cancelled() else future.exception(0)
         took_s = None if failed is not None else _run_s(future.result(0).timeline)
-        self._mesh.ended(device, part.sets, part.shots, took_s, work.task.program, future.task.number)
+        program = work.task.pieces[part.piece].program
+        self._ground.ended(device, part.sets, part.shots, took_s, program, future.task.number)
         if work.future.done():
             return
         if failed is None:
-            work.results[part.number] = (future.result(0), device.name)
+            work.results[part.number] = (future.result(0), future.result(0).device)
             if len(work.results) == len(work.parts):
                 self._finish(work)
-        elif self._mesh.again(device, failed):
-            work.waiting.append(part)
+        elif not part.device and self._ground.again(device, failed):
+            work.waiting[part.device].append(part)
         else:
             self._fail(work, _named(failed, work, part, device, future))
 
@@ -217,13 +232,11 @@ class Groups:
         try:
             found = [work.results[part.number] for part in work.parts]
             results = [result for result, _ in found]
-            answers = [result.answers for result in results]
-            if work.task.split == SETS:
-                merged = merge_sets(answers)
-            else:
-                merged = merge_shots(answers, [part.shots for part in work.parts])
             names = [name for _, name in found]
-            whole = GroupResult(work.number, results, names, merged, work.task.values.shape[0])
+            sets = work.task.values.shape[0]
+            merged = work.task.merge(results)
+            notes, executions = work.task.notes, work.task.executions
+            whole = GroupResult(work.number, results, names, merged, sets, notes, executions)
         except BaseException as error:
             self._settle(work, error)
             return

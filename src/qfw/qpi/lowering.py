@@ -13,7 +13,7 @@ import msgspec
 from qfw.model.errors import ErrorReport, QFwError, ToolFailed
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
-from qfw.qpm import stages
+from qfw.qpm import recall, stages
 from qfw.qpm.tool import Target
 from qfw.qpm.wire import Lowered, NeedLowering
 
@@ -76,7 +76,9 @@ class ClientLowering:
                 raise ToolFailed("this session was asked to run a pipeline that it never sent")
             stages.check(pipeline)
             target = msgspec.msgpack.decode(question.target, type=Target)
-            lowered = stages.run(pipeline, Program.decode(question.program), target)
+            lowered, _ = recall.lowered(
+                pipeline, Program.decode(question.program), target, recall.own_shelf()
+            )
             return Lowered(question.lowering, None, msgspec.msgpack.encode(lowered))
         except QFwError as error:
             return Lowered(question.lowering, ErrorReport.of(error), b"")

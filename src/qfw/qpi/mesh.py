@@ -64,7 +64,8 @@ class Mesh(Spread):
             UsageError: no device, one twice, devices of different sessions, or the one that chooses for each task.
         """
         super().__init__(devices)
-        self._groups = Groups(self)
+        #: For streams: what places the parts of tasks.
+        self.groups = Groups(self)
 
     def status(self) -> PerDevice[DeviceStatus]:
         """State, queue and wait of every device, by name; in the place of one that cannot be had, its error."""
@@ -90,7 +91,7 @@ class Mesh(Spread):
         program: Program,
         parameters: npt.ArrayLike | None = None,
         *,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
         **arguments: Any,
     ) -> dict[str, concurrent.futures.Future[Result]]:
         """One task on every device, to compare them; futures by the devices' names.
@@ -121,7 +122,7 @@ class Mesh(Spread):
         *,
         order: Order = "parallel",
         window: int | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
         on_failure: OnFailure = "continue",
     ) -> QStream:
         """A new stream of tasks, which are spread over the devices; the arguments are those of `Device.stream`."""
@@ -139,7 +140,7 @@ class Mesh(Spread):
         seed: int | None = None,
         options: TaskOptions = _DEFAULT_OPTIONS,
         parts: int | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
     ) -> GroupFuture:
         """One task on many devices: split, and its answers merged exactly. Returns at once.
 
@@ -163,7 +164,7 @@ class Mesh(Spread):
         """
         self._session._check()
         devices = self._at_least_one()
-        return self._groups.run(
+        return self.groups.run(
             group_task(devices, program, parameters, split, shots, outputs, seed, options, parts, pipeline)
         )
 
@@ -172,6 +173,28 @@ class Mesh(Spread):
         """Pairs of its devices that declare an entangling link, with the way to use it; asks them."""
         self._session._check()
         return links_of(self.devices)
+
+    def joint(self) -> Device:
+        """The device that runs one program over all devices of this mesh, through their link.
+
+        Programs for it are lowered by the tool `distribute`: `mesh.joint().stream(pipeline=["distribute"])`.
+
+        Raises:
+            UnsupportedFeature: no platform joins just these devices; the tool `cut` needs no link.
+        """
+        self._session._check()
+        here = {(device.client, device.profile.platform, device.profile.name) for device in self.devices}
+        for device in self._session.devices:
+            profile = device.profile
+            if profile.parts and here == {
+                (device.client, profile.platform, part.device) for part in profile.parts
+            }:
+                return device
+        names = ", ".join(device.name for device in self.devices)
+        raise UnsupportedFeature(
+            f"no device joins {names}: programs over several devices need a link between them, which their platform "
+            "declares. Without one, tool cut makes several programs of one"
+        )
 
     def _of_all(self, act: Callable[[Device], T]) -> PerDevice[T]:
         self._session._check()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from qfw.model.errors import UsageError
 from qfw.model.task import QuantumTask
 from qfw.qpi.future import CANCEL_LIMIT_S, TaskFuture
+from qfw.qpi.group import GroupResult, Progress
+from qfw.qpi.group_work import Stoppable
 
 if TYPE_CHECKING:
     from qfw.qpi.flow import Flow
@@ -52,6 +54,16 @@ class Operation(TaskFuture):
         return f"{self.number} ({self.kind})"
 
     @property
+    def progress(self) -> Progress:
+        """Parts that are answered, of all that it is known to have; anything else is one part."""
+        work = self.work
+        if isinstance(work, Stoppable):
+            return work.progress()
+        if self.settled and isinstance(self._result, GroupResult):
+            return Progress(len(self._result.parts), len(self._result.parts))
+        return Progress(int(self.settled), 1)
+
+    @property
     def task(self) -> QuantumTask:  # type: ignore[override]
         """The task that it runs.
 
@@ -60,7 +72,7 @@ class Operation(TaskFuture):
         """
         tasks = self.tasks
         if self.kind != "run" or not tasks:
-            raise UsageError(f"operation {self.name} is no task, or none yet; wait for its result")
+            raise UsageError(f"operation {self.name} is no single task, or none yet; wait for its result")
         return next(iter(tasks)).task
 
     @property

@@ -26,8 +26,10 @@ class StageText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PipelineText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole text."""
 
-    stages: tuple[StageText, ...]
+    stages: tuple[StageText, ...] = ()
     name: str = ""
+    #: In place of stages: one of `qfw.qpm.presets`.
+    preset: str = ""
 
 
 def loads(text: str) -> PipelineText:
@@ -37,9 +39,12 @@ def loads(text: str) -> PipelineText:
         OptionError: it is not TOML; a key is unknown (names the nearest) or missing, or has a wrong type.
     """
     try:
-        return msgspec.toml.decode(text, type=PipelineText)
+        found = msgspec.toml.decode(text, type=PipelineText)
     except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
         raise OptionError(f"no pipeline: {_explained(str(error))}") from error
+    if bool(found.preset) == bool(found.stages):
+        raise OptionError("no pipeline: it has either tables [[stages]] or a preset")
+    return found
 
 
 def dumps(name: str, stages: Sequence[Stage]) -> str:
@@ -50,7 +55,9 @@ def dumps(name: str, stages: Sequence[Stage]) -> str:
     """
     lines = [f"name = {_text(name)}"] if name else []
     for stage in stages:
-        lines += ["", "[[stages]]", f"name = {_text(stage.name)}", f"tool = {_text(stage.tool)}"]
+        # An external tool by its name only: which one it is, the settings of whoever reads the text say.
+        tool = stage.tool.partition("@")[0]
+        lines += ["", "[[stages]]", f"name = {_text(stage.name)}", f"tool = {_text(tool)}"]
         if stage.options:
             lines.append(f"options = {_value(stage.options, f'stage {stage.name!r}')}")
     return "\n".join(lines).lstrip("\n") + "\n"

@@ -10,6 +10,7 @@ from qfw.model.program import Program
 
 if TYPE_CHECKING:
     from qfw.qpi.device import Device
+    from qfw.qpi.groups import Groups
 
 
 class Ground(Protocol):
@@ -21,6 +22,11 @@ class Ground(Protocol):
     @property
     def devices(self) -> Sequence[Device]:
         """Its devices now; of a live mesh they come and go."""
+        ...
+
+    @property
+    def groups(self) -> Groups:
+        """What places the parts of tasks that are made of one."""
         ...
 
     def place(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
 import numpy.typing as npt
 
 from qfw.formats import openqasm
@@ -13,6 +15,8 @@ from qfw.model.errors import NotInstalled, QFwError
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+
+    from qfw.formats.qir import Form, Profile
 
 
 class Program(model.Program, frozen=True):
@@ -32,6 +36,23 @@ class Program(model.Program, frozen=True):
         return cls.of(openqasm.loads(text))
 
     @classmethod
+    def from_qir(cls, source: str | bytes) -> Program:
+        """The program of a QIR module's entry point: a text, or the bytes of bitcode.
+
+        Recorded results are classical bits 0, 1, … in the order of their records, so the first one is the
+        rightmost character of a bit string. Double parameters of the entry point become slots.
+
+        Raises:
+            ParseError: it cannot be read; says the line.
+            UnsupportedFeature: an instruction, function or control flow that a program cannot say; which.
+            TooLarge: beyond the limits of `qfw.formats.qir_reader`.
+            NotInstalled: bitcode, and pyqir is missing.
+        """
+        from qfw.formats import qir
+
+        return cls.of(qir.loads(source))
+
+    @classmethod
     def from_qiskit(cls, circuit: QuantumCircuit) -> Program:
         """The program of a Qiskit circuit; qubit i and classical bit i keep their numbers.
 
@@ -48,6 +69,37 @@ class Program(model.Program, frozen=True):
         except ImportError as error:
             raise _missing(error) from error
         return cls.of(qiskit.loads(circuit))
+
+    @classmethod
+    def from_pennylane(cls, circuit: Any, *arguments: Any, **named: Any) -> Program:
+        """The program of a PennyLane circuit; its numbers are constants.
+
+        Wire i of n is qubit n-1-i, so that bit strings read alike; the k-th `qml.measure` goes to classical bit k. What
+        the circuit returns is not part of the program.
+
+        Args:
+            circuit: a QNode, a function that queues operations, or a QuantumScript.
+            arguments: what a QNode or function is called with; `named` likewise.
+
+        Raises:
+            NotInstalled: PennyLane is missing.
+            UnsupportedFeature: what has no decomposition into gates, or postselects; which.
+            ProgramError: what is given is no circuit, or fails.
+            ParameterError: broadcast arguments: `slots_from_pennylane` takes them.
+        """
+        return cls.of(_pennylane().loads(circuit, *arguments, **named))
+
+    @classmethod
+    def slots_from_pennylane(
+        cls, circuit: Any, *arguments: Any, **named: Any
+    ) -> tuple[Program, npt.NDArray[np.float64]]:
+        """The program of a PennyLane circuit with a slot for every number of its gates; and its parameters.
+
+        Circuits that differ in numbers only are one structure. The parameters have shape (sets, slots), radians; sets
+        are more than one where arguments are broadcast. Takes and raises what `from_pennylane` does.
+        """
+        program, parameters = _pennylane().with_slots(circuit, *arguments, **named)
+        return cls.of(program), parameters
 
     @classmethod
     def of(cls, program: model.Program) -> Program:
@@ -69,6 +121,27 @@ class Program(model.Program, frozen=True):
             UnsupportedFeature: that version cannot say it.
         """
         return openqasm.dumps(self, version=version)
+
+    @overload
+    def to_qir(self, profile: Profile | None = None, *, form: Literal["text"] = "text") -> str: ...
+
+    @overload
+    def to_qir(self, profile: Profile | None = None, *, form: Literal["bitcode"]) -> bytes: ...
+
+    def to_qir(self, profile: Profile | None = None, *, form: Form = "text") -> str | bytes:
+        """The program as QIR: base profile where it needs no control, else adaptive, unless one is asked for.
+
+        Qubit i is static qubit i; classical bit i is static result i, recorded as the i-th. Barriers are of
+        all qubits, and the global phase is dropped.
+
+        Raises:
+            UnsupportedFeature: slots (bind them first), a delay, or what the profile cannot say.
+            NotInstalled: bitcode, and pyqir is missing.
+            OptionError: no such profile or form.
+        """
+        from qfw.formats import qir
+
+        return qir.dumps(self, profile, form)
 
     def __str__(self) -> str:
         """The program as OpenQASM 3, for people."""
@@ -98,6 +171,34 @@ class Program(model.Program, frozen=True):
         except ImportError as error:
             raise _missing(error) from error
         return qiskit_writer.dumps(self)
+
+    def to_pennylane(self) -> Callable[..., list[Any]]:
+        """The program as a function that queues PennyLane's operations: `circuit(parameters=(), wires=None)`.
+
+        Qubit q is wires[n-1-q]. It returns what is measured, by classical bit, for `qml.counts` and its like; what the
+        program does not measure is for the caller to measure.
+
+        Raises:
+            NotInstalled: PennyLane is missing.
+            UnsupportedFeature: loops; measurements, resets and branches within branches.
+        """
+        try:
+            from qfw.formats import pennylane_writer
+        except ImportError as error:
+            raise _no_pennylane(error) from error
+        return pennylane_writer.dumps(self)
+
+
+def _pennylane() -> Any:
+    try:
+        from qfw.formats import pennylane
+    except ImportError as error:
+        raise _no_pennylane(error) from error
+    return pennylane
+
+
+def _no_pennylane(error: ImportError) -> NotInstalled:
+    return NotInstalled(f"PennyLane is not installed ({error}): pip install 'qfw[pennylane]'")
 
 
 def _missing(error: ImportError) -> NotInstalled:

@@ -16,6 +16,7 @@ from qfw.model.device import DeviceStatus
 from qfw.model.errors import OptionError, QFwError, UnknownDevice, UsageError
 from qfw.model.program import Program
 from qfw.model.reservation import Offer
+from qfw.processes import external
 from qfw.qpi import reservation
 from qfw.qpi.catalogue import Catalogue, choosable
 from qfw.qpi.client import Client
@@ -31,6 +32,7 @@ from qfw.qpi.tables import DEVICE_HEAD, as_html, as_text, device_row
 if TYPE_CHECKING:
     from qfw.model.pipeline import Pipeline
     from qfw.qpi.choice import Choice
+    from qfw.qpi.compiled import CompiledProgram
     from qfw.qpi.drafting import Outputs
     from qfw.qpi.mesh import Mesh
     from qfw.qpi.stream import BoundPipeline
@@ -73,6 +75,7 @@ class Session:
             ConnectionFailed: a daemon does not answer (says which, and who named it), or is of another version.
         """
         settings = Path(config) if config is not None else config_path()
+        external.declare_configured(settings)
         called = name or Path(sys.argv[0] or "python").name
         self._pid = os.getpid()
         self._members = join_all(places(runtime_folder, daemons, scopes), called, settings, timeout_s)
@@ -188,7 +191,7 @@ class Session:
         shots: int | None = None,
         sets: int = 1,
         among: Iterable[str | Device] | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
     ) -> Choice:
         """The best device for a program now, with the reasons.
 
@@ -272,6 +275,18 @@ class Session:
             )
         if not self._finalise.alive:
             raise UsageError("the session is closed; open a new one")
+
+    def load(self, path: str | os.PathLike[str]) -> CompiledProgram:
+        """The program of a .qfw file, for streams of this session; see `qfw.CompiledProgram`.
+
+        Raises:
+            CompiledFileError: damaged, cut off, of another version of the format, or no such file.
+            SetupError: it cannot be read.
+        """
+        from qfw.qpi.compiled import CompiledProgram
+
+        self._check()
+        return CompiledProgram.load(path)
 
     def attach(self, handle: str) -> TaskFuture:
         """The future of a detached task that any process of this user submitted.

@@ -24,6 +24,10 @@ class Part(NamedTuple):
     sets: int
     shots: int
     seed: int
+    #: What is run: its place in `GroupTask.pieces`.
+    piece: int = 0
+    #: Name of the device that has to run it; empty: any that can.
+    device: str = ""
 
     @property
     def what(self) -> str:

@@ -65,7 +65,7 @@ class QStream(Submitter):
         *,
         order: Order = "parallel",
         window: int | None = None,
-        pipeline: BoundPipeline | Pipeline | None = None,
+        pipeline: BoundPipeline | Pipeline | str | None = None,
         on_failure: OnFailure = "continue",
     ) -> None:
         """Made by `Device.stream` and `Mesh.stream`, which say what is what."""
@@ -77,6 +77,11 @@ class QStream(Submitter):
             raise OptionError(
                 f"window must be an integer of at least 1, or None for no bound, not {window!r}"
             )
+        if isinstance(pipeline, str):
+            from qfw.qpi.pipeline import ToolPipeline
+
+            # One of its own: what is wrong with its tools is said now.
+            pipeline = ToolPipeline.preset(pipeline)
         value = as_pipeline(pipeline)
         super().__init__(ground, value, window, order == "ordered", on_failure == "stop")
         self._order: Order = order

@@ -21,6 +21,7 @@ from qfw.qpi.operation import Operation
 from qfw.qpi.placing import Ground
 from qfw.qpi.room import Room
 from qfw.qpi.work import Follow, Task
+from qfw.qpm.expansion import splitting
 
 if TYPE_CHECKING:
     from qfw.qpi.stream import QStream
@@ -53,7 +54,9 @@ class Submitter:
         self._tasks: dict[TaskFuture, int] = {}
         self._follows = window is not None
         self._flow: Flow | None = None
-        if ordered or self._device is None or stops:
+        #: The stream's pipeline, where it makes several programs of one.
+        self.splits = pipeline if pipeline is not None and splitting(pipeline) else None
+        if ordered or self._device is None or stops or self.splits is not None:
             self._follows = True
             self._flow = Flow(self.stream, ordered=ordered, stops=stops, first=0)
 
@@ -140,12 +143,23 @@ class Submitter:
     def _task(self, request: Request, now_ns: int) -> Work:
         """What an operation is to do for a request, which is checked as far as it can be, and what it needs."""
         given = request.parameters
+        # The parts of one that is split are placed by themselves, and may be smaller.
+        device = self._device if self.splits is None else None
         if not isinstance(given, TaskFuture):
-            return Task(request, self.drafting.draft(request, self._device, now_ns)), ()
+            draft = self.drafting.draft(request, device, now_ns)
+            return (Task(request, draft) if self.splits is None else self.expanding(request, draft)), ()
         self._check_own(given)
         slots = request.program.num_slots if isinstance(request.program, Program) else 0
-        self.drafting.draft(request._replace(parameters=(0.0,) * slots), self._device, now_ns)
-        return Task(request, None), (given,)
+        self.drafting.draft(request._replace(parameters=(0.0,) * slots), device, now_ns)
+        return (Task(request, None) if self.splits is None else self.expanding(request, None)), (given,)
+
+    def expanding(self, request: Request, draft: Draft | None = None) -> Any:
+        """What an operation does for a request, where the stream's pipeline makes several programs of one."""
+        from qfw.qpi.expanding import ExpandWork, check_request
+
+        assert self.splits is not None
+        check_request(request.options)
+        return ExpandWork(self, self.splits, request, draft)
 
     def _check_own(self, future: TaskFuture) -> None:
         own = future.stream is self if isinstance(future, Operation) else future.owner is self

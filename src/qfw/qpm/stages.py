@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed
+from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed, UnsupportedFeature
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
 from qfw.qpm.quality import depth, duration_s, fidelity
-from qfw.qpm.tool import Target, Tool, ToolOutput
+from qfw.qpm.tool import KEEPS, Target, ToolOutput, compares, plays, splits
 
 
 def check(pipeline: Pipeline) -> None:
     """Raises UnknownDevice, NotInstalled or OptionError unless this environment can run every stage."""
     pipeline.check()
     for stage in pipeline.stages:
-        _kind(stage.tool).check_options(stage.options)
+        kind_of(stage.tool).check_options(stage.options)
 
 
 def needs_client(pipeline: Pipeline) -> bool:
     """Whether a stage must run in the application's process."""
-    return any(_kind(stage.tool).needs_client for stage in pipeline.stages)
+    return any(kind_of(stage.tool).needs_client for stage in pipeline.stages)
+
+
+def played(pipeline: Pipeline) -> Stage | None:
+    """The first stage whose tool makes something that is played on the device, and not run; None: there is none."""
+    return next((stage for stage in pipeline.stages if plays(kind_of(stage.tool))), None)
 
 
 def run(
@@ -40,24 +46,51 @@ def run(
 
     Raises:
         ProgramError: a tool says that the program cannot be transformed.
+        UnsupportedFeature: a tool makes several programs of one; see `qfw.qpm.expansion`.
         ToolFailed: a tool failed otherwise, or what it gave is no program; says which stage.
         NotInstalled, UnknownDevice: a tool is not here.
     """
-    portable, layout = program, None
+    check_lowers(pipeline)
+    made = through(pipeline.stages, program, target, begins)
+    lowered, layout = made.program, made.layout
+    if not program.has_measurements and (layout or lowered.num_qubits != program.num_qubits):
+        lowered = _measured(lowered, layout or range(program.num_qubits))
+    return LoweredProgram(lowered.encoded, layout, tuple(made.reports), made.artefacts)
+
+
+class Made(NamedTuple):
+    """What stages made of a program."""
+
+    program: Program
+    #: Where each qubit of the first program is; None: where it was.
+    layout: tuple[int, ...] | None
+    reports: list[StageReport]
+    artefacts: dict[str, bytes]
+
+
+def through(
+    stages: Sequence[Stage], program: Program, target: Target, begins: Callable[[Stage], None]
+) -> Made:
+    """What stages that do not split make of a program, without measurements of its own. Raises as `run`."""
+    original, kept = program, KEEPS[0]
+    layout: tuple[int, ...] | None = None
     reports: list[StageReport] = []
     artefacts: dict[str, bytes] = {}
-    for stage in pipeline.stages:
+    for stage in stages:
         begins(stage)
         began = time.perf_counter()
-        given = _apply(stage, program, target)
+        kind = kind_of(stage.tool)
+        if compares(kind):
+            given = _compared(stage, original, program, layout, kept, target)
+        else:
+            given = _apply(stage, program, target)
+            kept = max(kept, kind.keeps, key=KEEPS.index)
         took_s = time.perf_counter() - began
         layout = _composed(stage, program.num_qubits, layout, given)
         program = given.program
         artefacts |= given.artefacts
         reports.append(report(stage.name, program, target, took_s, given.notes))
-    if not portable.has_measurements and (layout or program.num_qubits != portable.num_qubits):
-        program = _measured(program, layout or range(portable.num_qubits))
-    return LoweredProgram(program.encoded, layout, tuple(reports), artefacts)
+    return Made(program, layout, reports, artefacts)
 
 
 def report(
@@ -78,17 +111,49 @@ def report(
     )
 
 
-def _apply(stage: Stage, program: Program, target: Target) -> ToolOutput:
+def check_lowers(pipeline: Pipeline) -> None:
+    """Raises UnsupportedFeature where a stage makes several programs of one: then there is no lowered program."""
+    for stage in pipeline.stages:
+        if splits(kind_of(stage.tool)):
+            raise UnsupportedFeature(
+                f"stage {stage.name}: tool {stage.tool} makes several programs of one, so there is no single lowered "
+                "program. Run it on a stream with this pipeline, in a process that has the tool: that puts their "
+                "answers together. Or look at ToolPipeline.expand"
+            )
+
+
+@contextmanager
+def failing_as(stage: Stage) -> Iterator[None]:
+    """What a tool raises within says the stage; what is none of our errors is a ToolFailed."""
     try:
-        given = _tool(stage.tool).apply(program, target, stage.options)
-        given.program.check()
-        return given
+        yield
     except QFwError as error:
         raise ErrorReport(type(error).__name__, f"stage {stage.name}: {error}").to_exception() from error
     except Exception as error:
         raise ToolFailed(
             f"stage {stage.name}: tool {stage.tool} failed with {type(error).__name__}: {str(error)[:500]}"
         ) from error
+
+
+def _compared(
+    stage: Stage,
+    original: Program,
+    program: Program,
+    layout: tuple[int, ...] | None,
+    keeps: str,
+    target: Target,
+) -> ToolOutput:
+    """The program as it is, with what a CheckingTool says of it."""
+    with failing_as(stage):
+        notes = tool_of(stage.tool).compare(original, program, layout, keeps, target, stage.options)
+        return ToolOutput(program, notes=notes)
+
+
+def _apply(stage: Stage, program: Program, target: Target) -> ToolOutput:
+    with failing_as(stage):
+        given: ToolOutput = tool_of(stage.tool).apply(program, target, stage.options)
+        given.program.check()
+        return given
 
 
 def _composed(
@@ -114,8 +179,8 @@ def _measured(program: Program, places: Sequence[int]) -> Program:
     return Program(program.num_qubits, clbits, program.num_slots, program.operations + ending)
 
 
-def _kind(name: str) -> Any:
-    """Class of a tool that is installed with its framework."""
+def kind_of(name: str) -> Any:
+    """Class of a tool that is installed with its framework. Raises UnknownDevice, SetupError, NotInstalled."""
     kind = registry.load(registry.TOOLS, name)
     if kind.version() is None:
         # Its constructor knows what to install.
@@ -124,7 +189,11 @@ def _kind(name: str) -> Any:
     return kind
 
 
+def tool_of(name: str) -> Any:
+    """The one Tool of any kind of this name in this process. Raises as `kind_of`."""
+    return _made(name if "@" in name else registry.marked(registry.TOOLS, name))
+
+
 @cache
-def _tool(name: str) -> Tool:
-    tool: Tool = _kind(name)()
-    return tool
+def _made(name: str) -> Any:
+    return kind_of(name)()

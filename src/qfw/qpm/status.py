@@ -30,12 +30,16 @@ class TaskRow(msgspec.Struct, frozen=True):
     worker_pid: int
     #: Whether it outlives its session.
     detached: bool = False
+    #: Seconds that tools have worked for its session.
+    tool_s: float = 0.0
 
 
 class Counters(msgspec.Struct, frozen=True):
     """What a daemon has done so far."""
 
     #: Tasks by final state (done, failed, cancelled); requeued executions; programs stored; late answers refused;
+    #: programs that tools were run on for tasks (lowerings) and for sessions (tool_work), and how many of the latter
+    #: wait or run (tool_work_open);
     #: results of detached tasks that are kept, that are damaged, that could not be kept.
     counts: dict[str, int]
     sessions: int
@@ -43,6 +47,8 @@ class Counters(msgspec.Struct, frozen=True):
     pid: int
     version: str
     uptime_s: float
+    #: Seconds that tools have worked, for all sessions.
+    tool_s: float = 0.0
 
 
 class PlatformState(StrEnum):

@@ -6,7 +6,9 @@ the framework is imported by the constructor, inside a limited worker or in the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -17,8 +19,8 @@ from qfw.model.outputs import Answer, Output
 from qfw.model.program import Program
 
 
-class Target(msgspec.Struct, frozen=True):
-    """What a program is lowered for."""
+class Target(msgspec.Struct, frozen=True, dict=True):
+    """What a program is lowered for. Kept by whoever lowers often: its digest is taken once."""
 
     profile: DeviceProfile
     #: None of an ideal device.
@@ -30,6 +32,11 @@ class Target(msgspec.Struct, frozen=True):
     def version(self) -> str:
         """Version of the calibration; empty where there is none."""
         return self.calibration.version if self.calibration else ""
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of all that it says, the calibration included."""
+        return hashlib.blake2b(msgspec.msgpack.encode(self), digest_size=32).digest()
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -180,6 +187,66 @@ class SplittingTool(Protocol):
         ...
 
 
+@runtime_checkable
+class CheckingTool(Protocol):
+    """Compares what a pipeline was given with what the stages before made of it, and changes nothing.
+
+    A Tool but for `apply`.
+    """
+
+    keeps: ClassVar[str]
+    needs_client: ClassVar[bool]
+    options: ClassVar[Mapping[str, str]]
+
+    def __init__(self) -> None:
+        """See Tool."""
+        ...
+
+    @classmethod
+    def version(cls) -> str | None:
+        """See Tool."""
+        ...
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """See Tool."""
+        ...
+
+    def compare(
+        self,
+        original: Program,
+        program: Program,
+        layout: tuple[int, ...] | None,
+        keeps: str,
+        target: Target,
+        options: Mapping[str, Any],
+    ) -> tuple[str, ...]:
+        """What people should know of the comparison, one line each.
+
+        Args:
+            original: what the pipeline was given.
+            program: what has become of it.
+            layout: where each qubit of `original` is at the end; None: where it was.
+            keeps: the least that one of the tools between promises: `equivalence`, `distribution` or `expectation`.
+            target: see `Tool.apply`.
+            options: checked.
+
+        Raises:
+            ToolFailed: they differ; says in what.
+            ProgramError: they cannot be compared; says why.
+        """
+        ...
+
+
+#: What tools promise, the most first.
+KEEPS = ("equivalence", "distribution", "expectation")
+
+
+def compares(kind: Any) -> bool:
+    """Whether a tool's class is a CheckingTool."""
+    return callable(getattr(kind, "compare", None))
+
+
 def splits(kind: Any) -> bool:
     """Whether a tool's class is a SplittingTool."""
     return callable(getattr(kind, "split", None))
@@ -197,3 +264,13 @@ def binds(kind: Any) -> bool:
     Of tools in front of one that binds, what they made can be kept under any calibration.
     """
     return bool(getattr(kind, "binds", False))
+
+
+def plays(kind: Any) -> bool:
+    """Whether what a tool makes is played on the device and not run: its class variable `plays`, False unless said."""
+    return bool(getattr(kind, "plays", False))
+
+
+def lowers(kind: Any) -> bool:
+    """Whether all that a tool makes is of its target's native gates on coupled qubits: its class variable `lowers`."""
+    return bool(getattr(kind, "lowers", False))

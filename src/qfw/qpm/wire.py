@@ -25,7 +25,7 @@ from qfw.model.task import QuantumTask
 from qfw.qpm.shared import ANCILLARY_BYTES, LOST, Memory, descriptors
 
 #: Changes whenever an older peer could misread a message.
-WIRE_VERSION = 4
+WIRE_VERSION = 5
 #: Largest frame that a daemon reads from a client.
 MAX_REQUEST_BYTES = 64 * 2**20
 #: Largest frame that a client reads; an answer of MAX_ANSWER_BYTES and its envelope.
@@ -183,7 +183,7 @@ class CallNative(_Message, frozen=True, tag=12):
 
 
 class NativeAnswer(_Message, frozen=True, tag=13):
-    """Answer to a CallNative, Reserve, Renew, Release or Control: a body, or why there is none."""
+    """Answer to a CallNative, Reserve, Renew, Release, Control or RunTools: a body, or why there is none."""
 
     request: int
     error: ErrorReport | None
@@ -283,6 +283,22 @@ class Lowered(_Message, frozen=True, tag=24):
     body: bytes
 
 
+class OfferLowered(_Message, frozen=True, tag=29):
+    """What a client's pipeline made of a program ahead of time, in front of tasks of that client that need it.
+
+    Not answered: where the device is not what it is for any more, or it is wrong, tools make it.
+    """
+
+    #: Digests.
+    program: bytes
+    pipeline: bytes
+    device: str
+    #: Digest of the `qfw.qpm.tool.Target`.
+    target: bytes
+    #: A LoweredProgram, MessagePack.
+    body: bytes
+
+
 class DeviceEvents(_Message, frozen=True, tag=25):
     """Events of devices that the client subscribed to; `missed`: those lost before them, since it did not read."""
 
@@ -308,6 +324,46 @@ class Attached(_Message, frozen=True, tag=26):
     tasks: list[AttachedTask]
 
 
+class ToolWork(msgspec.Struct, frozen=True, array_like=True):
+    """A pipeline and a program that it is to be run on, now."""
+
+    #: LOWER or EXPAND.
+    kind: str
+    #: Encoded program and pipeline.
+    program: bytes
+    pipeline: bytes
+    #: To expand: encoded outputs, and executions for each parameter set.
+    outputs: bytes = b""
+    shots: int = 0
+    #: What tools know the device by; empty: by the daemon's name for it.
+    name: str = ""
+    #: Other devices that tools are told of: list of DeviceProfile, MessagePack; empty: none.
+    peers: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
+        return len(self.program) + len(self.pipeline) + len(self.outputs) + len(self.name) + len(self.peers)
+
+
+#: Kinds of tool work, and what is answered: `(version of the calibration, LoweredProgram)`; an Expanded.
+LOWER, EXPAND = "lower", "expand"
+
+
+class RunTools(_Message, frozen=True, tag=27):
+    """A session has the daemon's tools do something for a device as it is now; answered by a NativeAnswer."""
+
+    request: int
+    device: str
+    work: ToolWork
+
+
+class EndTools(_Message, frozen=True, tag=28):
+    """A session wants the answer to a RunTools no more; it is TaskCancelled, unless it is on its way."""
+
+    request: int
+
+
 Request = Union[  # noqa: UP007 - for msgspec
     StoreProgram,
     Submit,
@@ -324,6 +380,9 @@ Request = Union[  # noqa: UP007 - for msgspec
     Release,
     Control,
     Lowered,
+    RunTools,
+    EndTools,
+    OfferLowered,
 ]
 Response = Union[  # noqa: UP007 - for msgspec
     Accepted,

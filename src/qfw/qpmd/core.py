@@ -36,7 +36,9 @@ from qfw.qpm.wire import (
     CallNative,
     Cancel,
     Control,
+    EndTools,
     Lowered,
+    OfferLowered,
     Query,
     Received,
     Release,
@@ -44,6 +46,7 @@ from qfw.qpm.wire import (
     Reply,
     Request,
     Reserve,
+    RunTools,
     StorePipeline,
     StoreProgram,
     Submit,
@@ -69,12 +72,13 @@ from qfw.qpmd.results import ResultStore
 from qfw.qpmd.settling import Settling
 from qfw.qpmd.state import DaemonState
 from qfw.qpmd.subscriptions import Subscriptions
+from qfw.qpmd.toolwork import ToolWorks
 from qfw.scheduling.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
 
 #: What is answered by a reply.
-_ASKING = (Query, CallNative, Reserve, Renew, Release, Control)
+_ASKING = (Query, CallNative, Reserve, Renew, Release, Control, RunTools)
 
 
 class Core:
@@ -158,6 +162,18 @@ class Core:
         self._handlers[Control] = self.control.take
         self._handlers[StorePipeline] = self._lowerings.store
         self._handlers[Lowered] = self._lowerings.heard
+        self._tool_works = ToolWorks(
+            self._settings,
+            platforms,
+            self.peers,
+            lambda device: self.control.refusal(device) or self._devices.refusal(device),
+            self._lowerings.target,
+            self.touch,
+            tools,
+        )
+        self._handlers[RunTools] = self._tool_works.begin
+        self._handlers[EndTools] = self._tool_works.end
+        self._handlers[OfferLowered] = self._lowerings.offered
         self._settings.follow(self._follow)
         self._listing = Listing(
             self.state,
@@ -167,8 +183,13 @@ class Core:
             self.control,
             clock_ns,
             lambda: self._lowerings.made,
+            lambda: self._tool_works.spent_s,
         )
-        self._listing.more = self._handles.counts
+        self._listing.more = lambda: {
+            **self._handles.counts(),
+            "tool_work": self._tool_works.done,
+            "tool_work_open": self._tool_works.open,
+        }
         self._handlers[Attach] = self._handles.attach
         self._subscriptions = Subscriptions(self._listing.device, self.touch, wall_ns)
         self._reservations = Reservations(
@@ -233,6 +254,7 @@ class Core:
         if self.peers.pop(peer.session, None) is None:
             return
         self._native.forget(peer)
+        self._tool_works.left(peer)
         self._reservations.forget(peer)
         ending = self._handles.leave(peer)
         if self._keeps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -38,8 +38,13 @@ class Listing:
         control: Controls,
         clock_ns: Callable[[], int],
         lowerings: Callable[[], int] = int,
+        tool_s: Callable[[], Mapping[int, float]] = dict,
     ) -> None:
-        """`clock_ns`: the daemon's clock; `lowerings`: programs that tools were run on so far."""
+        """Of the parts of the daemon.
+
+        `clock_ns`: the daemon's clock; `lowerings`: programs that tools were run on so far; `tool_s`: seconds that
+        tools have worked, by session, those that left as 0.
+        """
         self._state = state
         self._scheduler = scheduler
         self._platforms = platforms
@@ -47,6 +52,7 @@ class Listing:
         self._control = control
         self._clock_ns = clock_ns
         self._lowerings = lowerings
+        self._tool_s = tool_s
         self._started_ns = clock_ns()
         #: Encoded answers by subject, with the time of each.
         self._answers: dict[str, tuple[int, bytes]] = {}
@@ -80,7 +86,7 @@ class Listing:
         if subject == "devices":
             return msgspec.msgpack.encode(self.devices())
         if subject == "tasks":
-            return msgspec.msgpack.encode(task_rows(self._state, self._clock_ns()))
+            return msgspec.msgpack.encode(task_rows(self._state, self._clock_ns(), tool_s=self._tool_s()))
         if subject == "counters":
             return msgspec.msgpack.encode(self.counters())
         if subject == "daemon":
@@ -161,4 +167,6 @@ class Listing:
         counts |= self.more()
         uptime_s = (self._clock_ns() - self._started_ns) / 1e9
         sessions, tasks = len(self._state.sessions), len(self._state.tasks)
-        return Counters(counts, sessions, tasks, os.getpid(), __version__, uptime_s)
+        return Counters(
+            counts, sessions, tasks, os.getpid(), __version__, uptime_s, sum(self._tool_s().values())
+        )

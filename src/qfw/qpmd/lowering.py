@@ -6,9 +6,10 @@ for it. Tools run elsewhere: in workers of the daemon, or in a client; here is o
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -24,7 +25,7 @@ from qfw.model.relocation import Relocation
 from qfw.model.task import LOWERING, QuantumTask, TaskState, task_session
 from qfw.qpm.platform import Reactor
 from qfw.qpm.tool import Target
-from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, Lowered, NeedLowering, StorePipeline
+from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, Lowered, NeedLowering, OfferLowered, StorePipeline, ToolWork
 from qfw.qpmd.asking import Answer, Asking
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.intake import Fitted, Intake
@@ -35,11 +36,23 @@ from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.programs import ProgramStore
 from qfw.qpmd.state import DaemonState, TaskEntry
 
+logger = logging.getLogger(__name__)
+
 #: How long a task waits for the word of a device that refused its calibration, until it is tried again.
 WORD_S = 1.0
 #: What came of a program whose last task ended, and which was forgotten, while tools ran on it.
 _FORGOTTEN = ErrorReport.of(ToolFailed("the program was forgotten while it was lowered; send it again"))
 _decode_lowered = decoder(LoweredProgram)
+
+
+class _Told(NamedTuple):
+    """What tools are told of a device."""
+
+    profile: DeviceProfile
+    calibration: Calibration | None
+    #: The Target that both are, MessagePack, and its digest.
+    encoded: bytes
+    digest: bytes
 
 
 class ToolRunner(Protocol):
@@ -60,9 +73,28 @@ class ToolRunner(Protocol):
         """Lowers a program, for a session, within so many seconds from its begin. Never within this call."""
         ...
 
+    def work(
+        self,
+        number: int,
+        session: int,
+        work: ToolWork,
+        target: bytes,
+        time_limit_s: float,
+        ended: Callable[[int, bytes | ErrorReport], None],
+    ) -> None:
+        """Does a piece of tool work, for a session; `number` below 0. As `lower`, but its own `ended` is told."""
+        ...
+
     def forget(self, number: int) -> bool:
         """Nobody wants it any more: whether it had not begun, and is left out."""
         ...
+
+    def end(self, number: int) -> None:
+        """Nobody wants it any more, begun or not; nobody is told."""
+        ...
+
+    #: Is told of each session whose tools took so many seconds.
+    spent: Callable[[int, float], None]
 
     def close(self) -> None:
         """Ends all that it started."""
@@ -116,7 +148,7 @@ class Lowerings:
         #: Tasks that wait for the word of such a device, by device.
         self._wordless: dict[str, dict[int, None]] = {}
         #: By device: what tools are told of it.
-        self._targets: dict[str, tuple[DeviceProfile, Calibration | None, bytes]] = {}
+        self._targets: dict[str, _Told] = {}
         #: Programs that tools were run on.
         self.made = 0
 
@@ -143,6 +175,21 @@ class Lowerings:
     def heard(self, peer: Peer, message: Lowered) -> None:
         """A client lowered what it was asked to."""
         self._asking.heard(peer, message)
+
+    def offered(self, peer: Peer, message: OfferLowered) -> None:
+        """A client brings what was lowered ahead of time: for its user's tasks, if it is for the device of now."""
+        device = message.device
+        known = self._programs.get(message.program) is not None and self.pipelines.get(message.pipeline)
+        if not known or device not in self._platforms.profiles:
+            return
+        key = Key(message.program, message.pipeline, device, self._devices.version(device), peer.uid)
+        if self._target(key.device).digest != message.target or self._store.find(key) is not None:
+            return
+        lowering = self._store.new(key)
+        report = self._take(lowering, message.body)
+        if report is not None:
+            logger.info("lowered ahead of time for %s: %s", device, report.message)
+            self._store.remove(lowering)
 
     def left(self, session: int) -> None:
         """A client is gone: others are asked what it was."""
@@ -303,11 +350,14 @@ class Lowerings:
     # Lowerings ------------------------------------------------------------------------------------
 
     def _key(self, task: QuantumTask) -> Key:
-        owner = HERE
+        session = self._state.sessions.get(task_session(task.number))
+        owner = session.uid if session is not None else NOBODY
+        key = Key(task.program, task.pipeline, task.device, self._devices.version(task.device), owner)
         if not self._runs_here(task.pipeline):
-            session = self._state.sessions.get(task_session(task.number))
-            owner = session.uid if session is not None else NOBODY
-        return Key(task.program, task.pipeline, task.device, self._devices.version(task.device), owner)
+            return key
+        # What the user's clients brought is believed for that user.
+        brought = self._store.find(key)
+        return key if brought is not None and brought.relocation is not None else key._replace(owner=HERE)
 
     def _runs_here(self, digest: bytes) -> bool:
         pipeline = self.pipelines.get(digest)
@@ -333,6 +383,9 @@ class Lowerings:
     def _ahead(self, before: Lowering, key: Key) -> None:
         """Begins a lowering that nobody waits for yet."""
         there = self._programs.get(key.program) is not None and self.pipelines.get(key.pipeline) is not None
+        if there and self._runs_here(key.pipeline):
+            # Though a client may have brought the one before.
+            key = key._replace(owner=HERE)
         if key.owner == HERE and there and self._store.find(key) is None:
             self._run(self._store.new(key), task_session(next(iter(before.waiting), 0)))
 
@@ -372,16 +425,21 @@ class Lowerings:
     def _request(self, key: Key) -> tuple[bytes, bytes, bytes]:
         pipeline = self.pipelines.get(key.pipeline)
         assert pipeline is not None
-        return self._programs.encoded(key.program), pipeline.encoded, self._target(key)
+        return self._programs.encoded(key.program), pipeline.encoded, self.target(key.device)
 
-    def _target(self, key: Key) -> bytes:
-        profile = self._platforms.profiles[key.device]
-        calibration = self._devices.calibrations.get(key.device) if key.version else None
-        known = self._targets.get(key.device)
-        if known is None or known[0] is not profile or known[1] is not calibration:
-            encoded = msgspec.msgpack.encode(Target(profile, calibration))
-            known = self._targets[key.device] = profile, calibration, encoded
-        return known[2]
+    def target(self, device: str) -> bytes:
+        """What tools are told of a device that is there, as it is now: a Target, MessagePack."""
+        return self._target(device).encoded
+
+    def _target(self, device: str) -> _Told:
+        profile = self._platforms.profiles[device]
+        calibration = self._devices.calibrations.get(device) if self._devices.version(device) else None
+        known = self._targets.get(device)
+        if known is None or known.profile is not profile or known.calibration is not calibration:
+            target = Target(profile, calibration)
+            known = _Told(profile, calibration, msgspec.msgpack.encode(target), target.digest)
+            self._targets[device] = known
+        return known
 
     def _answered(self, answer: Answer) -> None:
         """A client answered. What it says of its failures concerns its own tasks; others have theirs asked."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qfw.model.task import TaskState, task_name, task_session
 from qfw.qpm.status import TaskRow
 from qfw.qpmd.state import DaemonState
 
 #: Rows of one answer: more would hold up the loop.
 MAX_ROWS = 10_000
+_NO_TOOLS: Mapping[int, float] = {}
 
 
-def task_rows(state: DaemonState, now_ns: int, most: int = MAX_ROWS) -> list[TaskRow]:
-    """Rows of the live tasks of a state, oldest first, at most `most`."""
+def task_rows(
+    state: DaemonState, now_ns: int, most: int = MAX_ROWS, tool_s: Mapping[int, float] = _NO_TOOLS
+) -> list[TaskRow]:
+    """Rows of the live tasks of a state, oldest first, at most `most`; `tool_s`: of tools, by session."""
     rows: list[TaskRow] = []
     for number, entry in state.tasks.items():
         if len(rows) == most:
@@ -34,6 +39,7 @@ def task_rows(state: DaemonState, now_ns: int, most: int = MAX_ROWS) -> list[Tas
                 worker=entry.worker,
                 worker_pid=entry.worker_pid,
                 detached=entry.quantum.options.detached,
+                tool_s=tool_s.get(task_session(number), 0.0),
             )
         )
     return rows

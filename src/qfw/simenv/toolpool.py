@@ -15,12 +15,12 @@ from qfw.config.discover import cores, memory_bytes, worker_environment
 from qfw.config.settings import Settings
 from qfw.model.errors import ErrorReport, PlatformFailed, SetupError, ToolFailed, WireError
 from qfw.model.pipeline import MAX_STAGES, Pipeline
-from qfw.processes import child
+from qfw.processes import child, external
 from qfw.processes.backoff import retry_s
 from qfw.qpm import registry
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import Reactor
-from qfw.qpm.wire import FrameReader, Receiver, pack
+from qfw.qpm.wire import FrameReader, Receiver, ToolWork, pack
 from qfw.simenv.pool import share
 from qfw.simenv.toolprotocol import (
     MAX_FRAME_BYTES,
@@ -29,6 +29,7 @@ from qfw.simenv.toolprotocol import (
     Lowered,
     LowerFailed,
     Ready,
+    Work,
     decode_from_tools,
 )
 
@@ -40,23 +41,36 @@ IDLE_S = 300.0
 MAX_DEATHS, MAX_FAILED_STARTS = 2, 3
 #: Workers that were killed are waited for so long.
 MAX_CLOSE_S = 0.8
+#: What came of a program: MessagePack, or why there is nothing.
+Outcome = bytes | ErrorReport
 
 
 class _Job:
     """A program on its way through a pipeline."""
 
-    __slots__ = ("deaths", "message", "session", "stage", "stages", "time_limit_s")
+    __slots__ = ("began_s", "deaths", "ended", "message", "session", "stage", "stages", "time_limit_s")
 
-    def __init__(self, message: Lower, session: int, time_limit_s: float) -> None:
+    def __init__(
+        self, message: Lower | Work, session: int, time_limit_s: float, ended: Callable[[int, Outcome], None]
+    ) -> None:
         self.message = message
         self.session = session
         self.time_limit_s = time_limit_s
+        #: Is told what came of it.
+        self.ended = ended
+        #: When a worker got it.
+        self.began_s = 0.0
         #: How often a worker died under it.
         self.deaths = 0
         #: Stages that began.
         self.stages = 0
         #: What ran last, in words; empty before the first stage.
         self.stage = ""
+
+    @property
+    def pipeline(self) -> bytes:
+        message = self.message
+        return message.pipeline if isinstance(message, Lower) else message.work.pipeline
 
 
 class _Worker:
@@ -78,16 +92,26 @@ class ToolPool:
     """Lowers programs in processes of their own; sessions take turns."""
 
     def __init__(self, settings: Settings) -> None:
-        """Looks up tools; starts nothing."""
+        """Looks up tools; starts nothing.
+
+        Raises:
+            ConfigError: external tools are declared as none can be.
+        """
+        external.declare(settings.tools.external)
+        self._external = msgspec.json.encode(settings.tools.external).decode()
         self._most = settings.tools.workers
         self._start_limit_s = settings.workers.start_limit_s
         self._memory_bytes = (
             settings.tools.memory_bytes or share(settings.workers, cores(), memory_bytes())[1]
         )
+        self._cache_folder = settings.tools.cache_folder
+        self._cache_bytes = settings.tools.cache_bytes
         #: Names of the tools that run here.
         self.tools = frozenset(_installed())
         self._reactor: Reactor
-        self._ended: Callable[[int, bytes | ErrorReport], None]
+        self._ended: Callable[[int, Outcome], None]
+        #: Is told of each session whose tools took so many seconds.
+        self.spent: Callable[[int, float], None] = lambda session, seconds: None
         self._receiver = Receiver()
         self._workers: dict[str, _Worker] = {}
         #: What waits, by session; the first session is the next.
@@ -96,7 +120,7 @@ class ToolPool:
         self._failed_starts = 0
         self._closed = False
 
-    def open(self, reactor: Reactor, ended: Callable[[int, bytes | ErrorReport], None]) -> None:
+    def open(self, reactor: Reactor, ended: Callable[[int, Outcome], None]) -> None:
         """Begins to serve; `ended` is told of each program a LoweredProgram (MessagePack), or why there is none."""
         self._reactor, self._ended = reactor, ended
 
@@ -107,9 +131,37 @@ class ToolPool:
 
         It has `time_limit_s` from the moment that a worker gets it.
         """
-        job = _Job(Lower(number, program, pipeline, target), session, time_limit_s)
-        self._queues.setdefault(session, deque()).append(job)
+        self._put(_Job(Lower(number, program, pipeline, target), session, time_limit_s, self._ended))
+
+    def work(
+        self,
+        number: int,
+        session: int,
+        work: ToolWork,
+        target: bytes,
+        time_limit_s: float,
+        ended: Callable[[int, Outcome], None],
+    ) -> None:
+        """Does a piece of tool work, for a session, as `lower`; `ended` is told what it is answered.
+
+        `number`: below 0, so that it is no lowering's.
+        """
+        self._put(_Job(Work(number, work, target), session, time_limit_s, ended))
+
+    def _put(self, job: _Job) -> None:
+        self._queues.setdefault(job.session, deque()).append(job)
         self._reactor.call_at(self._reactor.now(), self._serve)
+
+    def end(self, number: int) -> None:
+        """Nobody wants it any more, begun or not: a worker that is at it is ended. Nobody is told."""
+        if self.forget(number):
+            return
+        for worker in self._workers.values():
+            if worker.job is not None and worker.job.message.number == number:
+                self._charge(worker.job)
+                worker.job = None
+                self._lose(worker, "nobody wants its work any more")
+                return
 
     def forget(self, number: int) -> bool:
         """Nobody wants it any more: whether it had not begun, and is left out."""
@@ -172,7 +224,7 @@ class ToolPool:
 
     def _give(self, worker: _Worker, job: _Job) -> None:
         worker.job = job
-        job.stage, job.stages = "", 0
+        job.stage, job.stages, job.began_s = "", 0, self._reactor.now()
         worker.outbox.put(pack(job.message))
         self._flush(worker)
         limit_s = job.time_limit_s
@@ -199,6 +251,9 @@ class ToolPool:
                 f"--channel={channel}",
                 f"--memory-bytes={self._memory_bytes}",
                 f"--parent={os.getpid()}",
+                f"--external={self._external}",
+                f"--cache-folder={self._cache_folder}",
+                f"--cache-bytes={self._cache_bytes}",
             ]
 
         try:
@@ -257,8 +312,13 @@ class ToolPool:
             job.stage = f"stage {message.stage[:100]}: tool {message.tool[:100]}"
             return
         worker.job = None
+        self._charge(job)
         self._rests(worker)
-        self._ended(job.message.number, message.body if isinstance(message, Lowered) else message.error)
+        job.ended(job.message.number, message.body if isinstance(message, Lowered) else message.error)
+
+    def _charge(self, job: _Job) -> None:
+        """A worker is done with it, however."""
+        self.spent(job.session, max(0.0, self._reactor.now() - job.began_s))
 
     def _rests(self, worker: _Worker) -> None:
         worker.idle_s = since_s = self._reactor.now()
@@ -294,6 +354,8 @@ class ToolPool:
         worker.reader.close()
         self._reap(worker, reason)
         job, worker.job = worker.job, None
+        if job is not None:
+            self._charge(job)
         if not worker.ready:
             self._failed_start(reason)
             return
@@ -308,8 +370,8 @@ class ToolPool:
             self._queues.move_to_end(job.session, last=False)
             return
         times = f" ({job.deaths} times)" if again else ""
-        error = ToolFailed(f"{job.stage or _any_stage(job.message.pipeline)}: {reason}{times}")
-        self._ended(job.message.number, ErrorReport.of(error))
+        error = ToolFailed(f"{job.stage or _any_stage(job.pipeline)}: {reason}{times}")
+        job.ended(job.message.number, ErrorReport.of(error))
 
     def _failed_start(self, reason: str) -> None:
         self._failed_starts += 1
@@ -320,7 +382,7 @@ class ToolPool:
         self._failed_starts = 0
         error = ErrorReport.of(ToolFailed(f"tool workers do not start: {reason}. qpmd.log says more"))
         while (job := self._next()) is not None:
-            self._ended(job.message.number, error)
+            job.ended(job.message.number, error)
 
     def _reap(self, worker: _Worker, reason: str) -> None:
         ended = worker.launched.reap()
@@ -348,7 +410,7 @@ def _installed() -> list[str]:
         try:
             kind = registry.load(registry.TOOLS, name)
             if kind.version() is not None and not kind.needs_client:
-                found.append(name)
+                found.append(registry.marked(registry.TOOLS, name))
         except SetupError as error:
             logger.error("tool left out: %s", error)
         except Exception as error:

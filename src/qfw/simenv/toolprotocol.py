@@ -8,11 +8,12 @@ import msgspec
 
 from qfw.model.decoding import decoder
 from qfw.model.errors import ErrorReport
+from qfw.model.expansion import MAX_ENCODED_BYTES
 from qfw.model.pipeline import MAX_PIPELINE_BYTES
-from qfw.qpm.wire import MAX_PROGRAM_BYTES
+from qfw.qpm.wire import MAX_PROGRAM_BYTES, ToolWork
 
-#: Frames of a worker: a lowered program, its layout and reports.
-MAX_FRAME_BYTES = 3 * MAX_PROGRAM_BYTES + MAX_PIPELINE_BYTES
+#: Frames of a worker: a lowered program, its layout and reports; or an expansion.
+MAX_FRAME_BYTES = max(3 * MAX_PROGRAM_BYTES + MAX_PIPELINE_BYTES, MAX_ENCODED_BYTES + 2**16)
 
 
 class Lower(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -39,8 +40,17 @@ class Began(msgspec.Struct, frozen=True, array_like=True, tag=3):
     tool: str
 
 
+class Work(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """A session's tool work; the piece before it was answered."""
+
+    number: int
+    work: ToolWork
+    #: As of Lower.
+    target: bytes
+
+
 class Lowered(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """A LoweredProgram, MessagePack."""
+    """A LoweredProgram, MessagePack; of a Work what `qfw.qpm.wire.RunTools` is answered."""
 
     number: int
     body: bytes
@@ -55,5 +65,7 @@ class LowerFailed(msgspec.Struct, frozen=True, array_like=True, tag=5):
 
 FromTools = Union[Ready, Began, Lowered, LowerFailed]  # noqa: UP007 - for msgspec
 
-decode_to_tools = decoder(Lower)
+ToTools = Union[Lower, Work]  # noqa: UP007 - for msgspec
+
+decode_to_tools = decoder(ToTools)
 decode_from_tools = decoder(FromTools)

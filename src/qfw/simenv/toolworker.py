@@ -8,16 +8,24 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
-from qfw.model.errors import ErrorReport, QFwError, ToolFailed, WireError
-from qfw.model.pipeline import Pipeline, Stage
+from qfw.config.settings import ExternalTool
+from qfw.model.decoding import decoder
+from qfw.model.device import DeviceProfile
+from qfw.model.errors import ErrorReport, OptionError, QFwError, ToolFailed, WireError
+from qfw.model.outputs import check_shots, decode_outputs
+from qfw.model.pipeline import LoweredProgram, Pipeline, Stage
 from qfw.model.program import Program
-from qfw.processes import limits
-from qfw.qpm import stages
+from qfw.processes import external, limits
+from qfw.qpm import recall, stages
+from qfw.qpm.expansion import expand
+from qfw.qpm.shelf import Shelf
 from qfw.qpm.tool import Target
-from qfw.qpm.wire import MAX_PROGRAM_BYTES, FrameReader, Receiver, pack
+from qfw.qpm.wire import EXPAND, LOWER, MAX_PROGRAM_BYTES, FrameReader, Receiver, ToolWork, pack
 from qfw.simenv.toolprotocol import (
     MAX_FRAME_BYTES,
     Began,
@@ -25,27 +33,27 @@ from qfw.simenv.toolprotocol import (
     Lowered,
     LowerFailed,
     Ready,
+    Work,
     decode_to_tools,
 )
 
 
-def lower(request: Lower, channel: socket.socket) -> Lowered | LowerFailed:
-    """The answer to a request; says of every stage that it begins."""
+def answer(
+    request: Lower | Work, channel: socket.socket, shelf: Shelf | None = None
+) -> Lowered | LowerFailed:
+    """The answer to a request, from the shelf where it is there; says of every stage that it begins."""
+
+    def begins(stage: Stage) -> None:
+        channel.sendall(pack(Began(request.number, stage.name, stage.tool)))
+
     try:
-        pipeline = Pipeline.decode(request.pipeline)
-        stages.check(pipeline)
-        program = Program.decode(request.program)
         target = msgspec.msgpack.decode(request.target, type=Target)
-
-        def begins(stage: Stage) -> None:
-            channel.sendall(pack(Began(request.number, stage.name, stage.tool)))
-
-        lowered = stages.run(pipeline, program, target, begins)
-        if len(lowered.encoded) > MAX_PROGRAM_BYTES:
-            raise ToolFailed(
-                f"the pipeline made a program of {len(lowered.encoded)} bytes; at most {MAX_PROGRAM_BYTES} are taken"
-            )
-        return Lowered(request.number, msgspec.msgpack.encode(lowered))
+        if isinstance(request, Lower):
+            made = _lowered(request.pipeline, request.program, target, begins, shelf)
+            body = msgspec.msgpack.encode(made)
+        else:
+            body = _worked(request.work, target, _once(begins), shelf)
+        return Lowered(request.number, body)
     except MemoryError:
         return LowerFailed(request.number, ErrorReport.of(_no_memory("a tool of the pipeline")))
     except QFwError as error:
@@ -57,6 +65,65 @@ def lower(request: Lower, channel: socket.socket) -> Lowered | LowerFailed:
         return LowerFailed(request.number, ErrorReport.of(failed))
 
 
+def _lowered(
+    pipeline: bytes,
+    program: bytes,
+    target: Target,
+    begins: Callable[[Stage], None],
+    shelf: Shelf | None,
+) -> LoweredProgram:
+    wanted = Pipeline.decode(pipeline)
+    stages.check(wanted)
+    lowered, _ = recall.lowered(wanted, Program.decode(program), target, shelf, begins)
+    if len(lowered.encoded) > MAX_PROGRAM_BYTES:
+        raise ToolFailed(
+            f"the pipeline made a program of {len(lowered.encoded)} bytes; at most {MAX_PROGRAM_BYTES} are taken"
+        )
+    return lowered
+
+
+def _worked(work: ToolWork, target: Target, begins: Callable[[Stage], None], shelf: Shelf | None) -> bytes:
+    """What a session's tool work is answered."""
+    target = _target(work, target)
+    if work.kind == LOWER:
+        made = _lowered(work.pipeline, work.program, target, begins, shelf)
+        return msgspec.msgpack.encode((target.version, made))
+    if work.kind != EXPAND:
+        raise WireError(f"tool work is {LOWER} or {EXPAND}, not {work.kind[:100]!r}")
+    pipeline = Pipeline.decode(work.pipeline)
+    stages.check(pipeline)
+    outputs = decode_outputs(work.outputs)
+    program = Program.decode(work.program)
+    return expand(pipeline, program, outputs, check_shots(work.shots), target, begins).encoded
+
+
+def _target(work: ToolWork, target: Target) -> Target:
+    """The target as the session knows it."""
+    try:
+        peers = _decode_peers(work.peers) if work.peers else ()
+    except msgspec.DecodeError as error:
+        raise OptionError(f"the peers of tool work are no list of device profiles: {error}") from error
+    profile = target.profile
+    if work.name:
+        profile = msgspec.structs.replace(profile, name=work.name)
+    return Target(profile, target.calibration, peers)
+
+
+def _once(begins: Callable[[Stage], None]) -> Callable[[Stage], None]:
+    """Says of each stage once that it begins, on however many programs."""
+    said: set[str] = set()
+
+    def first(stage: Stage) -> None:
+        if stage.name not in said:
+            said.add(stage.name)
+            begins(stage)
+
+    return first
+
+
+_decode_peers = decoder(Annotated[tuple[DeviceProfile, ...], msgspec.Meta(max_length=4096)])
+
+
 def _no_memory(what: str) -> ToolFailed:
     return ToolFailed(
         f"{what} met the memory limit of tool workers. Use a smaller program, or raise tools.memory_bytes in the "
@@ -64,13 +131,13 @@ def _no_memory(what: str) -> ToolFailed:
     )
 
 
-def serve(channel: socket.socket) -> None:
+def serve(channel: socket.socket, shelf: Shelf | None = None) -> None:
     """Answers requests until the channel closes."""
     receiver, reader = Receiver(), FrameReader(MAX_FRAME_BYTES)
     channel.sendall(pack(Ready(os.getpid())))
     while chunk := receiver.receive(channel):
         for body in reader.feed(chunk):
-            channel.sendall(pack(lower(decode_to_tools(body), channel)))
+            channel.sendall(pack(answer(decode_to_tools(body), channel, shelf)))
 
 
 def main() -> int:
@@ -79,12 +146,16 @@ def main() -> int:
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--external", default="{}")
+    parser.add_argument("--cache-folder", default="")
+    parser.add_argument("--cache-bytes", type=int, default=0)
     arguments = parser.parse_args()
     limits.apply(arguments.memory_bytes, arguments.parent)
     channel = socket.socket(fileno=arguments.channel)
     channel.setblocking(True)
+    external.declare(msgspec.json.decode(arguments.external, type=dict[str, ExternalTool]))
     try:
-        serve(channel)
+        serve(channel, recall.shelf_of(arguments.cache_folder, arguments.cache_bytes))
     except ConnectionError:
         return 0
     except (msgspec.DecodeError, WireError):

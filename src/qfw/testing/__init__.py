@@ -1,4 +1,4 @@
-"""The kit: whether a platform or an engine keeps its contract, docs/specs/platform.md."""
+"""The kit: whether platforms and engines keep docs/specs/platform.md, and tools docs/specs/tool.md."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from qfw.testing.engine import check_engine, engine_checks
 from qfw.testing.platform import check_platform, platform_checks
 from qfw.testing.report import Finding, Report, Verdict
 from qfw.testing.stand import Limits
+from qfw.testing.tool import check_tool, tool_checks
 
 __all__ = [
     "Finding",
@@ -14,6 +15,8 @@ __all__ = [
     "Verdict",
     "check_engine",
     "check_platform",
+    "check_tool",
     "engine_checks",
     "platform_checks",
+    "tool_checks",
 ]

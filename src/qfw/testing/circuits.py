@@ -132,7 +132,10 @@ class Circuits:
         return self.turn(qubit, math.pi)
 
     def random(self, rng: np.random.Generator, count: int, depth: int, slots: int = 0) -> list[Operation]:
-        """A random circuit of native gates on `count` logical qubits; angles vary with `slots` of them."""
+        """A random circuit of native gates on `count` logical qubits; angles vary with `slots` of them.
+
+        A qubit is left alone for a moment in every layer: so short that no device's coherence suffers.
+        """
         where = self.qubits(count)
         ops: list[Operation] = []
         for qubit in range(count):
@@ -147,6 +150,7 @@ class Circuits:
             if pairs:
                 pair, gates = pairs[int(rng.integers(len(pairs)))]
                 ops.append(self.gate(str(rng.choice(gates)), pair, rng, slots, layer))
+            ops.append(Delay(layer % count, 8 * (layer + 1)))
         return ops
 
     def gate(

@@ -1,4 +1,4 @@
-"""Report: what the checks of a platform or engine found, and the score."""
+"""Report: what the checks of a platform, an engine or a tool found, and the score."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Finding(msgspec.Struct, frozen=True):
     verdict: Verdict
     #: What the contract says.
     contract: str
-    #: Section of docs/specs/platform.md.
+    #: Section of docs/specs/platform.md; of a tool's check, of docs/specs/tool.md.
     section: str
     #: What the check expected and found; of one that is not applicable, why.
     expected: str = ""
@@ -45,9 +45,9 @@ class Finding(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """All findings, in the order of the checks."""
 
-    #: What was checked: name of the platform or engine.
+    #: What was checked: name of the platform, engine or tool.
     name: str
-    #: platform or engine.
+    #: platform, engine or tool.
     kind: str
     findings: tuple[Finding, ...]
     seconds: float = 0.0

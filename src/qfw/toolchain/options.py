@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qfw.model.errors import OptionError
@@ -33,3 +33,32 @@ def integer(tool: str, options: Mapping[str, Any], name: str, default: int, low:
             f"option {name} of tool {tool} is a whole number from {low} to {high}, not {value!r}"
         )
     return value
+
+
+def number(
+    tool: str, options: Mapping[str, Any], name: str, default: float, low: float, high: float
+) -> float:
+    """The number that an option is; `default` where it is not given.
+
+    Raises:
+        OptionError: it is something else, or not within `low` and `high`.
+    """
+    value = options.get(name, default)
+    # Written so that a NaN fits nowhere.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise OptionError(f"option {name} of tool {tool} is a number from {low:g} to {high:g}, not {value!r}")
+    return float(value)
+
+
+def choice(tool: str, options: Mapping[str, Any], name: str, words: Sequence[str]) -> str:
+    """The word that an option is; the first of `words` where it is not given.
+
+    Raises:
+        OptionError: it is none of them; names the nearest.
+    """
+    value = options.get(name, words[0])
+    if value not in words:
+        near = difflib.get_close_matches(str(value), words, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise OptionError(f"option {name} of tool {tool} is one of {', '.join(words)}, not {value!r}{hint}")
+    return str(value)

@@ -1,9 +1,9 @@
-"""Tool `transpile`: programs into a device's native gates, on its coupled qubits, by Qiskit's preset pass managers."""
+"""Tool `transpile`: programs into a device's native gates, on its coupled qubits, by Qiskit's passes or by tket's."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
@@ -12,10 +12,11 @@ from qfw.model.errors import NotInstalled, TooLarge, UnsupportedFeature
 from qfw.model.native import check_native
 from qfw.model.program import Barrier, Measure, Program
 from qfw.qpm.tool import Target, ToolOutput
-from qfw.toolchain.options import check_names, integer
+from qfw.toolchain.options import check_names, choice, integer
 
 logger = logging.getLogger(__name__)
 
+COMPILERS = ("qiskit", "tket")
 DEFAULT_LEVEL = 1
 MAX_LEVEL = 3
 
@@ -33,9 +34,11 @@ class TranspileTool:
     keeps: ClassVar[str] = "equivalence"
     needs_client: ClassVar[bool] = False
     binds: ClassVar[bool] = True
+    lowers: ClassVar[bool] = True
     options: ClassVar[Mapping[str, str]] = {
-        "level": f"effort, 0 to {MAX_LEVEL}, {DEFAULT_LEVEL} by default: Qiskit's optimization_level",
-        "seed": "of the search for a layout and a routing, 0 by default: another one may find a better",
+        "compiler": "whose passes: qiskit, or tket (of programs without control and delays); qiskit by default",
+        "level": f"effort, 0 to {MAX_LEVEL}, {DEFAULT_LEVEL} by default; of qiskit its optimization_level",
+        "seed": "of Qiskit's search for a layout and a routing, 0 by default: another one may find a better",
     }
 
     def __init__(self) -> None:
@@ -60,6 +63,7 @@ class TranspileTool:
     def check_options(cls, options: Mapping[str, Any]) -> None:
         """Raises OptionError for an unknown option, or one outside its range."""
         check_names("transpile", options, cls.options)
+        choice("transpile", options, "compiler", COMPILERS)
         _level(options), _seed(options)
 
     def apply(self, program: Program, target: Target, options: Mapping[str, Any]) -> ToolOutput:
@@ -67,21 +71,24 @@ class TranspileTool:
 
         Raises:
             TooLarge: more qubits than the device has.
-            UnsupportedFeature: control on a device that has none; no way to native gates on usable qubits, with what
-                Qiskit says.
+            UnsupportedFeature: control on a device that has none, or with compiler tket; no way to native gates on
+                usable qubits, with what the compiler says.
+            NotInstalled: compiler tket, without pytket.
         """
         self.check_options(options)
         _check_fits(program, target.profile)
+        compiler = choice("transpile", options, "compiler", COMPILERS)
+        lowered_by = self._lowered if compiler == "qiskit" else _tket(program)
         body, measured = (program, ()) if program.has_control else _split(program)
         for level in range(_level(options), -1, -1):
-            found = self._lowered(body, target, level, _seed(options))
+            found = lowered_by(body, target, level, _seed(options))
             if found is not None:
                 break
             logger.info("transpile: level %d leaves angles that are not affine in the slots", level)
         else:
             raise UnsupportedFeature(
-                f"lowered for {target.profile.name} by Qiskit, at every level, the program has an angle that is not "
-                "affine in its slots; bind the parameters first"
+                f"lowered for {target.profile.name} by {compiler}, at every level, the program has an angle that "
+                "is not affine in its slots; bind the parameters first"
             )
         lowered, layout = found
         if measured:
@@ -91,6 +98,22 @@ class TranspileTool:
             )
         check_native(lowered, target.profile)
         return ToolOutput(lowered, layout)
+
+
+def _tket(program: Program) -> Callable[..., tuple[Program, tuple[int, ...] | None] | None]:
+    """What lowers by tket. Raises NotInstalled, or UnsupportedFeature where it takes no such program."""
+    if program.has_control:
+        raise UnsupportedFeature(
+            "compiler tket lowers programs of gates that measure at their end; this one measures, resets or branches "
+            "before. Use compiler qiskit"
+        )
+    try:
+        from qfw.toolchain import tket_passes
+    except ImportError as error:
+        raise NotInstalled(
+            f"compiler tket of tool transpile needs pytket, which is not installed ({error}): pip install 'qfw[tket]'"
+        ) from error
+    return tket_passes.lowered
 
 
 def _level(options: Mapping[str, Any]) -> int:
@@ -103,6 +126,11 @@ def _seed(options: Mapping[str, Any]) -> int:
 
 def _check_fits(program: Program, profile: DeviceProfile) -> None:
     """Raises TooLarge or UnsupportedFeature where no lowering helps."""
+    if profile.parts:
+        raise UnsupportedFeature(
+            f"{profile.name} is made of {', '.join(part.device for part in profile.parts)}, and between them there are "
+            "entangled pairs only; have the program lowered by the tool distribute"
+        )
     if program.num_qubits > profile.max_qubits:
         raise TooLarge(
             f"the program needs {program.num_qubits} qubits; {profile.name} has {profile.max_qubits}. "

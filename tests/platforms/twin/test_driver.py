@@ -410,7 +410,9 @@ def test_what_an_operation_is_told_beyond_its_form_is_refused() -> None:
 def test_a_link_keeps_both_devices_busy() -> None:
     link = {"devices": ["small", "other"], "fidelity": 0.9, "rate_per_s": 1000.0}
     stand = Stand(devices=["other", "small"], links=[link])
-    assert all("link.entangle" in profile.native for profile in stand.driver.devices())
+    *twins, joint = stand.driver.devices()
+    assert all("link.entangle" in profile.native for profile in twins)
+    assert joint.name == "other+small" and [part.device for part in joint.parts] == ["other", "small"]
     peers = msgspec.msgpack.decode(stand.driver.native("small", "link.peers", b"", 1.0) or b"")
     assert peers == [{"peer": "other", "fidelity": 0.9, "rate_per_s": 1000.0}]
     body = {"peer": "other", "pairs": 50, "bases": "XX", "seed": 3}

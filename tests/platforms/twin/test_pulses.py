@@ -5,7 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from qfw.model.calibration import QubitCalibration
+from qfw.model.calibration import Calibration, QubitCalibration
 from qfw.model.envelopes import Constant, Drag, Gaussian, GaussianSquare, Samples
 from qfw.model.errors import ProgramError, TooLarge, UnsupportedFeature
 from qfw.model.pulse import (
@@ -20,7 +20,8 @@ from qfw.model.pulse import (
     check_schedule,
     play_times,
 )
-from qfw.platforms.twin.pulses import check_playable, excitation, play, rotation
+from qfw.platforms.twin.pulse_states import excitation, rotation
+from qfw.platforms.twin.pulses import MAX_TOGETHER, MAX_WORK, check_playable, play
 from tests.platforms.twin.machines import calibration
 
 #: A sample of 0.5 ns; amplitude 1 turns by π in 20 samples' time: 50 MHz for 10 ns.
@@ -172,7 +173,14 @@ def test_counts_are_read_with_the_readout_error() -> None:
 @pytest.mark.parametrize(
     ("instructions", "why"),
     [
-        ((Play(Line.CONTROL, (0, 1), 0, 40, Constant(0.1)),), "instruction 0 on channel control 0-1"),
+        (
+            (Play(Line.CONTROL, (0, 1), 0, 40, Constant(0.1)), drive(start=36, qubit=1)),
+            "instruction 1 on channel drive 1: control pulses play on the qubit from 0 to 40",
+        ),
+        (
+            (*readout(20, 1), Play(Line.CONTROL, (0, 1), 0, 40, Constant(0.1))),
+            "instruction 2 on channel control 0-1: it lasts until 40; qubit 1 is read at 20",
+        ),
         ((Acquire(0, 40, 400, 0),), "nothing is read without a pulse"),
         ((*readout(0), drive(start=400)), "instruction 2 on channel drive 0: it lasts until 440"),
         ((*readout(0), *readout(400, 0, 1)), "reads a qubit once"),
@@ -188,3 +196,97 @@ def test_what_cannot_be_played_honestly_is_refused(instructions: tuple[Instructi
 def test_too_many_bits_are_refused() -> None:
     with pytest.raises(TooLarge, match="Ask for fewer shots"):
         check_playable(schedule(*readout(0)), 2**27 + 1)
+
+
+#: A coupler of amplitude 1 turns the phase of |11> by π in 10 ns, a drive its qubit in 10 ns, too.
+COUPLED = msgspec.structs.replace(LIMITS, coupling_mhz=50.0, controls=((0, 1), (1, 0), (1, 2), (2, 1)))
+
+
+def control(start: int, first: int = 0, second: int = 1, amplitude: float = 0.5) -> Play:
+    """A cz as it is."""
+    return Play(Line.CONTROL, (first, second), start, 40, Constant(amplitude))
+
+
+def probabilities(truth: Calibration, *instructions: Instruction, shots: int = 200_000) -> dict[str, float]:
+    check_schedule(schedule(*instructions), COUPLED)
+    check_playable(schedule(*instructions), shots)
+    counts = play(schedule(*instructions), COUPLED, truth, shots, 5)
+    return {bits: count / shots for bits, count in counts.items()}
+
+
+def still(qubits: int = 3) -> Calibration:
+    return msgspec.structs.replace(calibration(), qubits=(STILL,) * qubits)
+
+
+def half(start: int, qubit: int, phase: float = 0.0) -> Play:
+    return drive(start, 40, 0.25, phase, qubit)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0)])
+def test_a_control_pulse_is_a_cz(first: int, second: int) -> None:
+    # Turns about y by a quarter: |++>; the coupler; back on qubit 1: a Bell state.
+    y = math.pi / 2
+    made = (half(0, 0, y), half(0, 1, y), control(40, first, second), half(80, 1, -y))
+    found = probabilities(still(), *made, *readout(120), *readout(120, 1, 1))
+    assert set(found) == {"00", "11"} and abs(found["11"] - 0.5) < 0.006
+    # Twice as much is nothing.
+    twice = (half(0, 0, y), half(0, 1, y), control(40, amplitude=1.0), half(80, 1, -y), half(80, 0, -y))
+    assert probabilities(still(), *twice, *readout(120), *readout(120, 1, 1)) == {"00": 1.0}
+
+
+def test_a_part_of_a_phase_is_what_linear_algebra_says() -> None:
+    truth = msgspec.structs.replace(
+        calibration(), qubits=tuple(QubitCalibration(3.0 + q, 2.0 + q, 0.0, 0.0, 700) for q in range(3))
+    )
+    made = (half(0, 0), half(0, 1), control(40, amplitude=0.2), half(80, 1), half(400, 0))
+    found = probabilities(truth, *made, *readout(440), *readout(200, 1, 1))
+
+    def kron(on_1: np.ndarray, on_0: np.ndarray) -> np.ndarray:
+        return np.kron(on_1, on_0)
+
+    def decayed(state: np.ndarray, ns: float, qubit: int) -> np.ndarray:
+        known = truth.qubits[qubit]
+        gone = 1 - math.exp(-ns / known.t1_us / 1e3)
+        # Coherence that is lost beyond what relaxation takes, by flips of the phase.
+        rest = math.exp(-ns / known.t2_us / 1e3) / math.sqrt(1 - gone)
+        one, z = np.eye(2), np.diag([1.0, -1.0])
+        relax = [np.diag([1, math.sqrt(1 - gone)]), np.array([[0, math.sqrt(gone)], [0, 0]])]
+        flips = [math.sqrt((1 + rest) / 2) * one, math.sqrt((1 - rest) / 2) * z]
+        every = [f @ r for f in flips for r in relax]
+        full = [kron(one, k) if qubit == 0 else kron(k, one) for k in every]
+        return sum(k @ state @ k.conj().T for k in full)  # type: ignore[return-value]
+
+    def turned(state: np.ndarray, unitary: np.ndarray) -> np.ndarray:
+        return unitary @ state @ unitary.conj().T
+
+    x = np.array([[1, -1j], [-1j, 1]]) / math.sqrt(2)
+    state = np.zeros((4, 4), dtype=complex)
+    state[0, 0] = 1
+    for qubit in (0, 1):
+        state = turned(decayed(state, 10, qubit), kron(np.eye(2), x) if qubit == 0 else kron(x, np.eye(2)))
+    for qubit in (0, 1):
+        state = decayed(state, 20, qubit)
+    state = turned(state, np.diag([1, 1, 1, np.exp(-0.4j * math.pi)]))
+    state = turned(decayed(state, 20, 1), kron(x, np.eye(2)))
+    state = turned(decayed(state, 180, 0), kron(np.eye(2), x))
+    state = decayed(decayed(state, 50, 1), 10, 0)
+    for index, wanted in enumerate(np.real(np.diagonal(state))):
+        assert abs(found[format(index, "02b")] - wanted) < 5 * math.sqrt(0.25 / 200_000)
+
+
+def test_qubits_that_are_not_read_are_summed_over() -> None:
+    # The middle one of a chain is not read, and bits are in another order than qubits.
+    y = math.pi / 2
+    made = (drive(0, qubit=2), half(0, 0, y), half(0, 1, y), control(40), control(80, 1, 2), half(120, 0, -y))
+    found = probabilities(still(), *made, *readout(160, 0, 1), *readout(160, 2, 0))
+    assert set(found) == {"01", "11"} and abs(found["11"] - 0.5) < 0.006
+
+
+def test_too_many_qubits_tied_together_are_refused() -> None:
+    chain = tuple(control(0, q, q + 1) for q in range(MAX_TOGETHER))
+    with pytest.raises(TooLarge, match=f"tie {MAX_TOGETHER + 1} qubits together"):
+        check_playable(schedule(*chain), 10)
+    check_playable(schedule(*chain[1:]), 10)
+    many = tuple(drive(40 + 40 * place, 40, 0.25) for place in range(MAX_WORK // 4 ** (MAX_TOGETHER)))
+    with pytest.raises(TooLarge, match=f"and {len(many)} pulses on so many"):
+        check_playable(schedule(*chain[:-1], *many), 10)

@@ -23,11 +23,11 @@ from pennylane.tape import QuantumScript
 from pennylane.wires import Wires
 
 from qfw.adapters.pennylane.gradients import parameter_shift
-from qfw.adapters.pennylane.lowering import lower, structure
 from qfw.adapters.pennylane.measurements import Reading, Values, covers_all_wires, reading, signature
-from qfw.adapters.pennylane.preprocess import pipeline, standard_order
+from qfw.adapters.pennylane.preprocess import pipeline
 from qfw.adapters.pennylane.versions import CompilePipeline
 from qfw.adapters.session import check_given, forget, is_shared, shared_session
+from qfw.formats.pennylane_gates import lower, standard_order, structure
 from qfw.model.errors import ConnectionFailed, QFwError
 from qfw.model.program import Program
 from qfw.model.result import Result

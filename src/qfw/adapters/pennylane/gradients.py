@@ -10,8 +10,8 @@ from pennylane.devices.preprocess import null_postprocessing
 from pennylane.gradients import param_shift
 from pennylane.tape import QuantumScript
 
-from qfw.adapters.pennylane.lowering import is_native
 from qfw.adapters.pennylane.versions import tape_transform
+from qfw.formats.pennylane_gates import is_native
 
 
 def _expand(tape: QuantumScript, **options: Any) -> tuple[Sequence[QuantumScript], Callable[..., Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pennylane as qml
@@ -14,7 +14,6 @@ from pennylane.devices.preprocess import (
     validate_device_wires,
     validate_measurements,
 )
-from pennylane.exceptions import DecompositionUndefinedError
 from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.ops import LinearCombination, Sum
@@ -29,7 +28,6 @@ from pennylane.transforms import (
 )
 from pennylane.wires import Wires
 
-from qfw.adapters.pennylane.lowering import NATIVE_NAMES, is_native
 from qfw.adapters.pennylane.measurements import (
     SHADOWS,
     covers_all_wires,
@@ -38,8 +36,9 @@ from qfw.adapters.pennylane.measurements import (
     signature,
     with_wires,
 )
-from qfw.adapters.pennylane.unitaries import decomposition, is_by_matrix
 from qfw.adapters.pennylane.versions import SIMULATOR_GATES, CompilePipeline
+from qfw.formats.pennylane_gates import NATIVE_NAMES, is_native, standard_order
+from qfw.formats.pennylane_unitaries import decomposition
 
 #: What a transform gives: tapes, and how their results become that of the first tape.
 Transformed = tuple[Sequence[QuantumScript], Callable[[Sequence[Any]], Any]]
@@ -70,25 +69,11 @@ def runs_as_it_is(tape: QuantumScript) -> bool:
     )
 
 
-def standard_order(tape: QuantumScript) -> tuple[Hashable, ...]:
-    """The wires of a tape as PennyLane's simulators number them, the most significant first.
-
-    Integers from 0 without a gap in their own order; all others as operations and then measurements use them.
-    Barriers do not count.
-    """
-    if any(isinstance(op, qml.Barrier) for op in tape.operations):
-        tape = tape.copy(operations=[op for op in tape.operations if not isinstance(op, qml.Barrier)])
-    numbers = tape._get_standard_wire_map()
-    used = set(tape.wires)
-    # The map may hold work wires too, which are no part of a state.
-    return tuple(sorted(used)) if numbers is None else tuple(wire for wire in numbers if wire in used)
-
-
 def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
-    decomposition = {
+    how = {
         "stopping_condition": is_native,
         "skip_initial_state_prep": False,
-        "decomposer": _decomposition,
+        "decomposer": decomposition,
         "device_wires": wires,
         "target_gates": set(NATIVE_NAMES),
         "name": name,
@@ -109,14 +94,14 @@ def _general_pipeline(wires: Wires | None, name: str) -> CompilePipeline:
         )
         program.add_transform(device_resolve_dynamic_wires, wires=None, allow_resets=False)
         program.add_transform(_name_wires)
-    program.add_transform(decompose, **decomposition)
+    program.add_transform(decompose, **how)
     program.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=False)
     program.add_transform(validate_device_wires, wires, name)
     program.add_transform(_separate_loners)
     program.add_transform(_separate_bases)
     program.add_transform(_measure_in_basis)
     # The gates that rotate into a basis may be matrices.
-    program.add_transform(decompose, **decomposition)
+    program.add_transform(decompose, **how)
     program.add_transform(convert_to_numpy_parameters)
     return program
 
@@ -222,14 +207,3 @@ def _rotations(observables: Sequence[Operator]) -> list[Operator]:
             if not is_pauli_word(observable):
                 gates += observable.diagonalizing_gates()
     return gates
-
-
-def _decomposition(operation: Operator) -> list[Operator]:
-    """PennyLane's decomposition, or that of the matrix where there is only one."""
-    if is_by_matrix(operation):
-        return decomposition(operation)
-    if operation.has_decomposition:
-        return operation.decomposition()  # type: ignore[no-any-return]
-    if operation.has_matrix:
-        return [qml.QubitUnitary(operation.matrix(), wires=operation.wires)]
-    raise DecompositionUndefinedError

@@ -18,7 +18,7 @@ import numpy as np
 
 from qfw.model.calibration import Calibration
 from qfw.model.device import Timing
-from qfw.model.program import Affine, Gate, Measure, Operation, Program
+from qfw.model.program import Affine, Delay, Gate, Measure, Operation, Program
 from qfw.model.timing import Clockwork, durations_of
 from qfw.numerics.question import Basis
 from qfw.platforms.twin.channels import BITS, GROUND, NOTHING, TRACE, Floats, beside, gate_channel
@@ -195,6 +195,11 @@ def _walk(
             # A bit now: what is read of it does not change any more.
             free[op.qubit] = 2**62
             return
+        if isinstance(op, Delay):
+            # Others that are read when all is over wait for it too; not for one behind its qubit's measurement.
+            if free.get(op.qubit, 0) < 2**62:
+                gates_end = max(gates_end, end)
+            return
         assert isinstance(op, Gate)
         first, column = column, column + len(op.angles)
         if not op.qubits:
@@ -220,7 +225,7 @@ def _walk(
 
     clockwork_of(program, noise.calibration, timing).pass_through(program.operations, visit)
     for qubit in read:
-        # What the program does not measure is read when all gates are over.
+        # What the program does not measure is read when all gates and delays are over.
         wait(qubit, gates_end)
     return meetings, chains
 

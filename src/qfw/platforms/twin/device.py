@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from qfw.model.calibration import Calibration
 from qfw.model.conditions import Conditions
-from qfw.model.device import DeviceProfile, Estimate, Timing
+from qfw.model.device import DeviceProfile, DeviceState, Estimate, Timing
 from qfw.model.errors import DeadlineExceeded, TooLarge
 from qfw.model.outputs import Output
 from qfw.model.program import Program
@@ -20,6 +20,7 @@ from qfw.model.pulse import PlayAnswer, PlayRequest, PlayTimes, PulseLimits, che
 from qfw.model.timing import device_ns, surrounding_ns
 from qfw.platforms.twin import pulses
 from qfw.platforms.twin.controller import Controller, Performed
+from qfw.platforms.twin.gate_pulses import limits_of
 from qfw.platforms.twin.living import Living
 from qfw.platforms.twin.options import TwinOptions
 from qfw.platforms.twin.simulation import Simulated
@@ -27,9 +28,6 @@ from qfw.qpm.driver import Answered, Execution
 from qfw.qpm.platform import DeviceLoad
 
 T = TypeVar("T")
-
-#: What a twin's electronics play, besides its channels: 2/9 ns a sample, 16 samples a step; 1 turns in 20 ns.
-_DT_NS, _GRANULARITY, _SHORTEST, _LONGEST, _RABI_MHZ = 2 / 9, 16, 64, 2**17, 50.0
 
 
 class Simulation(Protocol):
@@ -69,6 +67,11 @@ class Twin:
     def calibration(self) -> Calibration:
         """The newest calibration."""
         return self.living.ask(lambda life: life.calibration)
+
+    @property
+    def state(self) -> DeviceState:
+        """What it does now."""
+        return self.living.ask(lambda life: life.state)
 
     @property
     def timing(self) -> Timing:
@@ -114,26 +117,9 @@ class Twin:
         Raises:
             TooLarge: beyond what the options allow: gives the figure and what to do instead.
         """
-        calibration, options = self.calibration, self.options
-        on_device_s = device_ns(program, sets, shots, calibration, self.timing, outputs) / 1e9
-        computing = self.simulation.estimate(calibration, program, outputs, sets, shots)
-        task = f"{sets} sets of {shots} shots" if sets > 1 else f"{shots} shots"
-        if on_device_s > options.max_device_s:
-            raise TooLarge(
-                f"{task} take {on_device_s:.3g} s of {self.profile.name}; a task has {options.max_device_s:g} s. "
-                "Ask for fewer shots or sets per task, or raise max_device_s of the platform's options"
-            )
-        if computing.memory_bytes > options.max_memory_bytes:
-            raise TooLarge(
-                f"simulating the noise of this program takes {computing.memory_bytes / 2**20:.0f} MiB; "
-                f"{self.profile.name} has {options.max_memory_bytes / 2**20:.0f} MiB. Use fewer active qubits, "
-                "noise = false in the platform's options, or a device of kind simulator"
-            )
-        if computing.cost_s > options.max_compute_s:
-            raise TooLarge(
-                f"simulating {task} takes {computing.cost_s:.3g} s; {self.profile.name} has "
-                f"{options.max_compute_s:g} s. Use fewer active qubits or shots, or a device of kind simulator"
-            )
+        on_device_s, computing = check_estimate(
+            self.profile, self.calibration, self.simulation, self.options, program, outputs, sets, shots
+        )
         factor = getattr(self.living.clock, "factor", None)
         real_s = computing.cost_s if factor is None else max(computing.cost_s, on_device_s / factor)
         return Estimate(real_s, computing.memory_bytes)
@@ -178,18 +164,8 @@ class Twin:
     @property
     def pulse_limits(self) -> PulseLimits:
         """What it plays."""
-        pairs = {gate.qubits for gate in self.calibration.gates if len(gate.qubits) == 2}
-        controls = sorted(pairs | {(second, first) for first, second in pairs})
-        return PulseLimits(
-            self.profile.max_qubits,
-            tuple((first, second) for first, second in controls),
-            _DT_NS,
-            _GRANULARITY,
-            _SHORTEST,
-            _LONGEST,
-            1.0,
-            _RABI_MHZ,
-        )
+        calibration = self.calibration
+        return calibration.pulses.limits if calibration.pulses else limits_of(calibration)
 
     def check_pulses(self, request: PlayRequest) -> PlayTimes:
         """Checks a schedule and gives its times. Raises ProgramError, UnsupportedFeature, TooLarge."""
@@ -220,3 +196,40 @@ class Twin:
 
         done = self.take(times.device_ns, work, request.calibration, time_limit_s)
         return PlayAnswer(done.result, times, done.calibration, done.notes)
+
+
+def check_estimate(
+    profile: DeviceProfile,
+    calibration: Calibration,
+    simulation: Simulation,
+    options: TwinOptions,
+    program: Program,
+    outputs: Sequence[Output],
+    sets: int,
+    shots: int,
+) -> tuple[float, Estimate]:
+    """Seconds of the device, and seconds and bytes of computing, of a task that the options allow.
+
+    Raises:
+        TooLarge: beyond what they allow: gives the figure and what to do instead.
+    """
+    on_device_s = device_ns(program, sets, shots, calibration, profile.timing or Timing(), outputs) / 1e9
+    computing = simulation.estimate(calibration, program, outputs, sets, shots)
+    task = f"{sets} sets of {shots} shots" if sets > 1 else f"{shots} shots"
+    if on_device_s > options.max_device_s:
+        raise TooLarge(
+            f"{task} take {on_device_s:.3g} s of {profile.name}; a task has {options.max_device_s:g} s. "
+            "Ask for fewer shots or sets per task, or raise max_device_s of the platform's options"
+        )
+    if computing.memory_bytes > options.max_memory_bytes:
+        raise TooLarge(
+            f"simulating the noise of this program takes {computing.memory_bytes / 2**20:.0f} MiB; "
+            f"{profile.name} has {options.max_memory_bytes / 2**20:.0f} MiB. Use fewer active qubits, "
+            "noise = false in the platform's options, or a device of kind simulator"
+        )
+    if computing.cost_s > options.max_compute_s:
+        raise TooLarge(
+            f"simulating {task} takes {computing.cost_s:.3g} s; {profile.name} has "
+            f"{options.max_compute_s:g} s. Use fewer active qubits or shots, or a device of kind simulator"
+        )
+    return on_device_s, computing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +18,9 @@ from qfw.model.pulse import PlayRequest
 from qfw.platforms.twin.calibrating import CalibrateRequest, calibrate
 from qfw.platforms.twin.controller import Controller
 from qfw.platforms.twin.device import Simulation, Twin
+from qfw.platforms.twin.gate_pulses import with_pulses
+from qfw.platforms.twin.joint import Joint
+from qfw.platforms.twin.joint_reporting import JointReporter
 from qfw.platforms.twin.life import Life
 from qfw.platforms.twin.link import EntangleAnswer, EntangleRequest, Link, LinkPeer, Tries
 from qfw.platforms.twin.living import Living
@@ -64,6 +67,7 @@ class TwinDriver(BaseDriver):
         options = self._options = read_options(config.options, config.name)
         self._where = f"platforms.{config.name}.options"
         self._twins: dict[str, Twin] = {}
+        self._noisy: dict[str, bool] = {}
         for index, entry in enumerate(options.devices):
             device = DeviceOptions(model=entry) if isinstance(entry, str) else entry
             twin = self._make(device, f"{self._where}.devices[{index}]")
@@ -74,6 +78,8 @@ class TwinDriver(BaseDriver):
                 )
             self._twins[twin.profile.name] = twin
         self._links = self._make_links(options)
+        self._joints = {joint.name: joint for joint in self._make_joints()}
+        self._devices: dict[str, Twin | Joint] = {**self._twins, **self._joints}
 
     def devices(self) -> Sequence[DeviceProfile]:
         """See Driver."""
@@ -82,35 +88,36 @@ class TwinDriver(BaseDriver):
         for name, twin in self._twins.items():
             native = (LIMITS, CHECK, PLAY, CALIBRATE) + ((PEERS, ENTANGLE) if name in linked else ())
             found.append(msgspec.structs.replace(twin.profile, native=native))
-        return found
+        return found + [joint.profile for joint in self._joints.values()]
 
     def open(self, reporter: Reporter) -> None:
         """See Driver."""
         super().open(reporter)
+        told = JointReporter(reporter, self._joints.values())
         for twin in self._twins.values():
-            twin.living.open(reporter)
+            twin.living.open(told)
 
     def state(self, device: str) -> DeviceState:
         """See Driver."""
-        return self._twins[device].living.ask(lambda life: life.state)
+        return self._devices[device].state
 
     def calibration(self, device: str) -> Calibration:
         """See Driver."""
-        return self._twins[device].calibration
+        return self._devices[device].calibration
 
     def estimate(
         self, device: str, program: Program, outputs: Sequence[Output], sets: int, shots: int
     ) -> Estimate:
         """See Driver and `Twin.estimate`."""
-        return self._twins[device].estimate(program, outputs, sets, shots)
+        return self._devices[device].estimate(program, outputs, sets, shots)
 
     def load(self, device: str) -> DeviceLoad:
         """See Driver."""
-        return self._twins[device].load()
+        return self._devices[device].load()
 
     def run(self, execution: Execution) -> Answered:
         """See Driver."""
-        return self._twins[execution.device].run(execution)
+        return self._devices[execution.device].run(execution)
 
     def native(self, device: str, operation: str, body: bytes, time_limit_s: float) -> bytes:
         """See Driver; the bodies are the structs of `qfw.model.pulse`, `calibrating` and `link`.
@@ -118,6 +125,8 @@ class TwinDriver(BaseDriver):
         Raises:
             OptionError: a body that is not of the operation's form.
         """
+        if device in self._joints:
+            raise UnsupportedFeature(f"device {device} has no native operation {operation!r}")
         twin = self._twins[device]
         answer: msgspec.Struct | list[LinkPeer]
         match operation:
@@ -150,6 +159,7 @@ class TwinDriver(BaseDriver):
             profile, base = self._models(device.model, device.name)
         except UnknownDevice as error:
             raise ConfigError(f"{where}: {error}") from error
+        base = with_pulses(base)
         clock = make_clock(options, device)
         seed = options.seed if device.seed is None else device.seed
         own_seed = seed ^ zlib.crc32(profile.name.encode()) if device.seed is None else seed
@@ -159,6 +169,7 @@ class TwinDriver(BaseDriver):
         origin = origin_ns(options, clock, base.measured_s, time.time_ns())
         living = Living(profile.name, Life(script, own_seed, base, origin), clock, origin)
         noisy = options.noise if device.noise is None else device.noise
+        self._noisy[profile.name] = noisy
         return Twin(profile, living, Controller(living), self._simulations(profile, noisy), options)
 
     def _make_links(self, options: TwinOptions) -> dict[tuple[str, str], Link]:
@@ -175,6 +186,11 @@ class TwinDriver(BaseDriver):
                 raise ConfigError(f"{self._where}.links[{index}]: {first} and {second} have a link already")
             links[first, second] = Link(entry, options.seed ^ zlib.crc32(f"{first} {second}".encode()))
         return links
+
+    def _make_joints(self) -> Iterator[Joint]:
+        for (first, second), link in self._links.items():
+            noisy = self._noisy[first] or self._noisy[second]
+            yield Joint(self._twins[first], self._twins[second], link, self._simulations, noisy)
 
     def _peers(self, device: str) -> list[LinkPeer]:
         return [

@@ -109,6 +109,22 @@ def measured_by(operations: Iterable[Operation]) -> set[int]:
     return found
 
 
+def delayed_by(operations: Iterable[Operation]) -> set[int]:
+    """Qubits that are delayed, in nested blocks too."""
+    found: set[int] = set()
+    for op in operations:
+        match op:
+            case Delay():
+                found.add(op.qubit)
+            case IfElse():
+                found |= delayed_by(op.then) | delayed_by(op.otherwise)
+            case While():
+                found |= delayed_by(op.body)
+            case _:
+                pass
+    return found
+
+
 def _placed(output: Output, place: dict[int, int], program: Program) -> Output:
     match output:
         case Expectation(observables=observables):

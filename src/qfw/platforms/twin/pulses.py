@@ -1,26 +1,28 @@
-"""Pulses as a twin plays them: resonant drives turn single qubits, which decay meanwhile, and are read.
+"""Pulses as a twin plays them: drives turn qubits, couplers the phase of two, all decay meanwhile, and are read.
 
-Qubits do not see each other here, so each is a 2 × 2 density matrix. What a twin cannot play honestly is refused:
-control channels (their effect is not in a calibration), and anything on a qubit behind its readout.
+Qubits between which no control channel plays do not see each other, so each is a 2 × 2 density matrix; those between
+which one does are one together. What a twin cannot play honestly is refused: anything on a qubit behind its readout, a
+drive while a control pulse plays on its qubit, and control pulses among too many.
 """
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from qfw.model.calibration import Calibration, QubitCalibration
+from qfw.model.calibration import Calibration
 from qfw.model.errors import TooLarge, UnsupportedFeature
-from qfw.model.pulse import Acquire, Line, Play, PulseLimits, Schedule, Shift
-
-Complex = npt.NDArray[np.complex128]
+from qfw.model.pulse import Acquire, Line, Play, PulseLimits, Schedule, Shift, channel_of
+from qfw.platforms.twin.pulse_states import distribution, excitation, tied_together
 
 #: Bits of all shots together.
 MAX_OUTCOME_BITS = 2**27
+#: Qubits that control pulses tie together: 16 MiB a density matrix.
+MAX_TOGETHER = 10
+#: Pulses on them times the numbers of their density matrix: some 10 s.
+MAX_WORK = 2**29
 
 
 def check_playable(schedule: Schedule, shots: int) -> None:
@@ -28,7 +30,7 @@ def check_playable(schedule: Schedule, shots: int) -> None:
 
     Raises:
         UnsupportedFeature: names the instruction, its channel, and why.
-        TooLarge: too many bits are asked for.
+        TooLarge: too many bits are asked for, or control pulses tie too many qubits together.
     """
     readouts = {
         (instruction.qubits[0], instruction.start)
@@ -47,18 +49,14 @@ def check_playable(schedule: Schedule, shots: int) -> None:
                     "nothing is read without a pulse on the qubit's measure channel that begins with it",
                 )
             read[instruction.qubit] = instruction.start
-        elif instruction.line is Line.CONTROL:
-            _refuse(
-                index,
-                f"control {'-'.join(map(str, instruction.qubits))}",
-                "what a drive between two qubits does is not part of a calibration. Use a two-qubit gate in a task",
-            )
     for index, instruction in enumerate(schedule.instructions):
-        if isinstance(instruction, Play) and instruction.line is Line.DRIVE:
-            qubit = instruction.qubits[0]
+        if isinstance(instruction, Play) and instruction.line in (Line.DRIVE, Line.CONTROL):
             end = instruction.start + instruction.duration
-            if end > read.get(qubit, end):
-                _refuse(index, f"drive {qubit}", f"it lasts until {end}; the qubit is read at {read[qubit]}")
+            for qubit in instruction.qubits:
+                if end > read.get(qubit, end):
+                    why = f"it lasts until {end}; qubit {qubit} is read at {read[qubit]}"
+                    _refuse(index, str(channel_of(instruction)), why)
+    _check_controls(schedule)
     if len(read) * shots > MAX_OUTCOME_BITS:
         raise TooLarge(
             f"{shots} shots of {len(read)} bits are more than the {MAX_OUTCOME_BITS} bits that a twin plays at once. "
@@ -73,18 +71,34 @@ def play(
     acquired = [entry for entry in schedule.instructions if isinstance(entry, Acquire)]
     if not acquired:
         return {"": shots}
-    on_qubit: dict[int, list[Play | Shift]] = {}
-    for entry in schedule.instructions:
-        if isinstance(entry, (Play, Shift)) and entry.line is Line.DRIVE:
-            on_qubit.setdefault(entry.qubits[0], []).append(entry)
-    bits = 1 + max(entry.bit for entry in acquired)
+    acquired.sort(key=lambda entry: entry.bit)
+    bits = 1 + acquired[-1].bit
     ones = np.zeros((shots, bits), dtype=bool)
     random = np.random.default_rng(seed)
-    for entry in sorted(acquired, key=lambda entry: entry.bit):
-        qubit = truth.qubits[entry.qubit]
-        excited = excitation(on_qubit.get(entry.qubit, ()), entry.start, limits, qubit)
-        probability = excited * (1 - qubit.read0_given1) + (1 - excited) * qubit.read1_given0
-        ones[:, entry.bit] = random.random(shots) < probability
+    together = tied_together(schedule)
+    done: set[int] = set()
+    for entry in acquired:
+        if entry.qubit in done:
+            continue
+        group = together.get(entry.qubit, (entry.qubit,))
+        done.update(group)
+        reads = [each for each in acquired if each.qubit in group]
+        if len(group) == 1:
+            drives = [
+                each
+                for each in schedule.instructions
+                if isinstance(each, (Play, Shift)) and channel_of(each) == (Line.DRIVE, group)
+            ]
+            excited = excitation(drives, entry.start, limits, truth.qubits[entry.qubit])
+            states = np.less(random.random((1, shots)), excited)
+        else:
+            probabilities = distribution(schedule, group, reads, limits, truth)
+            outcomes = random.choice(len(probabilities), shots, p=probabilities)
+            states = np.array([outcomes >> place & 1 for place in range(len(reads))], dtype=bool)
+        for each, state in zip(reads, states, strict=True):
+            qubit = truth.qubits[each.qubit]
+            wrong = np.where(state, qubit.read0_given1, qubit.read1_given0)
+            ones[:, each.bit] = state ^ (random.random(shots) < wrong)
     packed = np.packbits(ones, axis=1, bitorder="little")
     found = Counter(row.tobytes() for row in packed)
     return {
@@ -93,56 +107,48 @@ def play(
     }
 
 
-def excitation(
-    drives: Sequence[Play | Shift], until: int, limits: PulseLimits, qubit: QubitCalibration
-) -> float:
-    """Probability of |1> at a sample, of a qubit that began in |0> and was driven on resonance.
+def _check_controls(schedule: Schedule) -> None:
+    """Raises unless each group of qubits can be held, and no drive plays on a qubit while a control pulse does."""
+    busy: dict[int, list[tuple[int, int]]] = {}
+    for entry in schedule.instructions:
+        if isinstance(entry, Play) and entry.line is Line.CONTROL:
+            for qubit in entry.qubits:
+                busy.setdefault(qubit, []).append((entry.start, entry.start + entry.duration))
+    spans = {qubit: _merged(intervals) for qubit, intervals in busy.items()}
+    for index, entry in enumerate(schedule.instructions):
+        if isinstance(entry, Play) and entry.line is Line.DRIVE and entry.qubits[0] in spans:
+            own = spans[entry.qubits[0]]
+            # The last span that begins before the drive ends.
+            place = bisect_left(own, (entry.start + entry.duration,)) - 1
+            if place >= 0 and own[place][1] > entry.start:
+                _refuse(
+                    index,
+                    str(channel_of(entry)),
+                    f"control pulses play on the qubit from {own[place][0]} to {own[place][1]}; what both do at once "
+                    "is not part of a calibration. Play them one behind the other",
+                )
+    for group in set(tied_together(schedule).values()):
+        pulses = sum(
+            isinstance(entry, Play) and entry.line is not Line.MEASURE and entry.qubits[0] in group
+            for entry in schedule.instructions
+        )
+        if len(group) > MAX_TOGETHER or pulses * 4 ** len(group) > MAX_WORK:
+            most = MAX_WORK // 4 ** min(len(group), MAX_TOGETHER)
+            raise TooLarge(
+                f"control pulses tie {len(group)} qubits together, with {pulses} pulses; a twin plays {MAX_TOGETHER} "
+                f"qubits at most, and {most} pulses on so many. Use fewer, or run the program as a task"
+            )
 
-    Every sample is a turn about an axis of the equator, in order; the qubit decays half of a pulse's time before
-    it and half behind it.
-    """
-    state: Complex = np.array([[1, 0], [0, 0]], dtype=np.complex128)
-    at, phase = 0.0, 0.0
-    # A shift counts for what begins with it.
-    for entry in sorted(drives, key=lambda entry: (entry.start, isinstance(entry, Play))):
-        if entry.start > until:
-            break
-        if isinstance(entry, Shift):
-            phase += entry.phase
-            continue
-        middle = entry.start + entry.duration / 2
-        state = _decayed(state, (middle - at) * limits.dt_ns, qubit)
-        turn = rotation(entry.envelope.samples(entry.duration) * np.exp(1j * phase), limits)
-        state = turn @ state @ turn.conj().T
-        at = middle
-    state = _decayed(state, (until - at) * limits.dt_ns, qubit)
-    return float(min(1.0, max(0.0, state[1, 1].real)))
 
-
-def rotation(samples: Complex, limits: PulseLimits) -> Complex:
-    """What a resonant drive does to a qubit, shape (2, 2): the product of its samples' turns, the first rightmost."""
-    halves = math.pi * limits.rabi_mhz / 1000 * limits.dt_ns * np.abs(samples)
-    cosine, sine = np.cos(halves), np.sin(halves)
-    axis = np.exp(1j * np.angle(samples))
-    turns = np.empty((len(samples), 2, 2), dtype=np.complex128)
-    turns[:, 0, 0] = turns[:, 1, 1] = cosine
-    turns[:, 0, 1] = -1j * sine * axis.conj()
-    turns[:, 1, 0] = -1j * sine * axis
-    while len(turns) > 1:
-        if len(turns) % 2:
-            turns = np.concatenate([turns, np.eye(2, dtype=np.complex128)[None]])
-        turns = turns[1::2] @ turns[::2]
-    found: Complex = turns[0]
+def _merged(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Intervals that do not touch, rising, and cover the same."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted(intervals):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
     return found
-
-
-def _decayed(state: Complex, duration_ns: float, qubit: QubitCalibration) -> Complex:
-    kept = math.exp(-duration_ns / (qubit.t1_us * 1000))
-    coherence = math.exp(-duration_ns / (min(qubit.t2_us, 2 * qubit.t1_us) * 1000))
-    excited = state[1, 1] * kept
-    return np.array(
-        [[1 - excited, state[0, 1] * coherence], [state[1, 0] * coherence, excited]], dtype=np.complex128
-    )
 
 
 def _refuse(index: int, channel: str, why: str) -> None:

@@ -6,15 +6,16 @@ Times are those of `qfw.model.timing.Clockwork`, kept for each shot by itself, s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.random import Generator
 
 from qfw.model.device import Timing
 from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, While
+from qfw.model.timing import Clockwork, durations_of
 from qfw.numerics.gates import Complex, matrix
-from qfw.platforms.twin.layout import measured_by, touched_by
+from qfw.platforms.twin.layout import delayed_by, measured_by, touched_by
 from qfw.platforms.twin.noise import NoiseModel
 from qfw.platforms.twin.registers import Bools, Floats, Ints, ShotRegister
 
@@ -29,7 +30,9 @@ class Shots:
         """Arrays have an axis of shots at the end, behind qubits or classical bits."""
         self.states = states
         self.bits = bits
-        #: When the next operation may begin, and until when the qubit's decay is in the state.
+        #: When the next operation may begin, and until when the qubit's decay is in the state. Qubits that are only
+        #: delayed have rows of `free` behind the others. A qubit that was read for good does not decay: `rested` is
+        #: _NEVER.
         self.free = free
         self.rested = rested
         #: When each classical bit is known to the controller, 0: never measured.
@@ -73,8 +76,11 @@ class Trajectories:
         self.program = program
         self.active = tuple(active)
         self._noise = noise
-        self._feedback_ns = timing.feedback_ns
+        self._timing = timing
         self._place = {qubit: place for place, qubit in enumerate(self.active)}
+        # Qubits that are only delayed have no state, but others may wait for them at a barrier.
+        delayed = sorted(delayed_by(program.operations) - set(self.active))
+        self._row = {qubit: row for row, qubit in enumerate((*self.active, *delayed))}
         self._measures = measures
         # Gates are told apart by themselves, not by their value: a gate may occur twice.
         self._columns = _columns(program.operations)
@@ -96,11 +102,30 @@ class Trajectories:
         found = Shots(
             ShotRegister(width, shots, random),
             np.zeros((self.program.num_bits, shots), dtype=np.bool_),
-            np.zeros((width, shots), dtype=np.int64),
+            np.zeros((len(self._row), shots), dtype=np.int64),
             np.zeros((width, shots), dtype=np.int64),
             np.zeros((self.program.num_bits, shots), dtype=np.int64),
         )
         self._block(found, self.program.operations, angles, self._columns)
+        return found
+
+    @cached_property
+    def _gates_end_ns(self) -> int:
+        """When the last gate, or delay that is not behind its qubit's measurement, is over."""
+        measured: set[int] = set()
+        found = 0
+
+        def visit(op: Operation, begin: int, end: int) -> None:
+            nonlocal found
+            if isinstance(op, Measure):
+                measured.add(op.qubit)
+            elif not (isinstance(op, Delay) and op.qubit in measured):
+                found = max(found, end)
+
+        program = self.program
+        durations = durations_of(self._noise.calibration)
+        clockwork = Clockwork(durations, self._timing, program.num_qubits, program.num_clbits)
+        clockwork.pass_through(program.operations, visit)
         return found
 
     def read(self, shots: Shots, turns: Iterable[tuple[int, str]]) -> Ints:
@@ -124,12 +149,10 @@ class Trajectories:
         return found
 
     def settle(self, shots: Shots) -> None:
-        """Lets all qubits that are not measured wait until all gates are over."""
-        busy = np.where(shots.free >= _NEVER, 0, shots.free)
-        end = busy.max(axis=0, initial=0)
-        for qubit, place in self._place.items():
-            waiting = shots.free[place] < _NEVER
-            self._rest(shots, qubit, np.where(waiting, end, shots.rested[place]))
+        """Lets what is not measured wait until all gates and delays of a program without control are over."""
+        end = np.full(shots.states.shots, self._gates_end_ns)
+        for qubit in self._place:
+            self._rest(shots, qubit, end)
 
     def finish(self, shots: Shots) -> int:
         """Measures everything where the program measures nothing; gives the time of all shots together, in ns."""
@@ -138,7 +161,7 @@ class Trajectories:
             readout_ns = [
                 qubit.readout_ns for qubit in self._noise.calibration.qubits[: self.program.num_qubits]
             ]
-            self._meet(shots, self.active)
+            self._meet(shots, self._row)
             for qubit in self.active:
                 self._measure(shots, qubit, qubit)
             ends = ends + max(readout_ns, default=0)
@@ -157,13 +180,9 @@ class Trajectories:
                 case Reset():
                     self._reset(shots, op.qubit)
                 case Delay():
-                    if op.qubit in self._place:
-                        place = self._place[op.qubit]
-                        shots.free[place] = np.where(
-                            shots.free[place] < _NEVER, shots.free[place] + op.duration_ns, _NEVER
-                        )
+                    shots.free[self._row[op.qubit]] += op.duration_ns
                 case Barrier():
-                    self._meet(shots, [q for q in op.qubits or self.active if q in self._place])
+                    self._meet(shots, [q for q in op.qubits or self._row if q in self._row])
                 case IfElse():
                     assert isinstance(column, tuple)
                     self._wait_for(shots, op)
@@ -216,14 +235,15 @@ class Trajectories:
 
     def _measure(self, shots: Shots, qubit: int, clbit: int) -> None:
         begin = self._begin(shots, (qubit,))
+        end = begin + self._noise.calibration.qubits[qubit].readout_ns
         if not self._measures:
             # At the end of a program: the bit is read off the final state, and does not change any more.
-            shots.free[self._place[qubit]] = _NEVER
+            shots.free[self._place[qubit]] = end
+            shots.rested[self._place[qubit]] = _NEVER
             return
         bits = shots.states.measure(self._place[qubit])
         shots.bits[clbit] = bits ^ self._misread(qubit, bits, shots.states.random)
         # Relaxation before the bit is known is part of the readout's error; afterwards it is not.
-        end = begin + self._noise.calibration.qubits[qubit].readout_ns
         shots.free[self._place[qubit]] = end
         shots.known[clbit] = end
 
@@ -252,6 +272,8 @@ class Trajectories:
 
     def _rest(self, shots: Shots, qubit: int, until: Ints) -> None:
         place = self._place[qubit]
+        if not self._measures and int(shots.rested[place].max(initial=0)) >= _NEVER:
+            return
         waited = until - shots.rested[place]
         longest = int(waited.max(initial=0))
         if longest > 0:
@@ -262,19 +284,19 @@ class Trajectories:
         shots.rested[place] = until
 
     def _meet(self, shots: Shots, qubits: Iterable[int]) -> None:
-        places = [self._place[qubit] for qubit in qubits]
-        shots.free[places] = shots.free[places].max(axis=0, initial=0)
+        rows = [self._row[qubit] for qubit in qubits]
+        shots.free[rows] = shots.free[rows].max(axis=0, initial=0)
 
     def _wait_for(self, shots: Shots, op: IfElse | While) -> None:
         known = shots.known[list(op.clbits)].max(axis=0, initial=0)
-        at = np.where(known > 0, known + self._feedback_ns, 0)
+        at = np.where(known > 0, known + self._timing.feedback_ns, 0)
         for qubit in _acted(op):
-            if qubit in self._place:
-                place = self._place[qubit]
-                shots.free[place] = np.maximum(shots.free[place], at)
+            if qubit in self._row:
+                row = self._row[qubit]
+                shots.free[row] = np.maximum(shots.free[row], at)
 
 
-#: When a qubit is free that was measured at the end: later than all else.
+#: Until when a qubit has rested that was measured at the end: later than all else.
 _NEVER = 2**62
 #: Unitaries after which measuring Z is measuring that Pauli before.
 TO_Z: dict[str, Complex] = {"X": matrix("h"), "Y": matrix("h") @ matrix("sdg")}
@@ -317,4 +339,4 @@ def _matches(shots: Shots, op: IfElse | While) -> Bools:
 @lru_cache(1024)
 def _acted(op: IfElse | While) -> frozenset[int]:
     """Qubits that a block has to do with: they wait for its condition."""
-    return frozenset(touched_by((op,)) | measured_by((op,)))
+    return frozenset(touched_by((op,)) | measured_by((op,)) | delayed_by((op,)))

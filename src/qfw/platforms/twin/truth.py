@@ -46,7 +46,7 @@ class Figures:
             msgspec.structs.replace(gate, error=float(min(self.gate[index], 1 - 0.5 ** len(gate.qubits))))
             for index, gate in enumerate(self._base.gates)
         )
-        return Calibration(self._base.device, version, measured_s, qubits, gates)
+        return Calibration(self._base.device, version, measured_s, qubits, gates, self._base.pulses)
 
 
 class Truth:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pennylane as qml
 from pennylane.operation import Operator
 from pennylane.ops.op_math.adjoint import Adjoint, AdjointOperation
+from pennylane.tape import QuantumScript
 
 from qfw.model.program import Affine, Angle, Barrier, Gate, Operation, Program, slot
 
@@ -159,3 +160,17 @@ def lower(operations: Sequence[Operator], qubits: Mapping[Hashable, int]) -> Pro
         slots += len(arguments)
         lowered += RULES[kind_of(operation)].emit(tuple(qubits[wire] for wire in operation.wires), arguments)
     return Program(max(len(qubits), 1), 0, slots, tuple(lowered))
+
+
+def standard_order(tape: QuantumScript) -> tuple[Hashable, ...]:
+    """The wires of a tape as PennyLane's simulators number them, the most significant first.
+
+    Integers from 0 without a gap in their own order; all others as operations and then measurements use them.
+    Barriers do not count.
+    """
+    if any(isinstance(op, qml.Barrier) for op in tape.operations):
+        tape = tape.copy(operations=[op for op in tape.operations if not isinstance(op, qml.Barrier)])
+    numbers = tape._get_standard_wire_map()
+    used = set(tape.wires)
+    # The map may hold work wires too, which are no part of a state.
+    return tuple(sorted(used)) if numbers is None else tuple(wire for wire in numbers if wire in used)

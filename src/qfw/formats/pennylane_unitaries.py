@@ -11,7 +11,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 import pennylane as qml
-from pennylane.exceptions import DeviceError
+from pennylane.exceptions import DecompositionUndefinedError, DeviceError
 from pennylane.operation import Operator
 
 #: The largest difference of an entry that rounding may make.
@@ -22,13 +22,29 @@ COMPARED_WIRES = 2
 Complex = npt.NDArray[np.complex128]
 
 
-def is_by_matrix(operation: Operator) -> bool:
+def decomposition(operation: Operator) -> list[Operator]:
+    """PennyLane's decomposition of an operation, or that of its matrix where there is only one.
+
+    Raises:
+        DecompositionUndefinedError: it has neither.
+        DeviceError: no decomposition of its matrix is right.
+    """
+    if _is_by_matrix(operation):
+        return _checked(operation)
+    if operation.has_decomposition:
+        return operation.decomposition()  # type: ignore[no-any-return]
+    if operation.has_matrix:
+        return [qml.QubitUnitary(operation.matrix(), wires=operation.wires)]
+    raise DecompositionUndefinedError
+
+
+def _is_by_matrix(operation: Operator) -> bool:
     """Whether an operation is given by a matrix that must be compared with its decomposition."""
     by_matrix = isinstance(operation, (qml.QubitUnitary, qml.ControlledQubitUnitary))
     return by_matrix and len(operation.wires) == COMPARED_WIRES and operation.batch_size is None
 
 
-def decomposition(operation: Operator) -> list[Operator]:
+def _checked(operation: Operator) -> list[Operator]:
     """Operations that multiply to the matrix of `operation`, its phase included.
 
     Raises:

@@ -1,0 +1,756 @@
+"""A QIR module as a program: its entry point is followed with all values that are known.
+
+Constants are computed, functions entered, counted loops unrolled. What depends on
+measured bits is a diagram of `qir_values`: a branch on it becomes an IfElse up to where
+both ways meet. `qir_loops` makes While of loops on measured bits.
+
+Result r is classical bit r while the text is followed. In the end the bits are numbered
+anew: recorded results in the order of their records, then the others that are used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from qfw.formats import qir_arithmetic as arithmetic
+from qfw.formats import qir_gates as names
+from qfw.formats.qir_flow import END, Flow, flow
+from qfw.formats.qir_loops import Loops
+from qfw.formats.qir_text import (
+    Function,
+    Instruction,
+    Label,
+    Local,
+    Module,
+    Pointer,
+    Undefined,
+    arguments,
+    operand,
+    parse,
+    typed,
+    unquoted,
+)
+from qfw.formats.qir_values import Bit, Choice, Diagrams, bits, conjunction, same
+from qfw.model.errors import ParseError, ProgramError, TooLarge, UnsupportedFeature
+from qfw.model.gates import GATES
+from qfw.model.program import (
+    MAX_NESTING,
+    Affine,
+    Barrier,
+    Gate,
+    IfElse,
+    Measure,
+    Operation,
+    Program,
+    Reset,
+    While,
+    slot,
+)
+
+#: Qubits, and separately results, that a module may declare or name.
+MAX_BITS = 100_000
+#: Operations of the program, those of nested blocks included.
+MAX_OPERATIONS = 200_000
+#: Instructions that are followed one after another without any operation among them.
+MAX_IDLE = 20_000
+#: Functions entered within functions.
+MAX_CALLS = 32
+
+
+def read(text: str) -> Program:
+    """The program of the entry point of a QIR text.
+
+    Raises:
+        ParseError: not QIR's form; line.
+        UnsupportedFeature: an instruction, function or control flow that a program cannot say; which, and line.
+        TooLarge: beyond the limits of this module and of `qir_text`.
+        ProgramError: qubits or results out of range, and the like.
+    """
+    module = parse(text)
+    entry = _entry(module)
+    _check_calls(module, entry)
+    return Reader(module, entry).run()
+
+
+@dataclass
+class Frame:
+    """A function while it is followed."""
+
+    function: Function
+    flow: Flow | None
+    values: dict[str, object]
+    depth: int
+    #: Header -> attempts, since its loop was entered, to read the loop as While.
+    attempts: dict[str, int] = field(default_factory=dict)
+    #: Blocks that may not be come to, or not left, while an attempt is made.
+    closed: set[str] = field(default_factory=set)
+    closed_ends: set[str] = field(default_factory=set)
+
+    def beside(self, values: dict[str, object]) -> Frame:
+        """The same function, followed on another way."""
+        return Frame(
+            self.function, self.flow, values, self.depth, self.attempts, self.closed, self.closed_ends
+        )
+
+
+@dataclass
+class Arrival:
+    """Where following a function has come to."""
+
+    #: The block that is next, or END.
+    label: str
+    #: The block before it.
+    previous: str
+    #: What the function gives, at END.
+    value: object = None
+
+
+class Reader:
+    """Follows one entry point."""
+
+    def __init__(self, module: Module, entry: Function) -> None:
+        self.module = module
+        self.entry = entry
+        attributes = module.attributes(entry)
+        self.declared_qubits = _count(attributes, ("required_num_qubits", "num_required_qubits"), "qubits")
+        self.declared_results = _count(
+            attributes, ("required_num_results", "num_required_results"), "results"
+        )
+        self.used_qubits = 0
+        self.used_results = 0
+        self.operations: list[Operation] = []
+        self.diagrams = Diagrams()
+        #: Result -> number of its last measurement.
+        self.versions: dict[int, int] = {}
+        self.last_version = 0
+        self.records: list[Bit] = []
+        self.emitted = 0
+        self.idle = 0
+        self.nesting = 0
+        self.loops = Loops(self)
+        self._flows: dict[str, Flow | None] = {}
+
+    def run(self) -> Program:
+        """The program, checked."""
+        values: dict[str, object] = {}
+        num_slots = 0
+        for kind, name in self.entry.parameters:
+            if kind != "double":
+                raise UnsupportedFeature(
+                    f"line {self.entry.line}: the entry point takes a parameter of type {kind}; "
+                    "only double ones are read, as slots"
+                )
+            values[name] = slot(num_slots)
+            num_slots += 1
+        self.enter(self.entry, values, 0)
+        num_qubits = self.declared_qubits if self.declared_qubits is not None else max(self.used_qubits, 1)
+        return self._renumbered(num_qubits, num_slots)
+
+    # Following.
+
+    def enter(self, function: Function, values: dict[str, object], depth: int) -> object:
+        """What a function gives, its operations emitted."""
+        if depth > MAX_CALLS:
+            raise TooLarge(f"functions of the QIR call each other more than {MAX_CALLS} deep")
+        if function.name not in self._flows:
+            self._flows[function.name] = _flow(function)
+        frame = Frame(function, self._flows[function.name], values, depth)
+        return self.follow(frame, next(iter(function.blocks)), END, None).value
+
+    def follow(self, frame: Frame, label: str, previous: str, stop: str | None) -> Arrival:
+        """Follows blocks from `label` on until `stop` is come to, or the end."""
+        while label != stop:
+            if label in frame.closed:
+                raise UnsupportedFeature(f"block {label} is come back to from within a branch")
+            loop = frame.flow.loops.get(label) if frame.flow is not None else None
+            if loop is not None:
+                arrival = self.loops.attempt(frame, loop, previous)
+                if arrival is not None:
+                    label, previous = arrival.label, arrival.previous
+                    continue
+            self.join(frame, label, previous)
+            arrival = self.through(frame, label)
+            if arrival.label == END:
+                return arrival
+            label, previous = arrival.label, arrival.previous
+        return Arrival(label, previous)
+
+    def through(self, frame: Frame, label: str) -> Arrival:
+        """Follows the instructions of one block, and its end."""
+        self.body(frame, label)
+        if label in frame.closed_ends:
+            raise UnsupportedFeature(f"block {label} is come to from within a branch")
+        return self.leave(frame, label)
+
+    def body(self, frame: Frame, label: str) -> None:
+        """Follows the instructions of a block but the last, without the phis."""
+        for instruction in frame.function.blocks[label][:-1]:
+            if instruction.opcode != "phi":
+                self.step(frame, instruction)
+
+    def incoming(self, frame: Frame, label: str, previous: str) -> dict[str, object]:
+        """What the phis of a block are, come from `previous`."""
+        given: dict[str, object] = {}
+        for instruction in frame.function.blocks[label]:
+            if instruction.opcode != "phi":
+                break
+            kind, sources = _phi(instruction)
+            if previous not in sources:
+                raise ParseError(f"phi has no value for block {previous}", instruction.line, 1)
+            assert instruction.result is not None
+            given[instruction.result] = self.value(frame, kind, sources[previous], instruction.line)
+        return given
+
+    def join(self, frame: Frame, label: str, previous: str) -> None:
+        """Sets the phis of a block that is come to from `previous`."""
+        # A block come to from several sides has its phis set by `branch`, which says so.
+        if previous != MERGED:
+            frame.values.update(self.incoming(frame, label, previous))
+
+    def leave(self, frame: Frame, label: str) -> Arrival:
+        """Where the last instruction of a block leads."""
+        last = frame.function.blocks[label][-1]
+        self.count(last)
+        if last.opcode == "ret":
+            kind = last.rest.partition(" ")[0]
+            value = None if kind == "void" else self.value(frame, *_typed_text(last.rest), last.line)
+            return Arrival(END, label, value)
+        if last.opcode == "br":
+            targets = _TARGET.findall(last.rest)
+            if len(targets) == 1:
+                return Arrival(unquoted(targets[0]), label)
+            condition = self.condition(frame, last)
+            return self.branch(frame, label, condition, unquoted(targets[0]), unquoted(targets[1]), last.line)
+        if last.opcode == "switch":
+            return self.switch(frame, label, last)
+        raise UnsupportedFeature(f"line {last.line}: {last.opcode} is not read")
+
+    def condition(self, frame: Frame, last: Instruction) -> object:
+        """What the condition of a branch is."""
+        return self.value(frame, "i1", last.rest.partition(",")[0].split()[-1], last.line)
+
+    def switch(self, frame: Frame, label: str, last: Instruction) -> Arrival:
+        head, _, rest = last.rest.partition("[")
+        kind, value_text = arguments(head, last.line)[0].split()[:2]
+        value = self.value(frame, kind, value_text, last.line)
+        (default,) = _TARGET.findall(head)
+        cases: dict[object, str] = {}
+        for case_kind, number, target in _CASE.findall(rest):
+            cases[operand(case_kind, number, last.line)] = unquoted(target)
+        targets = self.diagrams.apply(
+            lambda v: cases.get(arithmetic.integer(v, last.line), unquoted(default)), value
+        )
+        return self.divide(frame, label, targets, last.line)
+
+    def branch(self, frame: Frame, label: str, condition: object, high: str, low: str, line: int) -> Arrival:
+        """Follows one side of a branch, or both up to where they meet."""
+        targets = self.diagrams.apply(lambda c: high if arithmetic.integer(c, line) else low, condition)
+        return self.divide(frame, label, targets, line)
+
+    def divide(self, frame: Frame, label: str, targets: object, line: int) -> Arrival:
+        """Goes on at the block that `targets` says: its leaves are labels."""
+        if not isinstance(targets, Choice):
+            return Arrival(str(targets), label)
+        self.current(targets, line)
+        assert frame.flow is not None
+        if self.nesting >= MAX_NESTING:
+            raise UnsupportedFeature(
+                f"line {line}: branches on measured bits are nested deeper than {MAX_NESTING}"
+                + self.loops.why(label)
+            )
+        join = frame.flow.joins[label]
+        first = next(iter(_labels(targets)))
+        here = self.diagrams.apply(lambda target: int(target == first), targets)
+        rest = _without(self.diagrams, targets, first)
+        before, versions, attempts = self.operations, self.versions, dict(frame.attempts)
+        ways: list[tuple[Frame, Arrival, list[Operation], dict[int, int]]] = []
+        self.nesting += 1
+        for target in (first, rest):
+            self.operations, self.versions = [], dict(versions)
+            frame.attempts.clear()
+            frame.attempts.update(attempts)
+            side = frame.beside(dict(frame.values))
+            if isinstance(target, Choice):
+                arrival = self.divide(side, label, target, line)
+            else:
+                arrival = Arrival(str(target), label)
+            if arrival.label not in (join, END):
+                arrival = self.follow(side, arrival.label, arrival.previous, join if join != END else None)
+            if arrival.label != END and arrival.previous != MERGED:
+                self.join(side, arrival.label, arrival.previous)
+            ways.append((side, arrival, self.operations, self.versions))
+        self.nesting -= 1
+        self.operations, self.versions = before, versions
+        return self._met(frame, here, ways, join, line)
+
+    def _met(
+        self,
+        frame: Frame,
+        here: object,
+        ways: list[tuple[Frame, Arrival, list[Operation], dict[int, int]]],
+        join: str,
+        line: int,
+    ) -> Arrival:
+        """Goes on where two ways have met, with values that are one of two."""
+        (one, at, then, versions), (other, there, otherwise, other_versions) = ways
+        if at.label != there.label:
+            raise UnsupportedFeature(
+                f"line {line}: one side of the branch ends the function, the other does not"
+            )
+        self.emit_choice(here, tuple(then), tuple(otherwise), line)
+        names_one: dict[Bit, Bit] = {}
+        names_other: dict[Bit, Bit] = {}
+        for result in versions.keys() | other_versions.keys():
+            left, right = versions.get(result, 0), other_versions.get(result, 0)
+            if left != right:
+                merged = Bit(result, self.new_version())
+                names_one[Bit(result, left)] = names_other[Bit(result, right)] = merged
+                self.versions[result] = merged.version
+            else:
+                self.versions[result] = left
+
+        def merged_value(left: object, right: object) -> object:
+            if same(left, right):
+                return left
+            renamed = (self.diagrams.renamed(left, names_one), self.diagrams.renamed(right, names_other))
+            return self.diagrams.select(here, *renamed)
+
+        if at.label == END:
+            return Arrival(END, at.previous, merged_value(at.value, there.value))
+        frame.values = {
+            name: merged_value(value, other.values[name])
+            for name, value in one.values.items()
+            if name in other.values
+        }
+        return Arrival(at.label, MERGED)
+
+    # Instructions.
+
+    def step(self, frame: Frame, instruction: Instruction) -> None:
+        """Follows one instruction."""
+        self.count(instruction)
+        if instruction.opcode == "call":
+            value = self.call(frame, instruction)
+        else:
+            value = arithmetic.compute(
+                instruction,
+                lambda kind, text: self.value(frame, kind, text, instruction.line),
+                self.diagrams,
+                self.loops.trip,
+            )
+        if instruction.result is not None:
+            frame.values[instruction.result] = value
+
+    def count(self, instruction: Instruction) -> None:
+        """Counts an instruction; raises TooLarge for too many without an operation."""
+        self.idle += 1
+        if self.idle > MAX_IDLE:
+            raise TooLarge(
+                f"line {instruction.line}: more than {MAX_IDLE} instructions are followed without any operation "
+                "on a qubit; is this a loop without end?"
+            )
+
+    def value(self, frame: Frame, kind: str, text: str, line: int) -> object:
+        """The value of an operand."""
+        found = operand(kind, text, line)
+        return self.known(frame, found, line)
+
+    def known(self, frame: Frame, found: object, line: int) -> object:
+        """A constant, or the value that a name stands for."""
+        if isinstance(found, Local):
+            try:
+                return frame.values[found.name]
+            except KeyError:
+                raise ParseError(f"%{found.name} has no value here", line, 1) from None
+        return found
+
+    def call(self, frame: Frame, instruction: Instruction) -> object:
+        """What a call gives, its operations emitted."""
+        line = instruction.line
+        found = _CALL.match(instruction.rest)
+        if found is None:
+            raise UnsupportedFeature(f"line {line}: only calls of named functions are read")
+        name = unquoted(found[1])
+        given = [self.known(frame, typed(part, line)[1], line) for part in arguments(found[2], line)]
+        gate = names.GATE_OF.get(name)
+        if gate is not None:
+            return self._gate(gate, name, given, line)
+        if name in self.module.functions:
+            function = self.module.functions[name]
+            if len(given) != len(function.parameters):
+                raise ParseError(
+                    f"{name} takes {len(function.parameters)} arguments, not {len(given)}", line, 1
+                )
+            values = {
+                parameter: value for (_, parameter), value in zip(function.parameters, given, strict=True)
+            }
+            return self.enter(function, values, frame.depth + 1)
+        return self._runtime(name, given, instruction)
+
+    def _runtime(self, name: str, given: Sequence[object], instruction: Instruction) -> object:
+        line = instruction.line
+        if name in names.WITHOUT_EFFECT:
+            return None
+        if name == names.BARRIER:
+            num_qubits = self.declared_qubits if self.declared_qubits is not None else None
+            if given:
+                self.emit(Barrier(tuple(self.qubit(value, line) for value in given)))
+            elif num_qubits is None:
+                raise UnsupportedFeature(f"line {line}: a barrier of all qubits needs required_num_qubits")
+            else:
+                self.emit(Barrier(tuple(range(num_qubits))))
+            return None
+        if name in names.MEASURE or name == names.MEASURE_AND_RESET:
+            _arity(name, given, 2, line, instruction.result)
+            qubit, result = self.qubit(given[0], line), self.result(given[1], line)
+            self.emit(Measure(qubit, result))
+            self.versions[result] = self.new_version()
+            if name == names.MEASURE_AND_RESET:
+                self.emit(Reset(qubit))
+            return None
+        if name == names.RESET:
+            _arity(name, given, 1, line)
+            self.emit(Reset(self.qubit(given[0], line)))
+            return None
+        if name in names.READ:
+            _arity(name, given, 1, line)
+            result = self.result(given[0], line)
+            return self.diagrams.bit(Bit(result, self.versions.get(result, 0)))
+        if name in (names.RECORD_RESULT, names.RECORD_BOOL):
+            return self._record(name, given, line)
+        raise UnsupportedFeature(
+            f"line {line}: the function {name} is not read; base and adaptive profile are, with the gates "
+            f"{', '.join(sorted(gate.removeprefix(names.QIS) for gate in names.GATE_OF))}"
+        )
+
+    def _record(self, name: str, given: Sequence[object], line: int) -> None:
+        if self.nesting:
+            raise UnsupportedFeature(f"line {line}: {name} in a branch on measured bits: record behind it")
+        if not given:
+            _arity(name, given, 2, line)
+        if name == names.RECORD_RESULT:
+            result = self.result(given[0], line)
+            bit = Bit(result, self.versions.get(result, 0))
+        else:
+            value = given[0]
+            if not (isinstance(value, Choice) and same(value, self.diagrams.bit(value.bit))):
+                raise UnsupportedFeature(f"line {line}: {name} of what is not one measured bit")
+            self.current(value, line)
+            bit = value.bit
+        if any(bit.clbit == earlier.clbit for earlier in self.records):
+            raise UnsupportedFeature(f"line {line}: result {bit.clbit} is recorded twice")
+        self.records.append(bit)
+        if len(self.records) > MAX_BITS:
+            raise TooLarge(f"more than {MAX_BITS} records")
+
+    def _gate(self, gate: str, name: str, given: Sequence[object], line: int) -> None:
+        spec = GATES[gate]
+        if len(given) != spec.num_angles + spec.num_qubits:
+            _arity(name, given, spec.num_angles + spec.num_qubits, line)
+
+        def made(*leaves: object) -> Gate:
+            angles = tuple([arithmetic.angle(leaf, line) for leaf in leaves[: spec.num_angles]])
+            return Gate(gate, tuple([self.qubit(leaf, line) for leaf in leaves[spec.num_angles :]]), angles)
+
+        if any(isinstance(value, Choice) for value in given):
+            chosen = self.diagrams.apply(made, *given)
+            self.current(chosen, line)
+            for op in _chosen(chosen, lambda leaf: (leaf,)):
+                self.emit(op)
+        else:
+            self.emit(made(*given))
+
+    # What is emitted, and what is known of bits.
+
+    def emit(self, operation: Operation) -> None:
+        """Appends an operation."""
+        self.idle = 0
+        self.emitted += 1
+        if self.emitted > MAX_OPERATIONS:
+            raise TooLarge(
+                f"the QIR comes to more than {MAX_OPERATIONS} operations, with loops unrolled and functions entered"
+            )
+        self.operations.append(operation)
+
+    def emit_choice(
+        self, condition: object, then: tuple[Operation, ...], otherwise: tuple[Operation, ...], line: int
+    ) -> None:
+        """Appends `then` where the condition is 1, and `otherwise` where it is 0."""
+        if not then and not otherwise:
+            return
+        pairs = conjunction(condition)
+        if pairs is None:
+            negated = self.diagrams.apply(lambda c: 1 - c, condition)
+            if (pairs := conjunction(negated)) is not None:
+                then, otherwise = otherwise, then
+        if pairs is not None:
+            self.emit(_if(pairs, then, otherwise))
+            return
+        copies = sum(1 for _ in _paths(condition))
+        self.emitted += copies * (len(then) + len(otherwise))
+        for op in _chosen(condition, lambda leaf: then if leaf else otherwise):
+            self.emit(op)
+
+    def current(self, value: object, line: int) -> None:
+        """Raises UnsupportedFeature where a bit that a value depends on was measured again since it was read."""
+        for bit in bits(value):
+            if bit.clbit < 0:
+                raise UnsupportedFeature(f"line {line}: the count of a loop decides more than its end")
+            if self.versions.get(bit.clbit, 0) != bit.version:
+                raise UnsupportedFeature(
+                    f"line {line}: result {bit.clbit} was measured again since it was read for this condition; "
+                    "measure into another result"
+                )
+
+    def new_version(self) -> int:
+        """The number of one more measurement."""
+        self.last_version += 1
+        return self.last_version
+
+    def qubit(self, value: object, line: int) -> int:
+        """The index of a static qubit."""
+        index = self._index(value, "qubit", self.declared_qubits, line)
+        self.used_qubits = max(self.used_qubits, index + 1)
+        return index
+
+    def result(self, value: object, line: int) -> int:
+        """The index of a static result."""
+        index = self._index(value, "result", self.declared_results, line)
+        self.used_results = max(self.used_results, index + 1)
+        return index
+
+    def _index(self, value: object, what: str, declared: int | None, line: int) -> int:
+        if not isinstance(value, Pointer):
+            raise UnsupportedFeature(f"line {line}: the {what} is not a static one: {_described(value)}")
+        limit = declared if declared is not None else MAX_BITS
+        if value.index >= limit:
+            raise ProgramError(
+                f"line {line}: {what} {value.index} is outside 0..{limit - 1}, "
+                + (
+                    "which the entry point declares"
+                    if declared is not None
+                    else "which is the most that is read"
+                )
+            )
+        return value.index
+
+    # The end.
+
+    def _renumbered(self, num_qubits: int, num_slots: int) -> Program:
+        for bit in self.records:
+            if self.versions.get(bit.clbit, 0) != bit.version:
+                raise UnsupportedFeature(f"result {bit.clbit} is measured again after it was recorded")
+        order = [bit.clbit for bit in self.records]
+        if order:
+            recorded = set(order)
+            order += sorted(_used(self.operations).difference(recorded))
+        else:
+            order = list(
+                range(self.declared_results if self.declared_results is not None else self.used_results)
+            )
+        operations = tuple(self.operations)
+        if order != list(range(len(order))):
+            operations = _moved(operations, {result: clbit for clbit, result in enumerate(order)})
+        program = Program(num_qubits, len(order), num_slots, operations)
+        program.check()
+        return program
+
+
+#: In the place of a block before, where the phis are set already.
+MERGED = "\0"
+
+
+def _entry(module: Module) -> Function:
+    marked = [
+        function
+        for function in module.functions.values()
+        if {"entry_point", "EntryPoint"} & module.attributes(function).keys()
+    ]
+    if len(marked) == 1:
+        return marked[0]
+    if not marked:
+        raise ParseError('no function has the attribute "entry_point"')
+    raise UnsupportedFeature(
+        f"{len(marked)} functions are entry points: {', '.join(function.name for function in marked[:5])}; "
+        "a program has one"
+    )
+
+
+def _check_calls(module: Module, entry: Function) -> None:
+    """Raises for recursion, and where the functions' calls multiply to too much."""
+    called: dict[str, list[str]] = {}
+
+    def callees(function: Function) -> list[str]:
+        return [
+            unquoted(found[1])
+            for block in function.blocks.values()
+            for instruction in block
+            if instruction.opcode == "call"
+            and (found := _CALL.match(instruction.rest)) is not None
+            and unquoted(found[1]) in module.functions
+        ]
+
+    costs: dict[str, int] = {}
+    called[entry.name] = callees(entry)
+    stack = [(entry.name, iter(called[entry.name]))]
+    inside = {entry.name}
+    while stack:
+        name, following = stack[-1]
+        for target in following:
+            if target in inside:
+                raise UnsupportedFeature(f"function {target} calls itself: recursion is not read")
+            if target not in costs:
+                called[target] = callees(module.functions[target])
+                inside.add(target)
+                stack.append((target, iter(called[target])))
+                break
+        else:
+            own = sum(map(len, module.functions[name].blocks.values()))
+            costs[name] = own + sum(costs[target] for target in called[name])
+            if costs[name] > 2 * MAX_OPERATIONS:
+                raise TooLarge(
+                    f"function {name} comes to more than {2 * MAX_OPERATIONS} instructions, its calls entered"
+                )
+            inside.remove(name)
+            stack.pop()
+
+
+def _flow(function: Function) -> Flow | None:
+    successors: dict[str, list[str]] = {}
+    for label, block in function.blocks.items():
+        if not block or block[-1].opcode not in ("br", "ret", "switch", "unreachable"):
+            raise ParseError(f"block {label} of {function.name} has no end", function.line, 1)
+        last = block[-1]
+        targets = [unquoted(target) for target in _TARGET.findall(last.rest)] if last.opcode != "ret" else []
+        if (last.opcode in ("br", "switch") and not targets) or (last.opcode == "br" and len(targets) > 2):
+            raise ParseError(f"{last.opcode} {last.rest[:40]} leads nowhere", last.line, 1)
+        for target in targets:
+            if target not in function.blocks:
+                raise ParseError(f"block {target} is not in {function.name}", last.line, 1)
+        successors[label] = targets
+    return flow(next(iter(function.blocks)), successors)
+
+
+def _phi(instruction: Instruction) -> tuple[str, dict[str, str]]:
+    head, _, rest = instruction.rest.partition("[")
+    if instruction.result is None or not head.split():
+        raise ParseError("phi without a result or type", instruction.line, 1)
+    sources: dict[str, str] = {}
+    for part in arguments("[" + rest, instruction.line):
+        value, _, label = part.strip("[] ").rpartition(",")
+        sources[unquoted(label.strip())] = value.strip()
+    return head.split()[-1], sources
+
+
+def _typed_text(text: str) -> tuple[str, str]:
+    kind, _, rest = text.partition(" ")
+    return kind, rest
+
+
+def _count(attributes: dict[str, str], keys: Sequence[str], what: str) -> int | None:
+    for key in keys:
+        if key in attributes:
+            text = attributes[key]
+            if not text.isdecimal() or not text.isascii():
+                raise ParseError(f"{key} is {text[:40]!r}, not a number")
+            if len(text) > 9 or int(text) > MAX_BITS:
+                raise TooLarge(f"the entry point requires {text[:20]} {what}; at most {MAX_BITS} are read")
+            return int(text)
+    return None
+
+
+def _arity(name: str, given: Sequence[object], needed: int, line: int, result: str | None = None) -> None:
+    if len(given) != needed or result is not None:
+        raise UnsupportedFeature(
+            f"line {line}: {name} is read with {needed} arguments{' and no result' if result else ''}, "
+            f"not with {len(given)}: qubits and results are static here"
+        )
+
+
+def _labels(targets: object) -> list[str]:
+    from qfw.formats.qir_values import leaves
+
+    return [str(leaf) for leaf in leaves(targets)]
+
+
+def _without(diagrams: Diagrams, targets: object, first: str) -> object:
+    """The targets where they are not `first`: there another one stands in, which cannot be met."""
+    others = [label for label in _labels(targets) if label != first]
+    return diagrams.apply(lambda target: others[0] if target == first else target, targets)
+
+
+def _if(
+    pairs: Sequence[tuple[Bit, int]], then: tuple[Operation, ...], otherwise: tuple[Operation, ...]
+) -> IfElse:
+    value = sum(high << position for position, (_, high) in enumerate(pairs))
+    clbits = tuple(bit.clbit for bit, _ in pairs)
+    if not then and len(pairs) == 1:
+        return IfElse(clbits, 1 - value, otherwise)
+    return IfElse(clbits, value, then, otherwise)
+
+
+def _chosen(value: object, operations: Callable[[object], tuple[object, ...]]) -> tuple[Operation, ...]:
+    """Operations of the leaf that the bits choose."""
+    if not isinstance(value, Choice):
+        return operations(value)  # type: ignore[return-value]  # of a gate, the leaf is an operation
+    pair = [(value.bit, 1)]
+    then, otherwise = _chosen(value.high, operations), _chosen(value.low, operations)
+    return (_if(pair, then, otherwise),) if then or otherwise else ()
+
+
+def _paths(value: object) -> list[object]:
+    if not isinstance(value, Choice):
+        return [value]
+    found = _paths(value.low) + _paths(value.high)
+    if len(found) > 10_000:
+        raise TooLarge("a condition on measured bits has more than 10000 cases")
+    return found
+
+
+def _used(operations: Sequence[Operation]) -> set[int]:
+    found: set[int] = set()
+    for op in operations:
+        match op:
+            case Measure():
+                found.add(op.clbit)
+            case IfElse():
+                found.update(op.clbits, _used(op.then), _used(op.otherwise))
+            case While():
+                found.update(op.clbits, _used(op.body))
+    return found
+
+
+def _moved(operations: Sequence[Operation], clbits: dict[int, int]) -> tuple[Operation, ...]:
+    out: list[Operation] = []
+    for op in operations:
+        match op:
+            case Measure():
+                out.append(Measure(op.qubit, clbits[op.clbit]))
+            case IfElse():
+                moved = tuple(clbits[bit] for bit in op.clbits)
+                out.append(IfElse(moved, op.value, _moved(op.then, clbits), _moved(op.otherwise, clbits)))
+            case While():
+                moved = tuple(clbits[bit] for bit in op.clbits)
+                out.append(While(moved, op.value, _moved(op.body, clbits), op.max_trips))
+            case _:
+                out.append(op)
+    return tuple(out)
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Choice):
+        return "it depends on measured bits"
+    if isinstance(value, Undefined):
+        return value.what
+    if isinstance(value, Label):
+        return f"@{value.name}"
+    if isinstance(value, Affine):
+        return "an angle"
+    return repr(value)
+
+
+_CALL = re.compile(r'[^@(]*@("[^"]*"|[-\w.$]+)\s*\((.*)\)[^()]*$', re.DOTALL)
+_TARGET = re.compile(r'label\s+%("[^"]*"|[-\w.$]+)')
+_CASE = re.compile(r'(i\d+)\s+(-?\d+|true|false)\s*,\s*label\s+%("[^"]*"|[-\w.$]+)')
