@@ -142,7 +142,7 @@ CONTROL: list[tuple[str, type[ProgramError], str]] = [
     (
         "qubit[100000] q;\n" + "".join(f"let a{i} = q[0:9] ++ q[10:99999];\n" for i in range(3)),
         TooLarge,
-        "line 5:5",
+        "line 6:5",
     ),
     (Q + "if (c[0]) " * 100 + "x q;", TooLarge, "more than 32 deep"),
     (Q + "if (true) " * 5000 + "x q;", TooLarge, "more than 64 deep"),

@@ -520,6 +520,8 @@ class Control(Statements):
                 at,
                 "a while goes on as long as bits equal one number (==); loop on one bit",
             )
+        # What the body measures is what its next trip asks.
+        self._forget_copies()
         outer = self._enter()
         self._deeper(1, at)
         mark = len(self._leaving)

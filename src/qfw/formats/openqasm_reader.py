@@ -59,6 +59,8 @@ class Reader:
         #: In a block: what its declarations have hidden, and their names.
         self._hidden: list[tuple[dict[str, Any], str, Any]] | None = None
         self._local: set[str] = set()
+        #: Variables that stand for measured bits: their table, name and bits.
+        self._copies: list[tuple[dict[str, Any], str, frozenset[int]]] = []
         #: Blocks around this place that depend on a measurement.
         self._dynamic = 0
         #: Where local bits were laid out, by the token of their declaration, and their number.
@@ -77,7 +79,9 @@ class Reader:
         name = self._tokens[at]
         if not (name[:1].isalpha() or name[:1] == "_") or name in _RESERVED:
             raise self._error(ParseError, at, f"a name is needed, not {self._source.shown(at)}")
-        if self._hidden is not None:
+        if any(name == copied and table is self._names for table, copied, _ in self._copies):
+            taken = True
+        elif self._hidden is not None:
             taken = name in self._local
         else:
             taken = any(name in table for table in (self._qubits, self._clbits, self._names, self._defined))

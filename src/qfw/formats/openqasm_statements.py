@@ -269,7 +269,24 @@ class Statements(Gates):
             except (ArithmeticError, ValueError, TooManyTests) as error:
                 raise self._error(ParameterError, at + 1, f"no finite value here: {error}") from None
         self._expect(";")
+        if (
+            isinstance(value, Bits)
+            and variable.kind in ("int", "uint")
+            and (variable.width or 64) > len(value.clbits)
+        ):
+            # As long as nothing is measured into them, the bits are the copy.
+            self._copies.append((self._names, name, frozenset(value.clbits)))
+            self._names[name] = value
+            return
         self._names[name] = converted(variable.kind, variable.width, value, self._source, value_at)
+
+    def _forget_copies(self, written: Sequence[int] | None = None) -> None:
+        """Variables that stand for bits which are written, or for any, have no value that is known any more."""
+        for copy in list(self._copies):
+            table, name, bits = copy
+            if written is None or not bits.isdisjoint(written):
+                table.pop(name, None)
+                self._copies.remove(copy)
 
     def _measured(self, at: int, qubit: Operand, clbit: Operand) -> None:
         qubits = [qubit] if isinstance(qubit, int) else qubit
@@ -278,6 +295,8 @@ class Statements(Gates):
             raise self._error(
                 ParseError, at, f"{len(qubits)} qubits are measured into {len(clbits)} classical bits"
             )
+        if self._copies:
+            self._forget_copies(clbits)
         self._operations += map(Measure, qubits, clbits)
         self._check_count(at)
 
