@@ -621,7 +621,7 @@ def test_control_flow_that_qiskit_writes_is_what_its_circuit_says() -> None:
             made.s(2)
     with made.if_test(expr.logic_and(made.clbits[0], expr.logic_not(made.clbits[2]))):
         made.delay(100, 1, "ns")
-    read, expected = loads(qasm3.dumps(made)), qiskit_format.loads(made)[0]
+    read, expected = loads(qasm3.dumps(made)), qiskit_format.loads(made)
     assert (read.num_qubits, read.num_clbits) == (expected.num_qubits, expected.num_clbits)
     assert read.operations[:7] == expected.operations[:7]
     # A case of two labels is copied by one reader and combined by the other: the rest is the same.
