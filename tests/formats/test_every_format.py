@@ -1,4 +1,4 @@
-"""Random programs through every format, and through two in a row, come back meaning the same; or are refused by name."""
+"""Random programs through every format, and two in a row, come back meaning the same; or are refused by name."""
 
 from __future__ import annotations
 
