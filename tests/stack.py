@@ -137,8 +137,8 @@ def strangers() -> Iterator[None]:
 
 def _forget_plugins() -> None:
     registry._entries.cache_clear()
-    registry.load.cache_clear()
-    stages.tool_of.cache_clear()
+    registry._load.cache_clear()
+    stages._made.cache_clear()
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from qfw.model.errors import (
     UnsupportedFeature,
 )
 from qfw.model.program import Gate, Measure, Program, slot
+from qfw.numerics.equivalence import compare
 from qfw.processes import external
 from qfw.qpm import registry
 from qfw.qpm.tool import Tool
@@ -54,6 +55,16 @@ def test_a_command_reads_a_program_and_writes_one() -> None:
     assert made(tool("cat")) == PROGRAM
     assert made(python("sys.stdout.write(sys.stdin.read().replace('ry(', 'rx('))")).operations[0].name == "rx"
     assert made(tool("cat", format="qasm2"), PROGRAM.bound([0.3, 0.4])) == PROGRAM.bound([0.3, 0.4])
+
+
+def test_qir_is_read_and_written() -> None:
+    bound = PROGRAM.bound([0.3, 0.4])
+    found = made(tool("cat", format="qir"), bound)
+    assert found.num_clbits == bound.num_clbits and compare(bound, found, None).equal
+    with pytest.raises(UnsupportedFeature, match="takes no parameters"):
+        made(tool("cat", format="qir"))
+    with pytest.raises(ToolFailed, match="wrote what is no QIR"):
+        made(python("print('OPENQASM 3.0; qubit q;')", format="qir"), bound)
 
 
 def test_it_keeps_its_contract() -> None:

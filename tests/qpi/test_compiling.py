@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from qfw.model.device import DeviceKind, DeviceProfile
-from qfw.model.errors import OptionError, ProgramError, ToolFailed, UnsupportedFeature
+from qfw.model.errors import OptionError, ProgramError, QFwError, ToolFailed, UnsupportedFeature
 from qfw.model.observable import PauliSum
 from qfw.model.outputs import Expectation, encode_outputs
 from qfw.model.pipeline import Pipeline, Stage
@@ -177,6 +177,17 @@ session.close()
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         child.wait(LIMIT_S)
+
+
+def test_whoever_closes_the_session_hears_of_what_was_open(folder: Path, tmp_path: Path) -> None:
+    with Session(runtime_folder=folder) as session:
+        device = session.device("reference")
+        gated = split(gate=str(tmp_path / "never"))
+        waiting = device.stream(pipeline=gated).run(SHORT, [0.1], outputs=OUTPUTS)
+        lowered = ToolPipeline([("identity", {"gate": str(tmp_path / "never")})]).submit(SHORT, device)
+        until(lambda: counters(session).counts["tool_work_open"] == 2, "both are there")
+    for future in (waiting, lowered):
+        assert isinstance(future.exception(LIMIT_S), QFwError)
 
 
 def test_sessions_take_turns(folder: Path, session: Session, tmp_path: Path) -> None:

@@ -101,6 +101,12 @@ def test_answers_are_those_of_the_program_as_it_is(
     assert future.progress == Progress(leaves, leaves)  # type: ignore[attr-defined]
 
 
+def test_the_device_that_chooses_runs_leaves_on_what_it_chooses(session: Session) -> None:
+    result = session.device().stream(pipeline=pipeline("terms")).run(PROGRAM, VALUES, outputs=ASKED)
+    np.testing.assert_allclose(result.result(LIMIT_S).expectation_values, exact(session)[0], atol=1e-12)
+    assert result.result(0).devices == ("reference",)
+
+
 def test_seeds_say_all_and_items_are_sets(session: Session) -> None:
     stages = pipeline("terms", ("frames", {"frames": 3}))
     device, mesh = session.device("reference"), session.mesh(["reference"])

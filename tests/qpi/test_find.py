@@ -184,10 +184,10 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (distribution / "entry_points.txt").write_text("[qfw.tools]\ntold = told_tool:Told\n")
     monkeypatch.syspath_prepend(tmp_path)
     registry._entries.cache_clear()
-    registry.load.cache_clear()
+    registry._load.cache_clear()
     yield
     registry._entries.cache_clear()
-    registry.load.cache_clear()
+    registry._load.cache_clear()
 
 
 @pytest.mark.usefixtures("told")

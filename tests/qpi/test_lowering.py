@@ -186,10 +186,10 @@ def athome(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process has the strangers' tools too."""
     monkeypatch.syspath_prepend(str(ROOT / "plugins"))
     registry._entries.cache_clear()
-    registry.load.cache_clear()
+    registry._load.cache_clear()
     yield
     registry._entries.cache_clear()
-    registry.load.cache_clear()
+    registry._load.cache_clear()
 
 
 def test_a_client_lowers_while_nobody_waits(folder: Path, tmp_path: Path, athome: None) -> None:

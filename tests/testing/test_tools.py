@@ -14,8 +14,10 @@ import pytest
 from qfw.model.errors import OptionError, ProgramError, UnknownDevice
 from qfw.model.outputs import Array, Expectation, ExpectationAnswer
 from qfw.model.program import Affine, Gate, Measure, Program
+from qfw.platforms.twin.gate_pulses import with_pulses
+from qfw.platforms.twin.models import model
 from qfw.qpm import registry
-from qfw.qpm.tool import Needs, Split, ToolOutput, Variant
+from qfw.qpm.tool import Needs, Split, Target, ToolOutput, Variant, plays
 from qfw.testing import Report, Verdict, check_tool, tool_checks
 from qfw.toolchain.options import check_names, integer
 from qfw.toolchain.reduce import ReduceTool
@@ -27,11 +29,18 @@ def failures(report: Report) -> dict[str, str]:
     return {f.check: f.found for f in report.of(Verdict.FAILED, Verdict.STUCK)}
 
 
-@pytest.mark.parametrize("name", ["reduce", "schedule", "transpile", "verify"])
+#: What tools are checked with, where they do nothing without.
+OPTIONS: dict[str, dict[str, Any]] = {"cut": {"max_qubits": 3}}
+
+
+@pytest.mark.parametrize("name", registry.names(registry.TOOLS))
 def test_our_tools_pass(name: str) -> None:
-    if registry.load(registry.TOOLS, name).version() is None:
+    kind = registry.load(registry.TOOLS, name)
+    if kind.version() is None:
         pytest.skip(f"{name}'s framework is not installed")
-    report = check_tool(name)
+    profile, calibration = model("heavy-hex-20")
+    targets = {"with pulses": Target(profile, with_pulses(calibration))} if plays(kind) else {}
+    report = check_tool(name, options=OPTIONS.get(name), targets=targets)
     assert report.passed, failures(report)
     assert report.kind == "tool" and report.name == name and len(report.findings) == len(tool_checks())
 

@@ -24,6 +24,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="that the tool is given with every program, the value as TOML has it; may be repeated",
     )
     parser.add_argument(
+        "--device",
+        action="append",
+        default=[],
+        metavar="DEVICE",
+        help="that it is tried on, too; may be repeated",
+    )
+    parser.add_argument(
         "--only", action="append", default=[], metavar="GROUP", help="a group or a check; may be repeated"
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON")
@@ -33,9 +40,23 @@ def main(options: argparse.Namespace) -> int:
     """Checks, and prints; 0 only where every check that applies passed."""
     from qfw.testing import check_tool
 
-    report = check_tool(options.name, options=_options(options.option), only=options.only)
+    report = check_tool(
+        options.name, options=_options(options.option), targets=_targets(options.device), only=options.only
+    )
     platform_check.said(report, options.json)
     return 0 if report.passed else platform_check.FAILED
+
+
+def _targets(devices: list[str]) -> dict[str, Any]:
+    """What tools are told of these devices, as they are now."""
+    if not devices:
+        return {}
+    from qfw.qpi.session import Session
+    from qfw.qpm.tool import Target
+
+    with Session(name="qfw tools check") as session:
+        found = [session.device(name) for name in devices]
+        return {device.name: Target(device.profile, device.calibration()) for device in found}
 
 
 def _options(given: list[str]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def compute(
         if isinstance(right, Counter) and type(left) is int:
             return trip(right, _TURNED.get(predicate, predicate), left)
         if isinstance(left, Pointer) and isinstance(right, Pointer):
-            left, right = left.index, right.index
+            left, right = left.number, right.number
         width = int_width(kind) or 64
         return diagrams.apply(lambda a, b: compared(predicate, a, b, width, line), left, right)
     if opcode in ("fneg", "freeze"):
@@ -177,7 +177,7 @@ def _converted(opcode: str, source: str, leaf: object, target: str, line: int) -
     if opcode == "ptrtoint":
         if not isinstance(leaf, Pointer):
             raise UnsupportedFeature(f"line {line}: ptrtoint of {_described(leaf)}")
-        return leaf.index
+        return leaf.number
     number, width = integer(leaf, line), int_width(source)
     if opcode in ("uitofp", "sitofp"):
         return float(number if opcode == "uitofp" else _signed(number, width))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qfw.formats.qir_arithmetic import Counter, compared
 from qfw.formats.qir_flow import END, Loop
+from qfw.formats.qir_module import MAX_OPERATIONS
 from qfw.formats.qir_text import unquoted
 from qfw.formats.qir_values import Bit, Choice, bits, conjunction, same
 from qfw.model.errors import TooLarge, UnsupportedFeature
@@ -91,7 +92,7 @@ class Loops:
         return arrival
 
     def _read(self, frame: Frame, loop: Loop, previous: str) -> Arrival | None:
-        from qfw.formats.qir_reader import MAX_OPERATIONS, MERGED, Arrival
+        from qfw.formats.qir_reader import MAX_UNROLLED, MERGED, Arrival
 
         reader = self._reader
         deciding, leaving = loop.exits[0]
@@ -117,10 +118,10 @@ class Loops:
         condition, count = self._counted(later.condition, start, assumed, steps)
         if not isinstance(condition, Choice):
             size = sum(len(frame.function.blocks[label]) for label in loop.blocks)
-            if count is None or count * size > 2 * MAX_OPERATIONS:
+            if count is None or count > MAX_UNROLLED or count * size > 2 * MAX_OPERATIONS:
                 raise TooLarge(
-                    f"the loop at block {loop.header} makes {'endless' if count is None else count} trips: more "
-                    f"than {2 * MAX_OPERATIONS} instructions in all"
+                    f"the loop at block {loop.header} makes {'endless' if count is None else count} trips; at most "
+                    f"{MAX_UNROLLED} of {2 * MAX_OPERATIONS} instructions in all are unrolled"
                 )
             return None
         pairs = conjunction(condition)

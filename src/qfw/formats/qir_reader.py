@@ -10,15 +10,28 @@ anew: recorded results in the order of their records, then the others that are u
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qfw.formats import qir_arithmetic as arithmetic
 from qfw.formats import qir_gates as names
-from qfw.formats.qir_flow import END, Flow, flow
+from qfw.formats.qir_branches import branch_on, chosen, labels, moved, paths, used, without
+from qfw.formats.qir_flow import END, Flow
 from qfw.formats.qir_loops import Loops
+from qfw.formats.qir_module import (
+    CALL,
+    CASE,
+    MAX_BITS,
+    MAX_OPERATIONS,
+    TARGET,
+    check_calls,
+    declared,
+    entry,
+    flow_of,
+    phi,
+)
 from qfw.formats.qir_text import (
+    Constant,
     Function,
     Instruction,
     Label,
@@ -40,21 +53,17 @@ from qfw.model.program import (
     Affine,
     Barrier,
     Gate,
-    IfElse,
     Measure,
     Operation,
     Program,
     Reset,
-    While,
     slot,
 )
 
-#: Qubits, and separately results, that a module may declare or name.
-MAX_BITS = 100_000
-#: Operations of the program, those of nested blocks included.
-MAX_OPERATIONS = 200_000
 #: Instructions that are followed one after another without any operation among them.
-MAX_IDLE = 20_000
+MAX_IDLE = 5_000
+#: Trips of all loops that are unrolled.
+MAX_UNROLLED = 10_000
 #: Functions entered within functions.
 MAX_CALLS = 32
 
@@ -69,9 +78,12 @@ def read(text: str) -> Program:
         ProgramError: qubits or results out of range, and the like.
     """
     module = parse(text)
-    entry = _entry(module)
-    _check_calls(module, entry)
-    return Reader(module, entry).run()
+    start = entry(module)
+    check_calls(module, start)
+    try:
+        return Reader(module, start).run()
+    except RecursionError as error:
+        raise TooLarge("functions and branches of the QIR are nested too deep in each other") from error
 
 
 @dataclass
@@ -114,8 +126,8 @@ class Reader:
         self.module = module
         self.entry = entry
         attributes = module.attributes(entry)
-        self.declared_qubits = _count(attributes, ("required_num_qubits", "num_required_qubits"), "qubits")
-        self.declared_results = _count(
+        self.declared_qubits = declared(attributes, ("required_num_qubits", "num_required_qubits"), "qubits")
+        self.declared_results = declared(
             attributes, ("required_num_results", "num_required_results"), "results"
         )
         self.used_qubits = 0
@@ -130,7 +142,10 @@ class Reader:
         self.idle = 0
         self.nesting = 0
         self.loops = Loops(self)
+        self.trips = 0
         self._flows: dict[str, Flow | None] = {}
+        #: What is called with which operands, by the text of the call.
+        self._calls: dict[str, tuple[str, list[Local | Constant]]] = {}
 
     def run(self) -> Program:
         """The program, checked."""
@@ -155,7 +170,7 @@ class Reader:
         if depth > MAX_CALLS:
             raise TooLarge(f"functions of the QIR call each other more than {MAX_CALLS} deep")
         if function.name not in self._flows:
-            self._flows[function.name] = _flow(function)
+            self._flows[function.name] = flow_of(function)
         frame = Frame(function, self._flows[function.name], values, depth)
         return self.follow(frame, next(iter(function.blocks)), END, None).value
 
@@ -166,6 +181,9 @@ class Reader:
                 raise UnsupportedFeature(f"block {label} is come back to from within a branch")
             loop = frame.flow.loops.get(label) if frame.flow is not None else None
             if loop is not None:
+                self.trips += 1
+                if self.trips > MAX_UNROLLED:
+                    raise TooLarge(f"loops of the QIR make more than {MAX_UNROLLED} trips (block {label})")
                 arrival = self.loops.attempt(frame, loop, previous)
                 if arrival is not None:
                     label, previous = arrival.label, arrival.previous
@@ -196,7 +214,7 @@ class Reader:
         for instruction in frame.function.blocks[label]:
             if instruction.opcode != "phi":
                 break
-            kind, sources = _phi(instruction)
+            kind, sources = phi(instruction)
             if previous not in sources:
                 raise ParseError(f"phi has no value for block {previous}", instruction.line, 1)
             assert instruction.result is not None
@@ -218,7 +236,7 @@ class Reader:
             value = None if kind == "void" else self.value(frame, *_typed_text(last.rest), last.line)
             return Arrival(END, label, value)
         if last.opcode == "br":
-            targets = _TARGET.findall(last.rest)
+            targets = TARGET.findall(last.rest)
             if len(targets) == 1:
                 return Arrival(unquoted(targets[0]), label)
             condition = self.condition(frame, last)
@@ -232,12 +250,13 @@ class Reader:
         return self.value(frame, "i1", last.rest.partition(",")[0].split()[-1], last.line)
 
     def switch(self, frame: Frame, label: str, last: Instruction) -> Arrival:
+        """Follows the case of a switch, or all up to where they meet."""
         head, _, rest = last.rest.partition("[")
         kind, value_text = arguments(head, last.line)[0].split()[:2]
         value = self.value(frame, kind, value_text, last.line)
-        (default,) = _TARGET.findall(head)
+        (default,) = TARGET.findall(head)
         cases: dict[object, str] = {}
-        for case_kind, number, target in _CASE.findall(rest):
+        for case_kind, number, target in CASE.findall(rest):
             cases[operand(case_kind, number, last.line)] = unquoted(target)
         targets = self.diagrams.apply(
             lambda v: cases.get(arithmetic.integer(v, last.line), unquoted(default)), value
@@ -261,9 +280,9 @@ class Reader:
                 + self.loops.why(label)
             )
         join = frame.flow.joins[label]
-        first = next(iter(_labels(targets)))
+        first = next(iter(labels(targets)))
         here = self.diagrams.apply(lambda target: int(target == first), targets)
-        rest = _without(self.diagrams, targets, first)
+        rest = without(self.diagrams, targets, first)
         before, versions, attempts = self.operations, self.versions, dict(frame.attempts)
         ways: list[tuple[Frame, Arrival, list[Operation], dict[int, int]]] = []
         self.nesting += 1
@@ -369,14 +388,19 @@ class Reader:
     def call(self, frame: Frame, instruction: Instruction) -> object:
         """What a call gives, its operations emitted."""
         line = instruction.line
-        found = _CALL.match(instruction.rest)
-        if found is None:
-            raise UnsupportedFeature(f"line {line}: only calls of named functions are read")
-        name = unquoted(found[1])
-        given = [self.known(frame, typed(part, line)[1], line) for part in arguments(found[2], line)]
+        parsed = self._calls.get(instruction.rest)
+        if parsed is None:
+            found = CALL.match(instruction.rest)
+            if found is None:
+                raise UnsupportedFeature(f"line {line}: only calls of named functions are read")
+            operands = [typed(part, line)[1] for part in arguments(found[2], line)]
+            parsed = self._calls[instruction.rest] = (unquoted(found[1]), operands)
+        name = parsed[0]
+        given = [self.known(frame, part, line) if type(part) is Local else part for part in parsed[1]]
         gate = names.GATE_OF.get(name)
         if gate is not None:
-            return self._gate(gate, name, given, line)
+            self._gate(gate, name, given, line)
+            return None
         if name in self.module.functions:
             function = self.module.functions[name]
             if len(given) != len(function.parameters):
@@ -419,7 +443,8 @@ class Reader:
             result = self.result(given[0], line)
             return self.diagrams.bit(Bit(result, self.versions.get(result, 0)))
         if name in (names.RECORD_RESULT, names.RECORD_BOOL):
-            return self._record(name, given, line)
+            self._record(name, given, line)
+            return None
         raise UnsupportedFeature(
             f"line {line}: the function {name} is not read; base and adaptive profile are, with the gates "
             f"{', '.join(sorted(gate.removeprefix(names.QIS) for gate in names.GATE_OF))}"
@@ -455,9 +480,9 @@ class Reader:
             return Gate(gate, tuple([self.qubit(leaf, line) for leaf in leaves[spec.num_angles :]]), angles)
 
         if any(isinstance(value, Choice) for value in given):
-            chosen = self.diagrams.apply(made, *given)
-            self.current(chosen, line)
-            for op in _chosen(chosen, lambda leaf: (leaf,)):
+            made_of = self.diagrams.apply(made, *given)
+            self.current(made_of, line)
+            for op in chosen(made_of, lambda leaf: (leaf,)):
                 self.emit(op)
         else:
             self.emit(made(*given))
@@ -486,11 +511,11 @@ class Reader:
             if (pairs := conjunction(negated)) is not None:
                 then, otherwise = otherwise, then
         if pairs is not None:
-            self.emit(_if(pairs, then, otherwise))
+            self.emit(branch_on(pairs, then, otherwise))
             return
-        copies = sum(1 for _ in _paths(condition))
+        copies = sum(1 for _ in paths(condition))
         self.emitted += copies * (len(then) + len(otherwise))
-        for op in _chosen(condition, lambda leaf: then if leaf else otherwise):
+        for op in chosen(condition, lambda leaf: then if leaf else otherwise):
             self.emit(op)
 
     def current(self, value: object, line: int) -> None:
@@ -525,16 +550,16 @@ class Reader:
         if not isinstance(value, Pointer):
             raise UnsupportedFeature(f"line {line}: the {what} is not a static one: {_described(value)}")
         limit = declared if declared is not None else MAX_BITS
-        if value.index >= limit:
+        if value.number >= limit:
             raise ProgramError(
-                f"line {line}: {what} {value.index} is outside 0..{limit - 1}, "
+                f"line {line}: {what} {value.number} is outside 0..{limit - 1}, "
                 + (
                     "which the entry point declares"
                     if declared is not None
                     else "which is the most that is read"
                 )
             )
-        return value.index
+        return value.number
 
     # The end.
 
@@ -545,14 +570,14 @@ class Reader:
         order = [bit.clbit for bit in self.records]
         if order:
             recorded = set(order)
-            order += sorted(_used(self.operations).difference(recorded))
+            order += sorted(used(self.operations).difference(recorded))
         else:
             order = list(
                 range(self.declared_results if self.declared_results is not None else self.used_results)
             )
         operations = tuple(self.operations)
         if order != list(range(len(order))):
-            operations = _moved(operations, {result: clbit for clbit, result in enumerate(order)})
+            operations = moved(operations, {result: clbit for clbit, result in enumerate(order)})
         program = Program(num_qubits, len(order), num_slots, operations)
         program.check()
         return program
@@ -562,103 +587,9 @@ class Reader:
 MERGED = "\0"
 
 
-def _entry(module: Module) -> Function:
-    marked = [
-        function
-        for function in module.functions.values()
-        if {"entry_point", "EntryPoint"} & module.attributes(function).keys()
-    ]
-    if len(marked) == 1:
-        return marked[0]
-    if not marked:
-        raise ParseError('no function has the attribute "entry_point"')
-    raise UnsupportedFeature(
-        f"{len(marked)} functions are entry points: {', '.join(function.name for function in marked[:5])}; "
-        "a program has one"
-    )
-
-
-def _check_calls(module: Module, entry: Function) -> None:
-    """Raises for recursion, and where the functions' calls multiply to too much."""
-    called: dict[str, list[str]] = {}
-
-    def callees(function: Function) -> list[str]:
-        return [
-            unquoted(found[1])
-            for block in function.blocks.values()
-            for instruction in block
-            if instruction.opcode == "call"
-            and (found := _CALL.match(instruction.rest)) is not None
-            and unquoted(found[1]) in module.functions
-        ]
-
-    costs: dict[str, int] = {}
-    called[entry.name] = callees(entry)
-    stack = [(entry.name, iter(called[entry.name]))]
-    inside = {entry.name}
-    while stack:
-        name, following = stack[-1]
-        for target in following:
-            if target in inside:
-                raise UnsupportedFeature(f"function {target} calls itself: recursion is not read")
-            if target not in costs:
-                called[target] = callees(module.functions[target])
-                inside.add(target)
-                stack.append((target, iter(called[target])))
-                break
-        else:
-            own = sum(map(len, module.functions[name].blocks.values()))
-            costs[name] = own + sum(costs[target] for target in called[name])
-            if costs[name] > 2 * MAX_OPERATIONS:
-                raise TooLarge(
-                    f"function {name} comes to more than {2 * MAX_OPERATIONS} instructions, its calls entered"
-                )
-            inside.remove(name)
-            stack.pop()
-
-
-def _flow(function: Function) -> Flow | None:
-    successors: dict[str, list[str]] = {}
-    for label, block in function.blocks.items():
-        if not block or block[-1].opcode not in ("br", "ret", "switch", "unreachable"):
-            raise ParseError(f"block {label} of {function.name} has no end", function.line, 1)
-        last = block[-1]
-        targets = [unquoted(target) for target in _TARGET.findall(last.rest)] if last.opcode != "ret" else []
-        if (last.opcode in ("br", "switch") and not targets) or (last.opcode == "br" and len(targets) > 2):
-            raise ParseError(f"{last.opcode} {last.rest[:40]} leads nowhere", last.line, 1)
-        for target in targets:
-            if target not in function.blocks:
-                raise ParseError(f"block {target} is not in {function.name}", last.line, 1)
-        successors[label] = targets
-    return flow(next(iter(function.blocks)), successors)
-
-
-def _phi(instruction: Instruction) -> tuple[str, dict[str, str]]:
-    head, _, rest = instruction.rest.partition("[")
-    if instruction.result is None or not head.split():
-        raise ParseError("phi without a result or type", instruction.line, 1)
-    sources: dict[str, str] = {}
-    for part in arguments("[" + rest, instruction.line):
-        value, _, label = part.strip("[] ").rpartition(",")
-        sources[unquoted(label.strip())] = value.strip()
-    return head.split()[-1], sources
-
-
 def _typed_text(text: str) -> tuple[str, str]:
     kind, _, rest = text.partition(" ")
     return kind, rest
-
-
-def _count(attributes: dict[str, str], keys: Sequence[str], what: str) -> int | None:
-    for key in keys:
-        if key in attributes:
-            text = attributes[key]
-            if not text.isdecimal() or not text.isascii():
-                raise ParseError(f"{key} is {text[:40]!r}, not a number")
-            if len(text) > 9 or int(text) > MAX_BITS:
-                raise TooLarge(f"the entry point requires {text[:20]} {what}; at most {MAX_BITS} are read")
-            return int(text)
-    return None
 
 
 def _arity(name: str, given: Sequence[object], needed: int, line: int, result: str | None = None) -> None:
@@ -667,76 +598,6 @@ def _arity(name: str, given: Sequence[object], needed: int, line: int, result: s
             f"line {line}: {name} is read with {needed} arguments{' and no result' if result else ''}, "
             f"not with {len(given)}: qubits and results are static here"
         )
-
-
-def _labels(targets: object) -> list[str]:
-    from qfw.formats.qir_values import leaves
-
-    return [str(leaf) for leaf in leaves(targets)]
-
-
-def _without(diagrams: Diagrams, targets: object, first: str) -> object:
-    """The targets where they are not `first`: there another one stands in, which cannot be met."""
-    others = [label for label in _labels(targets) if label != first]
-    return diagrams.apply(lambda target: others[0] if target == first else target, targets)
-
-
-def _if(
-    pairs: Sequence[tuple[Bit, int]], then: tuple[Operation, ...], otherwise: tuple[Operation, ...]
-) -> IfElse:
-    value = sum(high << position for position, (_, high) in enumerate(pairs))
-    clbits = tuple(bit.clbit for bit, _ in pairs)
-    if not then and len(pairs) == 1:
-        return IfElse(clbits, 1 - value, otherwise)
-    return IfElse(clbits, value, then, otherwise)
-
-
-def _chosen(value: object, operations: Callable[[object], tuple[object, ...]]) -> tuple[Operation, ...]:
-    """Operations of the leaf that the bits choose."""
-    if not isinstance(value, Choice):
-        return operations(value)  # type: ignore[return-value]  # of a gate, the leaf is an operation
-    pair = [(value.bit, 1)]
-    then, otherwise = _chosen(value.high, operations), _chosen(value.low, operations)
-    return (_if(pair, then, otherwise),) if then or otherwise else ()
-
-
-def _paths(value: object) -> list[object]:
-    if not isinstance(value, Choice):
-        return [value]
-    found = _paths(value.low) + _paths(value.high)
-    if len(found) > 10_000:
-        raise TooLarge("a condition on measured bits has more than 10000 cases")
-    return found
-
-
-def _used(operations: Sequence[Operation]) -> set[int]:
-    found: set[int] = set()
-    for op in operations:
-        match op:
-            case Measure():
-                found.add(op.clbit)
-            case IfElse():
-                found.update(op.clbits, _used(op.then), _used(op.otherwise))
-            case While():
-                found.update(op.clbits, _used(op.body))
-    return found
-
-
-def _moved(operations: Sequence[Operation], clbits: dict[int, int]) -> tuple[Operation, ...]:
-    out: list[Operation] = []
-    for op in operations:
-        match op:
-            case Measure():
-                out.append(Measure(op.qubit, clbits[op.clbit]))
-            case IfElse():
-                moved = tuple(clbits[bit] for bit in op.clbits)
-                out.append(IfElse(moved, op.value, _moved(op.then, clbits), _moved(op.otherwise, clbits)))
-            case While():
-                moved = tuple(clbits[bit] for bit in op.clbits)
-                out.append(While(moved, op.value, _moved(op.body, clbits), op.max_trips))
-            case _:
-                out.append(op)
-    return tuple(out)
 
 
 def _described(value: object) -> str:
@@ -749,8 +610,3 @@ def _described(value: object) -> str:
     if isinstance(value, Affine):
         return "an angle"
     return repr(value)
-
-
-_CALL = re.compile(r'[^@(]*@("[^"]*"|[-\w.$]+)\s*\((.*)\)[^()]*$', re.DOTALL)
-_TARGET = re.compile(r'label\s+%("[^"]*"|[-\w.$]+)')
-_CASE = re.compile(r'(i\d+)\s+(-?\d+|true|false)\s*,\s*label\s+%("[^"]*"|[-\w.$]+)')

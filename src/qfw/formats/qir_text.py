@@ -8,6 +8,7 @@ instruction means is the part of `qir_reader`.
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ class Local(NamedTuple):
 class Pointer(NamedTuple):
     """A static qubit or result: which of the two, its use says."""
 
-    index: int
+    number: int
 
 
 class Label(NamedTuple):
@@ -131,7 +132,7 @@ def parse(text: str) -> Module:
                     raise ParseError(f"function {function.name} is empty", number, 1)
                 function = None
                 continue
-            if line.startswith("#dbg") or line.startswith("uselistorder"):
+            if line.startswith(("#dbg", "uselistorder")):
                 continue
             if (found := _LABEL.match(line)) is not None:
                 label = _name(found[1])
@@ -161,7 +162,7 @@ def parse(text: str) -> Module:
 
 def arguments(text: str, line: int) -> list[str]:
     """The parts of a list between commas that stand in no bracket."""
-    if "(" not in text and "[" not in text and "{" not in text and '"' not in text:
+    if _FLAT.fullmatch(text):
         return [part.strip() for part in text.split(",")] if text.strip() else []
     parts: list[str] = []
     start = depth = 0
@@ -189,7 +190,8 @@ def typed(text: str, line: int) -> tuple[str, Local | Constant]:
     known = _TYPED.get(text)
     if known is None:
         known = _typed(text, line)
-        if len(_TYPED) < 4096:
+        # Long ones are rare, and what is kept must stay small.
+        if len(_TYPED) < 4096 and len(text) < 128:
             _TYPED[text] = known
     return known
 
@@ -254,8 +256,6 @@ def _typed(text: str, line: int) -> tuple[str, Local | Constant]:
 
 
 def _double(kind: str, text: str, line: int) -> float:
-    import struct
-
     if text.startswith("0x"):
         if len(text) > 18:
             raise ParseError(f"{text[:40]!r} is no {kind}", line, 1)
@@ -358,6 +358,8 @@ def _name(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == '"' and text[-1] == '"' else text
 
 
+#: No bracket within a bracket, and no comma there: every comma separates.
+_FLAT = re.compile(r'[^()\[\]{}"]*(?:\([^()\[\]{}",]*\)[^()\[\]{}"]*)*')
 _LABEL = re.compile(r'("[^"]*"|[-\w.$]+):(?=\s|$)')
 _DEFINE = re.compile(r'define\b[^@]*@("[^"]*"|[-\w.$]+)\s*\(')
 _GROUP_NUMBER = re.compile(r"#(\d+)")

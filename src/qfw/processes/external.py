@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -160,21 +159,22 @@ _CALLED = {"qasm3": "OpenQASM 3", "qasm2": "OpenQASM 2", "qir": "QIR"}
 
 
 def _written(program: Program, form: str) -> bytes:
-    if form == "qir":
-        found: bytes = _qir().dumps(program)
-        return found
-    from qfw.formats import openqasm
+    from qfw.formats import openqasm, qir
 
+    if form == "qir":
+        text = qir.dumps(program)
+        assert isinstance(text, str)
+        return text.encode()
     return openqasm.dumps(program, 3 if form == "qasm3" else 2).encode()
 
 
 def _read(written: bytes, program: Program, form: str) -> Program:
     """The program; its slots in the order of the one that was given."""
-    if form == "qir":
-        found: Program = _qir().loads(written)
-        return found
-    from qfw.formats import openqasm
+    from qfw.formats import openqasm, qir
 
+    if form == "qir":
+        # QIR has no slots: there is one only of a program that uses none of its own.
+        return msgspec.structs.replace(qir.loads(written), num_slots=program.num_slots)
     text = written.decode()
     found = openqasm.loads(text)
     if not program.num_slots:
@@ -232,13 +232,3 @@ def _alike(found: Program, program: Program, what: str) -> Program:
         # A text without measurements may well do without the register.
         return msgspec.structs.replace(found, num_clbits=program.num_clbits)
     return found
-
-
-def _qir() -> Any:
-    """The reader and writer of QIR."""
-    try:
-        return importlib.import_module("qfw.formats.qir")
-    except ImportError as error:
-        raise NotInstalled(
-            f"programs in QIR need what is not installed ({error}): pip install 'qfw[qir]'"
-        ) from error

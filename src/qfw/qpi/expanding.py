@@ -26,6 +26,7 @@ from qfw.qpi.group import GroupFuture, GroupResult, Progress
 from qfw.qpi.group_task import GroupTask, Piece
 from qfw.qpi.group_work import GroupWork
 from qfw.qpi.groups import Groups
+from qfw.qpi.host import Host
 from qfw.qpi.placing import Ground
 from qfw.qpi.split import Part
 from qfw.qpi.toolwork import ToolWorkQuestion
@@ -183,15 +184,7 @@ class ExpandWork(GroupWork):
                 raise TaskCancelled("cancelled before it was done")
             self._apart = found  # type: ignore[assignment]
 
-        def run() -> None:
-            try:
-                value = function()
-            except BaseException as error:
-                _settle(found, None, error)
-            else:
-                _settle(found, value, None)
-
-        threading.Thread(target=run, name="qfw-expanding", daemon=True).start()
+        threading.Thread(target=_act, args=(function, found), name="qfw-expanding", daemon=True).start()
         try:
             return found.result()
         except concurrent.futures.CancelledError as error:
@@ -210,9 +203,12 @@ class ManyExpandWorks:
 
     def __call__(self) -> list[GroupResult]:
         """Their results in order; raises the first one's error that failed, when all have ended."""
-        most = min(MOST_AT_ONCE, len(self._works))
-        with concurrent.futures.ThreadPoolExecutor(most, "qfw-expanding") as pool:
-            futures = [pool.submit(work) for work in self._works]
+        host = Host(MOST_AT_ONCE)
+        futures: list[concurrent.futures.Future[GroupResult]] = []
+        for work in self._works:
+            futures.append(concurrent.futures.Future())
+            host.start(partial(_act, work, futures[-1]))
+        concurrent.futures.wait(futures)
         return [future.result() for future in futures]
 
     def progress(self) -> Progress:
@@ -235,14 +231,16 @@ def check_request(options: TaskOptions) -> None:
         )
 
 
-def _settle(found: concurrent.futures.Future[_T], value: _T | None, error: BaseException | None) -> None:
-    # Given up meanwhile: nobody wants it.
-    if not found.set_running_or_notify_cancel():
+def _act(function: Callable[[], _T], found: concurrent.futures.Future[_T]) -> None:
+    """Settles a future with what a function gives; of one that was given up meanwhile nobody wants it."""
+    try:
+        value = function()
+    except BaseException as error:
+        if found.set_running_or_notify_cancel():
+            found.set_exception(error)
         return
-    if error is not None:
-        found.set_exception(error)
-    else:
-        found.set_result(value)  # type: ignore[arg-type]
+    if found.set_running_or_notify_cancel():
+        found.set_result(value)
 
 
 def _unmerged(results: Sequence[Result]) -> tuple[Answer, ...]:

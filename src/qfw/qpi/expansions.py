@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
@@ -42,11 +43,6 @@ class Site(NamedTuple):
         if isinstance(self.device, AutomaticDevice):
             return self.device.widest
         return _named(self.device)
-
-    @property
-    def only(self) -> bool:
-        """Whether leaves go to this device however they come out."""
-        return not self.peers
 
     def target(self) -> Target:
         """The device as it is now; asks its daemon."""
@@ -137,7 +133,6 @@ class Expansions:
         self._lock = threading.Lock()
         self._known: Remembered[Expanded] = Remembered(MAX_REMEMBERED, MAX_BYTES)
         self._made: dict[Hashable, concurrent.futures.Future[Expanded]] = {}
-        #: Digests of pipelines, profiles and peers are long; their bytes are the key.
         self._encode = msgspec.msgpack.Encoder().encode
 
     def get(
@@ -201,6 +196,15 @@ class Expansions:
 
 #: The one of this process.
 known = Expansions()
+
+
+def _after_fork() -> None:
+    """What another thread was making is never made in a child."""
+    global known
+    known = Expansions()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def made_here(wanted: Wanted, site: Site) -> Expanded:

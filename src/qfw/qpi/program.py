@@ -16,7 +16,8 @@ from qfw.model.errors import NotInstalled, QFwError
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-    from qfw.formats.qir import Form, Profile
+    from qfw.formats.qir import Form
+    from qfw.formats.qir_writer import Profile
 
 
 class Program(model.Program, frozen=True):

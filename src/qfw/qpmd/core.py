@@ -166,7 +166,7 @@ class Core:
             self._settings,
             platforms,
             self.peers,
-            lambda device: self.control.refusal(device) or self._devices.refusal(device),
+            lambda device: self.control.refusal(device),
             self._lowerings.target,
             self.touch,
             tools,

@@ -57,7 +57,8 @@ class ToolWorks:
             settings: with the time limit of tools.
             platforms: whose devices there are.
             peers: the clients by session.
-            refusal: why a device takes nothing, or None.
+            refusal: why nothing new is begun for a device, or None. One that is away still has a profile, and what is
+                made for it may run elsewhere.
             target: what tools are told of a device.
             touch: is told of the peers that are owed something.
             tools: runs them; None: nobody here does.

@@ -49,10 +49,15 @@ def digest(given: ToolOutput) -> str:
 
 
 def _some(subject: ToolSubject) -> Iterator[tuple[Program, Target]]:
-    """Programs for each target: a portable one, and a native one for tools that take no others."""
+    """Programs for each target: any gates; native ones; and native ones without slots that are measured."""
     for target in subject.targets.values():
         yield programs.straight(np.random.default_rng(11), 4, 14), target
-        yield programs.native(np.random.default_rng(11), target, 4, 14), target
+        native = programs.native(np.random.default_rng(11), target, 4, 14)
+        yield native, target
+        bound = native.bound(np.linspace(-1.0, 2.0, native.num_slots))
+        used = sorted({qubit for gate in bound.gates() for qubit in gate.qubits})
+        ending = tuple(Measure(qubit, bit) for bit, qubit in enumerate(used))
+        yield Program(bound.num_qubits, len(used), 0, bound.operations + ending), target
 
 
 def _first_taken(subject: ToolSubject) -> tuple[Program, Target, ToolOutput]:
@@ -60,7 +65,7 @@ def _first_taken(subject: ToolSubject) -> tuple[Program, Target, ToolOutput]:
         given = subject.taken(program, target)
         if given is not None:
             return program, target, given
-    raise Failed("a program that it transforms, for one of the targets", "it refused all")
+    raise Failed(f"a program that it transforms, for {', '.join(subject.targets)}", "it refused all")
 
 
 @check(
@@ -258,7 +263,7 @@ def _native(subject: ToolSubject) -> None:
     rng = np.random.default_rng(24)
     done = 0
     for target in subject.targets.values():
-        tried = [programs.native(rng, target, 4, 15)]
+        tried = [program for program, of in _some(subject) if of is target][1:]
         if lowers(subject.kind):
             tried.append(programs.straight(rng, 4, 12))
         for program in tried:

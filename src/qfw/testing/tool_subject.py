@@ -25,13 +25,13 @@ T = TypeVar("T")
 class ToolSubject:
     """A tool's class, an object of it, and the options that it is checked with."""
 
-    def __init__(self, name: str, kind: Any, options: Mapping[str, Any]) -> None:
-        """Makes the object. Raises NotInstalled where the framework is missing."""
+    def __init__(self, name: str, kind: Any, options: Mapping[str, Any], more: Mapping[str, Target]) -> None:
+        """Makes the object; `more`: targets besides the kit's own. Raises NotInstalled."""
         self.name = name
         self.kind = kind
         self.options = dict(options)
         self.tool = kind()
-        self.targets: dict[str, Target] = targets()
+        self.targets: dict[str, Target] = {**targets(), **more}
 
     @property
     def limit_s(self) -> float:

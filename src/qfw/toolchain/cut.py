@@ -7,8 +7,15 @@ from math import exp
 from typing import Any, ClassVar
 
 from qfw import __version__
-from qfw.model.errors import OptionError, TooLarge, UnsupportedFeature
-from qfw.model.outputs import Answer, Expectation, Output, Probabilities
+from qfw.model.errors import OptionError, ProgramError, TooLarge, UnsupportedFeature
+from qfw.model.outputs import (
+    Answer,
+    Expectation,
+    ExpectationAnswer,
+    Output,
+    Probabilities,
+    ProbabilitiesAnswer,
+)
 from qfw.model.program import Program
 from qfw.qpm.tool import Split, Target, Variant
 from qfw.toolchain import cut_recipe
@@ -105,11 +112,36 @@ class CutTool:
         )
 
     def combine(self, recipe: bytes, answers: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
-        """The program's answers of its fragments'."""
+        """The program's answers of its fragments'.
+
+        Raises:
+            ProgramError: the answers are not those of the recipe's variants.
+        """
         if recipe == cut_recipe.UNCUT:
+            if len(answers) != 1:
+                raise ProgramError(f"tool cut made one variant, and is given the answers of {len(answers)}")
             return answers[0]
         whole = cut_recipe.decode(recipe)
+        _check_answers(whole, answers)
         return Reconstruction(whole, answers).answers()
+
+
+def _check_answers(recipe: cut_recipe.Recipe, answers: Sequence[tuple[Answer, ...]]) -> None:
+    """Raises ProgramError unless there is an answer wherever the recipe looks for one, and no other variant's."""
+    wanted = 1 + max((variant for variant, _ in (*recipe.columns, *recipe.distributions)), default=-1)
+    if len(answers) != wanted:
+        raise ProgramError(f"tool cut made {wanted} variants, and is given the answers of {len(answers)}")
+    for variant, place in recipe.columns:
+        first = answers[variant][0] if answers[variant] else None
+        if not isinstance(first, ExpectationAnswer) or first.values.shape[1] <= place:
+            raise ProgramError(
+                f"variant {variant} of tool cut was asked for its observable {place}, and did not answer it"
+            )
+    for variant, place in recipe.distributions:
+        if place >= len(answers[variant]) or not isinstance(answers[variant][place], ProbabilitiesAnswer):
+            raise ProgramError(
+                f"variant {variant} of tool cut lacks the distribution that is its output {place}"
+            )
 
 
 def _limits(options: Mapping[str, Any], widest: int) -> Limits:

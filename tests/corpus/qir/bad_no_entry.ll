@@ -1,0 +1,5 @@
+; expect: ParseError: entry_point
+define void @main() {
+  ret void
+}
+

@@ -1,0 +1,8 @@
+; expect: ProgramError: twice
+define void @main() #0 {
+  call void @__quantum__qis__cnot__body(ptr inttoptr (i64 1 to ptr), ptr inttoptr (i64 1 to ptr))
+  ret void
+}
+declare void @__quantum__qis__cnot__body(ptr, ptr)
+
+attributes #0 = { "entry_point" "qir_profiles"="adaptive_profile" "required_num_qubits"="3" "required_num_results"="3" }

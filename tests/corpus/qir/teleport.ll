@@ -1,0 +1,36 @@
+; expect: {'001': 0.25, '011': 0.25, '101': 0.25, '111': 0.25}
+define void @main() #0 {
+  call void @__quantum__qis__x__body(ptr inttoptr (i64 0 to ptr))
+  call void @__quantum__qis__h__body(ptr inttoptr (i64 1 to ptr))
+  call void @__quantum__qis__cnot__body(ptr inttoptr (i64 1 to ptr), ptr inttoptr (i64 2 to ptr))
+  call void @__quantum__qis__cnot__body(ptr inttoptr (i64 0 to ptr), ptr inttoptr (i64 1 to ptr))
+  call void @__quantum__qis__h__body(ptr inttoptr (i64 0 to ptr))
+  call void @__quantum__qis__mz__body(ptr inttoptr (i64 0 to ptr), ptr inttoptr (i64 0 to ptr))
+  call void @__quantum__qis__mz__body(ptr inttoptr (i64 1 to ptr), ptr inttoptr (i64 1 to ptr))
+  %a = call i1 @__quantum__rt__read_result(ptr inttoptr (i64 0 to ptr))
+  br i1 %a, label %t, label %u
+t:
+  call void @__quantum__qis__z__body(ptr inttoptr (i64 2 to ptr))
+  br label %u
+u:
+  %b = call i1 @__quantum__rt__read_result(ptr inttoptr (i64 1 to ptr))
+  br i1 %b, label %v, label %w
+v:
+  call void @__quantum__qis__x__body(ptr inttoptr (i64 2 to ptr))
+  br label %w
+w:
+  call void @__quantum__qis__mresetz__body(ptr inttoptr (i64 2 to ptr), ptr inttoptr (i64 2 to ptr))
+  %c = call i1 @__quantum__rt__read_result(ptr inttoptr (i64 2 to ptr))
+  call void @__quantum__rt__bool_record_output(i1 %c, ptr null)
+  ret void
+}
+declare void @__quantum__qis__x__body(ptr)
+declare void @__quantum__qis__h__body(ptr)
+declare void @__quantum__qis__cnot__body(ptr, ptr)
+declare void @__quantum__qis__mz__body(ptr, ptr)
+declare i1 @__quantum__rt__read_result(ptr)
+declare void @__quantum__qis__z__body(ptr)
+declare void @__quantum__qis__mresetz__body(ptr, ptr)
+declare void @__quantum__rt__bool_record_output(i1, ptr)
+
+attributes #0 = { "entry_point" "qir_profiles"="adaptive_profile" "required_num_qubits"="3" "required_num_results"="3" }
