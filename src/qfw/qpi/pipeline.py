@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from qfw.formats.remembered import Remembered
-from qfw.model import native
-from qfw.model.errors import OptionError, UnsupportedFeature, UsageError
+from qfw.model.errors import OptionError, UsageError
 from qfw.model.expansion import Expanded
 from qfw.model.outputs import Output, check_shots
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
@@ -388,19 +387,7 @@ class ToolPipeline:
 
     def check_lowered(self, lowered: ModelProgram, target: Target) -> None:
         """As `check`, of what the stages made."""
-        try:
-            native.check_native(lowered, target.profile)
-        except UnsupportedFeature as error:
-            if not self._pipeline.stages:
-                raise UnsupportedFeature(
-                    f"without a stage the program stays as it is, and {target.profile.name} does not take it: {error}. "
-                    "Use preset fast, default or best"
-                ) from error
-            last = self._pipeline.stages[-1]
-            raise UnsupportedFeature(
-                f"behind stage {last.name!r} (tool {last.tool}), the last of the pipeline, there is still what "
-                f"{target.profile.name} does not take: {error}. In a pipeline: end it with tool transpile"
-            ) from error
+        running.check_reached(self._pipeline, lowered, target.profile)
 
     def __repr__(self) -> str:
         called = f"{self.name!r}: " if self.name else ""
