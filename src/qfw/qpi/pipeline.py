@@ -56,6 +56,16 @@ class Lowered(NamedTuple):
     #: What tools made besides, by name: MessagePack.
     artefacts: Mapping[str, bytes] = MappingProxyType({})
 
+    def __repr__(self) -> str:
+        """In one line; `print(lowered.program)` shows the program."""
+        where = f"; calibration {self.calibration}" if self.calibration else ""
+        made = "".join(f"; {name}: {len(data)} bytes" for name, data in self.artefacts.items())
+        gates = sum(1 for _ in self.program.gates())
+        return (
+            f"Lowered({self.program.num_qubits} qubits, {gates} gates; "
+            f"{' → '.join(stage.stage for stage in self.stages) or 'no stages'}{where}{made})"
+        )
+
     @property
     def schedule(self) -> Schedule | None:
         """The pulses that tool `pulse` made: a body's `schedule` for the native operation `pulse.play`; else None."""
@@ -412,7 +422,12 @@ def _options(stage: Stage) -> str:
 
 def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
     if isinstance(given, (str, Stage)) or not isinstance(given, Sequence):
-        raise OptionError(f"a pipeline is made of a list of stages, not of {given!r}")
+        hint = (
+            f"; a preset is ToolPipeline.preset({given!r})"
+            if isinstance(given, str) and given in presets.PRESETS
+            else ""
+        )
+        raise OptionError(f"a pipeline is made of a list of stages, not of {given!r}{hint}")
     own = {stage.name for stage in given if isinstance(stage, Stage)}
     found: list[Stage] = []
     for each in given:
