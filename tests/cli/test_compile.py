@@ -138,8 +138,20 @@ def test_pulses(qfw: Qfw, source: Path) -> None:
     assert done.returncode == 0, done.stderr
     schedule = msgspec.json.decode(done.stdout, type=Schedule)
     assert len(schedule.instructions) > 3
-    done = qfw("compile", source, "--target", "twin-20", "--bind", "0.7", "--emit", "pulse")
+    of_model = qfw("compile", source, "--target", "twin-20", "--bind", "0.7", "--emit", "pulse")
+    assert of_model.returncode == 0, of_model.stderr
+    assert msgspec.json.decode(of_model.stdout, type=Schedule) == schedule
+    done = qfw("compile", source, "--target", "twin-ion", "--bind", "0.7", "--emit", "pulse")
     assert done.returncode == 1 and "stage pulse" in done.stderr and done.stdout == ""
+
+
+def test_notes_of_tools_stand_below_the_table(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = compiled(
+        capsys, source, "--target", "twin-20", "--pipeline", "transpile,schedule,verify", "--explain"
+    )
+    lines = said.splitlines()
+    assert lines[-2].startswith("  schedule: waits written as delays")
+    assert lines[-1].startswith("  verify: verified: unitaries, 3 qubits on 3")
 
 
 def test_a_model_of_a_file(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,63 @@ def test_hostile_text_is_refused_before_any_parser(name: str) -> None:
     assert message in str(refusal.value)
 
 
+Q = "qubit q; bit[90] c;\n"
+CONTROL: list[tuple[str, type[ProgramError], str]] = [
+    (
+        "const int n = 1000;\nqubit q;\nfor int i in [0:n] { for int j in [0:n] { for int k in [0:n] x q; } }",
+        TooLarge,
+        "line 5:22: the program comes",
+    ),
+    (
+        "qubit q;\nint n = 1000;\nfor int i in [0:n] for int j in [0:n] for int k in [0:n] x q;",
+        TooLarge,
+        "the program comes",
+    ),
+    (
+        "def f(qubit a, int n) { for int i in [0:n] for int j in [0:n] x a; }\nqubit q;\n"
+        "for int i in [0:1000] f(q, 1000);",
+        TooLarge,
+        "the program comes",
+    ),
+    (
+        "def f0(qubit a) { x a; }\n"
+        + "".join(f"def f{i}(qubit a) {{ f{i - 1}(a); f{i - 1}(a); }}\n" for i in range(1, 40)),
+        TooLarge,
+        "definition of 'f17' comes to 393214",
+    ),
+    (
+        "".join(f"def f{i}(qubit a) {{ f{i + 1}(a); f{i + 1}(a); }}\n" for i in range(39))
+        + "def f39(qubit a) { x a; }\nqubit q;\nf0(q);",
+        UnsupportedFeature,
+        "recursion",
+    ),
+    (
+        Q + "switch (c) {" + "".join(f"case {i} {{ }}" for i in range(1000)) + "}",
+        TooLarge,
+        "more than 32 deep",
+    ),
+    (
+        Q + "switch (c) { case " + ",".join(map(str, range(1000))) + " { x q; } }",
+        TooLarge,
+        "too many values",
+    ),
+    ("qubit q;\nfor int i in {" + "1," * 1_100_000 + "1} x q;", TooLarge, "1100000 times ','"),
+    ("qubit q;\n" + "@a\n" * 500_000 + "h q;", TooLarge, "500000 times '@'"),
+    ("const int n = 10**9 ** 10**9;", ProgramError, "'**' has no finite value"),
+    ("const int n = 1 << 10**9;", ProgramError, "a shift by 1000000000"),
+    (
+        "qubit[100000] q;\n" + "".join(f"let a{i} = q[0:9] ++ q[10:99999];\n" for i in range(3)),
+        TooLarge,
+        "line 6:5",
+    ),
+    (Q + "if (c[0]) " * 100 + "x q;", TooLarge, "more than 32 deep"),
+    (Q + "if (true) " * 5000 + "x q;", TooLarge, "more than 64 deep"),
+    (Q + "while (true) { }", TooLarge, "10000 trips"),
+    (Q + "if (" + " ^ ".join(f"c[{i}]" for i in range(90)) + ") x q;", TooLarge, "too many comparisons"),
+    (Q + "if (c < 562949953421311) {" + "x q;" * 20_000 + "}", TooLarge, "more than 32 deep"),
+]
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
@@ -107,6 +164,7 @@ def test_hostile_text_is_refused_before_any_parser(name: str) -> None:
         ),
         (HEAD + "qubit q;\nrx(" + "-" * 100_000 + "1) q;", TooLarge, "line 4:4: an expression of more than 1000"),
         (HEAD + "qubit q;\nrx(9**9**9**9) q;", ProgramError, "line 4:8: '**' has no finite value"),
+        *((HEAD + text, kind, message) for text, kind, message in CONTROL),
         ('OPENQASM 2.0;\ninclude "/etc/passwd"', ParseError, "line 2:1: write include"),
         (
             HEAD + "".join(f"input float a{i};\n" for i in range(300)) + "qubit q;\nrz(a0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from qfw.config.discover import child_environment
 from qfw.config.settings import ExternalTool, Settings, load
 from qfw.model.errors import (
     ConfigError,
@@ -27,7 +29,7 @@ from qfw.qpm import registry
 from qfw.qpm.tool import Tool
 from qfw.testing import Verdict, check_tool
 from qfw.testing.tool_programs import ideal
-from tests.stack import is_alive, until
+from tests.stack import LIMIT_S, is_alive, until
 
 PROGRAM = Program(
     2,
@@ -263,3 +265,27 @@ def test_marks_are_of_all_that_is_declared() -> None:
     ]
     marks = {external.mark(msgspec.structs.replace(one, **{name: value})) for name, value in others}
     assert len(marks | {external.mark(one)}) == 5
+
+
+def test_what_a_command_started_does_not_outlive_whoever_asked(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    # A tool worker that is killed is given no time to end anything.
+    code = (
+        "import os, sys\n"
+        "from qfw.config.settings import ExternalTool\n"
+        "from qfw.processes import external\n"
+        "from tests.processes.test_external import PROGRAM, TARGET\n"
+        "command = ('sh', '-c', 'sleep 600 & echo $! > \"$1\"; wait', 'sh', sys.argv[1])\n"
+        "external.kind('mine', ExternalTool(command))().apply(PROGRAM, TARGET, {})\n"
+    )
+    asking = subprocess.Popen(
+        [sys.executable, "-c", code, str(note)],
+        env=child_environment(PYTHONPATH=":".join(filter(None, sys.path))),
+    )
+    try:
+        pid = int(until(lambda: note.exists() and note.read_text().strip(), "the command to start"))
+        assert is_alive(pid)
+    finally:
+        asking.kill()
+        asking.wait(LIMIT_S)
+    until(lambda: not is_alive(pid), "a process that a command started outlives whoever asked")

@@ -202,7 +202,7 @@ def test_a_pipeline_lowers_before_it_is_judged(session: Session, native: Program
     busy = session.choose(BELL, shots=9, among=["ion", "twin-20"], pipeline=pipeline)
     taken = {row.device.name: row.how for row in busy.considered}
     assert "takes" in taken["twin-20"] and "once it is lowered" in taken["ion"]
-    with pytest.raises(OptionError, match="a pipeline is"):
+    with pytest.raises(OptionError, match="no preset is called"):
         session.choose(BELL, pipeline="transpile")
 
 

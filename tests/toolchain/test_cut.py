@@ -203,7 +203,7 @@ def test_what_is_constant_has_as_many_sets() -> None:
     program = Program(3, 0, 1, (on("rzz", 0, 1, at=slot(0)), on("rx", 2, at=slot(0)), on("cx", 1, 2)))
     for shots in (0, 10):
         _, (found,) = reconstructed(program, outputs, np.zeros((4, 1)), 2, shots=shots, gates=False)
-        np.testing.assert_array_equal(found.values.numpy(), [[1.5, 0.0]] * 4)
+        np.testing.assert_allclose(found.values.numpy(), [[1.5, 0.0]] * 4, atol=EXACT)
         assert not found.standard_errors.numpy().any()
 
 

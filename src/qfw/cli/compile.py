@@ -176,7 +176,8 @@ def _explanation(program: Program, lowered: Lowered, ground: Ground, name: str) 
     from qfw.qpm.stages import report
 
     first = report("as given", program, ground.target)
-    return str(Explanation(name, ground.name, lowered.calibration, (first, *lowered.stages)))
+    notes = tuple(f"{row.stage}: {note}" for row in lowered.stages for note in row.notes)
+    return str(Explanation(name, ground.name, lowered.calibration, (first, *lowered.stages), notes))
 
 
 def _json(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Union
 
-from qfw.formats.expressions import Dialect, Expression, Value, evaluate
+from qfw.formats.expressions import Dialect, Expression, as_angle, evaluate
 from qfw.formats.modifiers import controlled, inverse, power
+from qfw.formats.operators import Value
 from qfw.formats.recipes import applied
 from qfw.formats.source import Source
 from qfw.formats.standard_gates import Standard
 from qfw.model.errors import TooLarge, UnsupportedFeature
-from qfw.model.program import Affine, Angle, Gate
+from qfw.model.program import Angle, Gate
 
 
 class Modifier(NamedTuple):
@@ -121,7 +122,7 @@ class Expander:
     def value(self, expression: Expression, arguments: Sequence[Value]) -> Angle:
         """The value of an expression, as an angle."""
         found = evaluate(expression, arguments, self._source, self._dialect)
-        return found if isinstance(found, Affine) else float(found)
+        return as_angle(found, self._source, expression.at)
 
     def too_many(self, at: int) -> TooLarge:
         """The refusal of the statement at a token that exceeds the limit."""

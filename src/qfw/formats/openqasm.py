@@ -1,9 +1,8 @@
-"""OpenQASM 2 and 3, read and written by ourselves, for straight-line programs.
+"""OpenQASM 2 and 3, read and written by ourselves.
 
-Read: registers, broadcasts, the standard gates, gate definitions, constants, parameter
-expressions, inputs (slots), the modifiers inv, ctrl, negctrl and pow, measure, reset and
-barrier. All else is refused by name with its line and column: control flow and classical
-variables come with the toolchain.
+What is known while the text is read (constants, loops, classical variables, subroutines) is
+evaluated and unrolled; what was measured decides, by IfElse and While. All else is refused by
+name with its line and column: docs/specs/openqasm.md says what is read.
 
 A text without a version line is OpenQASM 3, or 2 where it begins by including qelib1.inc.
 """
@@ -22,12 +21,13 @@ def loads(text: str, limits: Limits = DEFAULT_LIMITS) -> Program:
     Registers are laid out in order of declaration, the first qubit of the first one being
     qubit 0; bit 0 of the first classical register is the rightmost character of a bit string.
     Gates that a text defines are inlined. A global phase that gates bring along (U, u2, u3 and
-    definitions in version 3) is summed into one `gphase` at the end; a written gphase stays.
+    definitions in version 3) is summed into one `gphase` at the end of its block; a written gphase
+    stays.
 
     Raises:
         ParseError: the text is not a program (with line and column).
-        UnsupportedFeature: it uses something beyond straight-line programs.
-        TooLarge: it exceeds `limits`, or would after definitions are expanded.
+        UnsupportedFeature: it uses something that a Program cannot say.
+        TooLarge: it exceeds `limits`, or would after definitions and loops are expanded.
         ParameterError: an angle has no finite value.
     """
     return Parser(precheck(text, limits), limits).program()
@@ -38,9 +38,10 @@ def dumps(program: Program, version: int = 3) -> str:
 
     Slots become `input float[64] p0;` and so on. Gates that the standard include lacks are
     defined in the text's head, and known again by `loads`: loads(dumps(program)) == program.
+    A While has its bound in an annotation, which other readers pass over.
 
     Raises:
-        UnsupportedFeature: control flow; slots in version 2, which has no inputs.
+        UnsupportedFeature: what version 2 lacks: inputs, loops, delays, and conditions on other than whole registers.
         OptionError: a version other than 2 and 3.
         ProgramError: the program is not well formed.
     """

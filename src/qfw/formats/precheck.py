@@ -63,6 +63,22 @@ def precheck(text: str, limits: Limits = DEFAULT_LIMITS) -> Source:
             raise TooLarge(
                 f"the text has {statements} statements; at most {limits.max_operations} are read. {_RAISE}"
             )
+    # So many commas or signs belong to no program within the limits: a set, a list, modifiers.
+    for character, most in ((",", 5), ("@", 2), ("{", 1)):
+        if text.count(character) > most * limits.max_operations:
+            found = _COMMENT.sub("", text).count(character)
+            most *= limits.max_operations
+            if found > most:
+                raise TooLarge(f"the text has {found} times {character!r}; at most {most} are read. {_RAISE}")
+    if len(text) > 4 * _FIRST:
+        # What is too much at the beginning is too much in all: an early no again.
+        try:
+            _Scan(Source(text[:_FIRST]), limits).run()
+        except TooLarge:
+            raise
+        except ProgramError:
+            # Cut within a block, a comment …
+            pass
     source = Source(text)
     _Scan(source, limits).run()
     return source
@@ -89,6 +105,8 @@ class _Scan:
         #: Operations of one call, and depth of the definitions inside it, of every defined gate.
         self.calls: dict[str, tuple[int, int]] = {}
         self.widths: dict[str, int] = {}
+        #: Of the calls those of subroutines, which take registers whole.
+        self.routines: set[str] = set()
         self.bits = {"qubits": 0, "classical bits": 0}
         self.blocks = [_Block(-1, 1, None)]
 
@@ -139,10 +157,19 @@ class _Scan:
         """Whether a brace opens a set or an array's values, not a block."""
         return index > 0 and self.tokens[index - 1] in ("in", "=", ",", "(", "[", "{")
 
+    def _behind_lines(self, start: int) -> int:
+        """The token at or behind `start` that is no annotation or pragma."""
+        while self.tokens[start][:1] == "\n":
+            start += 1
+        return start
+
     def _open(self, start: int, index: int) -> None:
+        start = self._behind_lines(start)
         head = self.tokens[start]
         if head in _DEFINING:
             name = self.tokens[start + 1] if start + 1 < index else ""
+            if head == "def":
+                self.routines.add(name)
             self.blocks.append(_Block(index, 1, name))
         else:
             outer = self.blocks[-1]
@@ -168,6 +195,7 @@ class _Scan:
 
     def _statement(self, start: int, end: int) -> None:
         tokens = self.tokens
+        start = self._behind_lines(start)
         head = tokens[start]
         if head in _HEADS:
             if head == "include":
@@ -186,7 +214,11 @@ class _Scan:
                         cost = max(cost, call_cost)
                         block.depth = max(block.depth, depth)
             if self.widths and not any(b.definition for b in self.blocks):
-                for word, following in pairwise((*words, ";")):
+                # A condition on a register, a subroutine that takes one, are not repeated for each bit.
+                acts = words[words.index(")") + 1 :] if head == "if" and ")" in words else words
+                if not self.routines.isdisjoint(acts):
+                    acts = []
+                for word, following in pairwise((*acts, ";")):
                     if word in self.widths and following != "[":
                         widest = max(widest, self.widths[word])
             if head in _HEADS:
@@ -297,6 +329,8 @@ def _length(tokens: list[str], at: int, end: int) -> int:
 
 #: A comment; one without an end reaches to the end of the text, which keeps the search linear.
 _COMMENT = re.compile(r"//[^\n]*+|/\*(?:.*?\*/|.*+)", re.DOTALL)
+#: Characters that are looked at before a long text is cut into tokens.
+_FIRST = 32_768
 _RAISE = "Split the program, or raise the limit where you load it"
 #: Enough to exceed every limit, small enough to multiply quickly.
 _SATURATED = 10**18

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from qfw.formats.qir_arithmetic import Counter, compared
 from qfw.formats.qir_flow import END, Loop
-from qfw.formats.qir_module import MAX_OPERATIONS
+from qfw.formats.qir_module import MAX_OPERATIONS, TARGET
 from qfw.formats.qir_text import unquoted
 from qfw.formats.qir_values import Bit, Choice, bits, conjunction, same
 from qfw.model.errors import TooLarge, UnsupportedFeature
@@ -168,7 +168,7 @@ class Loops:
         if last.opcode != "br":
             raise UnsupportedFeature("it is left by a switch")
         condition = reader.condition(side, last)
-        targets = [unquoted(part.split("%", 1)[1].strip()) for part in last.rest.split(",")[1:]]
+        targets = [unquoted(target) for target in TARGET.findall(last.rest)]
         if targets[0] == leaving:
             condition = reader.diagrams.apply(lambda c: 1 - c, condition)
         inside = targets[targets[0] == leaving]

@@ -78,8 +78,15 @@ def flow_of(function: Function) -> Flow | None:
         if not block or block[-1].opcode not in ("br", "ret", "switch", "unreachable"):
             raise ParseError(f"block {label} of {function.name} has no end", function.line, 1)
         last = block[-1]
+        later = False
+        for instruction in block:
+            if instruction.opcode != "phi":
+                later = True
+            elif later:
+                raise ParseError("a phi stands behind other instructions", instruction.line, 1)
         targets = [unquoted(target) for target in TARGET.findall(last.rest)] if last.opcode != "ret" else []
-        if (last.opcode in ("br", "switch") and not targets) or (last.opcode == "br" and len(targets) > 2):
+        form = _FORMS.get(last.opcode)
+        if form is not None and form.fullmatch(last.rest) is None:
             raise ParseError(f"{last.opcode} {last.rest[:40]} leads nowhere", last.line, 1)
         for target in targets:
             if target not in function.blocks:
@@ -119,3 +126,11 @@ CALL = re.compile(r'[^@(]*@("[^"]*"|[-\w.$]+)\s*\((.*)\)[^()]*$', re.DOTALL)
 TARGET = re.compile(r'label\s+%("[^"]*"|[-\w.$]+)')
 #: A case of a switch: type, number, label.
 CASE = re.compile(r'(i\d+)\s+(-?\d+|true|false)\s*,\s*label\s+%("[^"]*"|[-\w.$]+)')
+_LABEL = r'label\s+%(?:"[^"]*"|[-\w.$]+)'
+#: How branches are written.
+_FORMS = {
+    "br": re.compile(rf"{_LABEL}|i1\s+\S+\s*,\s*{_LABEL}\s*,\s*{_LABEL}"),
+    "switch": re.compile(
+        rf"i\d+\s+\S+\s*,\s*{_LABEL}\s*\[(?:\s*i\d+\s+(?:-?\d+|true|false)\s*,\s*{_LABEL})*\s*\]"
+    ),
+}

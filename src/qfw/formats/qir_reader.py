@@ -252,8 +252,8 @@ class Reader:
     def switch(self, frame: Frame, label: str, last: Instruction) -> Arrival:
         """Follows the case of a switch, or all up to where they meet."""
         head, _, rest = last.rest.partition("[")
-        kind, value_text = arguments(head, last.line)[0].split()[:2]
-        value = self.value(frame, kind, value_text, last.line)
+        kind, value_text = arguments(head, last.line)[0].split()
+        value = self.value(frame, kind, value_text.rstrip(","), last.line)
         (default,) = TARGET.findall(head)
         cases: dict[object, str] = {}
         for case_kind, number, target in CASE.findall(rest):

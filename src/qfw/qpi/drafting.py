@@ -199,7 +199,12 @@ def as_pipeline(pipeline: Any) -> Pipeline | None:
     None of one without stages: it does nothing. Raises OptionError.
     """
     if isinstance(pipeline, str):
-        pipeline = Pipeline(preset(pipeline))
+        try:
+            pipeline = Pipeline(preset(pipeline))
+        except OptionError as error:
+            raise OptionError(
+                f"a pipeline is a qfw.ToolPipeline, such as ToolPipeline(['transpile']), or a preset's name: {error}"
+            ) from error
     found = pipeline if isinstance(pipeline, Pipeline | None) else getattr(pipeline, "pipeline", None)
     if pipeline is not None and not isinstance(found, Pipeline):
         raise OptionError(

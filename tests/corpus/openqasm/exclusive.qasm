@@ -1,0 +1,5 @@
+OPENQASM 3.0;
+include "stdgates.inc";
+qubit q; bit[2] c;
+if (c[0] ^ c[1]) x q;
+//= if (c[0] && !c[1]) { x q; } else { if (!c[0] && c[1]) { x q; } }
