@@ -36,7 +36,11 @@ MAX_DELAY_NS = 10**15
 MAX_ANGLE = 1e150
 
 
-class Affine(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+# Operations hold numbers, names and operations made before them, so no cycle comes of them: the garbage collector need
+# not go through the many that a program has.
+
+
+class Affine(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
     """An angle that depends on slots: offset + Σ coefficient · slot."""
 
     #: Pairs (slot, coefficient).
@@ -54,7 +58,7 @@ def slot(index: int, coefficient: float = 1.0, offset: float = 0.0) -> Affine:
     return Affine(((index, coefficient),), offset)
 
 
-class Gate(msgspec.Struct, frozen=True, array_like=True, tag="g"):
+class Gate(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
     """A unitary gate of `qfw.model.gates`; a control comes before its target."""
 
     name: str
@@ -62,33 +66,33 @@ class Gate(msgspec.Struct, frozen=True, array_like=True, tag="g"):
     angles: tuple[Angle, ...] = ()
 
 
-class Measure(msgspec.Struct, frozen=True, array_like=True, tag="m"):
+class Measure(msgspec.Struct, frozen=True, array_like=True, tag="m", gc=False):
     """Measurement of a qubit in the computational basis into a classical bit."""
 
     qubit: int
     clbit: int
 
 
-class Reset(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+class Reset(msgspec.Struct, frozen=True, array_like=True, tag="r", gc=False):
     """Return of a qubit to |0>."""
 
     qubit: int
 
 
-class Barrier(msgspec.Struct, frozen=True, array_like=True, tag="b"):
+class Barrier(msgspec.Struct, frozen=True, array_like=True, tag="b", gc=False):
     """Nothing may be moved across; no effect on the state."""
 
     qubits: tuple[int, ...]
 
 
-class Delay(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+class Delay(msgspec.Struct, frozen=True, array_like=True, tag="d", gc=False):
     """A qubit is left alone for a time; where time does nothing to it, no effect."""
 
     qubit: int
     duration_ns: int
 
 
-class IfElse(msgspec.Struct, frozen=True, array_like=True, tag="i"):
+class IfElse(msgspec.Struct, frozen=True, array_like=True, tag="i", gc=False):
     """`then` where the classical bits, first one least significant, equal `value`; else `otherwise`."""
 
     clbits: tuple[int, ...]
@@ -97,7 +101,7 @@ class IfElse(msgspec.Struct, frozen=True, array_like=True, tag="i"):
     otherwise: tuple[Operation, ...] = ()
 
 
-class While(msgspec.Struct, frozen=True, array_like=True, tag="w"):
+class While(msgspec.Struct, frozen=True, array_like=True, tag="w", gc=False):
     """`body` as long as the classical bits equal `value`, at most `max_trips` times.
 
     After `max_trips` trips the program goes on behind the loop, whatever the bits are.
@@ -339,10 +343,12 @@ def _bind(operations: Iterable[Operation], angles: Iterator[float]) -> Iterator[
 def _check(operations: tuple[Operation, ...], program: Program, depth: int) -> None:
     if depth > MAX_NESTING:
         raise ProgramError(f"blocks are nested deeper than {MAX_NESTING}")
+    num_qubits = program.num_qubits
     for position, op in enumerate(operations):
         match op:
             case Gate():
-                _check_gate(op, program, position)
+                if not _is_plain(op, num_qubits):
+                    _check_gate(op, program, position)
             case Measure():
                 _check_index(op.qubit, program.num_qubits, "qubit", position)
                 _check_index(op.clbit, program.num_clbits, "classical bit", position)
@@ -369,6 +375,25 @@ def _check(operations: tuple[Operation, ...], program: Program, depth: int) -> N
                             f"operation {position}: a loop needs max_trips >= 1, not {op.max_trips}"
                         )
                     _check(op.body, program, depth + 1)
+
+
+def _is_plain(gate: Gate, num_qubits: int) -> bool:
+    """Whether a gate is right at first sight: most of a program are. Of others `_check_gate` says."""
+    arity = _ARITIES.get(gate.name)
+    qubits, angles = gate.qubits, gate.angles
+    if arity != (len(qubits), len(angles)):
+        return False
+    for angle in angles:
+        if type(angle) is not float or not -MAX_ANGLE <= angle <= MAX_ANGLE:
+            return False
+    if len(qubits) == 1:
+        return 0 <= qubits[0] < num_qubits
+    return (
+        len(qubits) == 2
+        and 0 <= qubits[0] < num_qubits
+        and 0 <= qubits[1] < num_qubits
+        and qubits[0] != qubits[1]
+    )
 
 
 def _check_gate(gate: Gate, program: Program, position: int) -> None:
@@ -423,5 +448,7 @@ def _plain(value: object) -> object:
     raise ProgramError(f"a program is made of numbers and gate names; {value!r} is neither")
 
 
+#: Qubits and angles of each gate.
+_ARITIES = {name: (spec.num_qubits, spec.num_angles) for name, spec in GATES.items()}
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decode = decoder(Program)

@@ -102,6 +102,7 @@ def _modules(name: str) -> str:
     return digest.hexdigest()
 
 
+@cache
 def _own_version() -> str:
     try:
         return version("qfw")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 from qfw.model.device import DeviceProfile
@@ -12,6 +11,7 @@ from qfw.model.errors import NotInstalled, TooLarge, UnsupportedFeature
 from qfw.model.native import check_native
 from qfw.model.program import Barrier, Delay, Measure, Operation, Program
 from qfw.qpm.tool import Target, ToolOutput
+from qfw.toolchain.installed import installed
 from qfw.toolchain.options import check_names, choice, integer
 
 logger = logging.getLogger(__name__)
@@ -53,11 +53,9 @@ class TranspileTool:
 
     @classmethod
     def version(cls) -> str | None:
-        """Qiskit's version."""
-        try:
-            return version("qiskit")
-        except PackageNotFoundError:
-            return None
+        """Qiskit's version, and pytket's where that is installed; None without Qiskit."""
+        qiskit, tket = installed("qiskit"), installed("pytket")
+        return f"{qiskit}, pytket {tket}" if qiskit and tket else qiskit
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
