@@ -12,7 +12,7 @@ from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed, Un
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
-from qfw.qpm.quality import depth, duration_s, fidelity
+from qfw.qpm.quality import figures
 from qfw.qpm.tool import KEEPS, Target, ToolOutput, compares, plays, splits
 
 
@@ -97,18 +97,8 @@ def report(
     stage: str, program: Program, target: Target, took_s: float = 0.0, notes: tuple[str, ...] = ()
 ) -> StageReport:
     """A program in figures."""
-    gates = [gate for gate in program.gates() if gate.qubits]
-    return StageReport(
-        stage,
-        program.num_qubits,
-        len(gates),
-        sum(len(gate.qubits) == 2 for gate in gates),
-        depth(program),
-        fidelity(program, target.calibration),
-        duration_s(program, target),
-        took_s,
-        notes,
-    )
+    found = figures(program, target)
+    return StageReport(stage, program.num_qubits, *found, took_s, notes)
 
 
 def check_lowers(pipeline: Pipeline) -> None:
