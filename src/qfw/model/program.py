@@ -140,11 +140,7 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     @cached_property
     def encoded(self) -> bytes:
         """The canonical bytes (MessagePack) that the digest is taken of and the wire carries."""
-        try:
-            # Read once: an int where an angle belongs comes back as the float that it is.
-            return _ENCODER.encode(_read(_ENCODER.encode(self)))
-        except (TypeError, OverflowError) as error:
-            raise ProgramError(f"qubits are int and angles float in a program: {error}") from error
+        return self.canonical().encoded
 
     @cached_property
     def digest(self) -> bytes:
@@ -212,6 +208,20 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     def expected_steps(self) -> int:
         """Operations that a run may well go through: of branches the longer one, of loops a few trips."""
         return _steps(self.operations)
+
+    def canonical(self) -> Program:
+        """The program as it is read of its canonical bytes: what `decode` gives, unchecked.
+
+        Raises:
+            ProgramError: it holds what is no number.
+        """
+        try:
+            # An int where an angle belongs comes back as the float that it is.
+            found = _read(_ENCODER.encode(self))
+            found.__dict__["encoded"] = _ENCODER.encode(found)
+        except (TypeError, OverflowError) as error:
+            raise ProgramError(f"qubits are int and angles float in a program: {error}") from error
+        return found
 
     def gates(self) -> Iterator[Gate]:
         """All gates in order, those of nested blocks included."""
