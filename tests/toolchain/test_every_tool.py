@@ -282,7 +282,7 @@ def joint() -> Target:
 PLACES = {"distribute": joint}
 
 
-def wanted_of(kind: Any, width: int, shots: int) -> tuple[Output, ...]:
+def wanted_of(kind: Any, width: int) -> tuple[Output, ...]:
     words = {f"Z{q} X{(q + 1) % width}" if width > 1 else "X0": 0.5 + q for q in range(width)}
     everything: dict[str, Output] = {
         "expectation": Expectation((PauliSum.of("Z0"), PauliSum.of(words), PauliSum.of(f"Y{width - 1}"))),
@@ -341,7 +341,7 @@ def test_splitting_tools(name: str, case: Case) -> None:
     parted = 0
     for seed in range(8):
         program = chained(seed)
-        outputs = wanted_of(kind, program.num_qubits, case.shots)
+        outputs = wanted_of(kind, program.num_qubits)
         expanded = expansion.expand(pipeline, program, outputs, case.shots, target)
         programs = [Program.decode(encoded) for encoded in expanded.programs]
         answers = [
@@ -408,7 +408,7 @@ def test_splitting_tools_and_control(name: str, case: Case) -> None:
         program = seeded.controlled(seed, max_qubits=4)
         if not program.has_control or program.num_qubits < 4:
             continue
-        outputs = wanted_of(kind, program.num_qubits, case.shots)
+        outputs = wanted_of(kind, program.num_qubits)
         with pytest.raises(UnsupportedFeature, match=case.control or "control"):
             expansion.expand(pipeline, program, outputs, case.shots, target)
 
