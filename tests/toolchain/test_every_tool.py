@@ -33,6 +33,7 @@ from qfw.model.program import Delay, Gate, Measure, Operation, Program
 from qfw.platforms.twin.gate_pulses import with_pulses
 from qfw.platforms.twin.models import model
 from qfw.platforms.twin.platform import BuiltTwinDriver
+from qfw.qpi.compiled import CompiledProgram
 from qfw.qpm import expansion, presets, registry, stages
 from qfw.qpm.platform import PlatformConfig
 from qfw.qpm.tool import Target, compares, lowers, splits
@@ -238,6 +239,22 @@ def test_presets(name: str, where: str) -> None:
             same(program, lowered)
             if front:
                 native(Program.decode(lowered.encoded), target)
+
+
+@pytest.mark.parametrize("where", TARGETS)
+def test_compiled_files(where: str) -> None:
+    """What a .qfw file carries for a target is the program, lowered; with slots, measured or not."""
+    pytest.importorskip("qiskit")
+    target = TARGETS[where]
+    for seed in range(30, 33):
+        for program in (straight(seed), seeded.controlled(seed, size=6)):
+            carried = CompiledProgram.from_bytes(
+                CompiledProgram.make(program, "default", [target]).to_bytes()
+            )
+            assert carried.compiled_for == ((target.profile.name, target.version),)
+            lowered = carried.lower(target)
+            same_distribution(program, lowered.program, lowered.layout)
+            native(lowered.program, target)
 
 
 #: What may stand behind native programs, in any order.
