@@ -42,8 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pipeline",
         metavar="P",
-        help="a preset (none, fast, default, best), tools (reduce,transpile:level=2) or a TOML file; default: default, "
-        "or that of a .qfw FILE",
+        help="a preset (none, fast, default, best), tools (reduce,transpile:level=2; default,verify) or a TOML file; "
+        "default: default, or that of a .qfw FILE",
     )
     parser.add_argument(
         "--emit", choices=FORMATS, help="what is written (default: by OUT's ending, else qasm3)"
