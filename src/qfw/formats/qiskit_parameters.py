@@ -91,17 +91,19 @@ def _told(expression: ParameterExpression, position: Mapping[Parameter, int]) ->
     index = -1
     coefficient, offset = 1.0, 0.0
     for step in steps:
-        operands = (getattr(step, "lhs", None), getattr(step, "rhs", None))
+        left: Any = getattr(step, "lhs", None)
+        right: Any = getattr(step, "rhs", None)
         if index < 0:
-            variable = operands[0] if isinstance(operands[0], Parameter) else operands[1]
+            variable, value = (left, right) if isinstance(left, Parameter) else (right, left)
             if not isinstance(variable, Parameter):
                 return None
             index = position[variable]
+        elif left is None or right is None:
+            # What the steps before made, and a number.
+            value = right if left is None else left
         else:
-            # Of what the steps before made.
-            variable = None
-        value = operands[1] if operands[0] is variable else operands[0]
-        if type(value) not in (float, int) or not any(each is variable for each in operands):
+            return None
+        if type(value) not in (float, int):
             return None
         match _name(step.op):
             case "ADD":
@@ -116,7 +118,8 @@ def _told(expression: ParameterExpression, position: Mapping[Parameter, int]) ->
 
 def _name(operation: Any) -> str:
     """Of an operation in an expression: of Python's enumerations in Qiskit 2.0, of Rust's later."""
-    return getattr(operation, "name", None) or str(operation).rpartition(".")[2]
+    found: str = getattr(operation, "name", None) or repr(operation).rpartition(".")[2]
+    return found
 
 
 class Formula:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import Parameter, QuantumCircuit
 
 from qfw.formats import qiskit_gates
-from qfw.formats.qiskit_gates import DIRECT
+from qfw.formats.qiskit_gates import ARITIES, DIRECT
 from qfw.formats.qiskit_parameters import affine, is_number, number
 from qfw.formats.qiskit_walk import MAX_OPERATIONS, Walk
 from qfw.formats.qiskit_writer import dumps_labelled, slot_of
@@ -61,11 +61,12 @@ def _gates(
         if name not in DIRECT or not instruction.is_standard_gate():
             return None
         qubits = tuple(map(index, instruction.qubits))
-        values = instruction.params
-        if not values:
+        if not ARITIES[name][1]:
             found.append(Gate(name, qubits))
             continue
-        angles = [value if type(value) is float else _angle(value, position, known) for value in values]
+        angles = [
+            value if type(value) is float else _angle(value, position, known) for value in instruction.params
+        ]
         if not _all_affine(angles):
             return None
         found.append(Gate(name, qubits, tuple(angles)))
@@ -85,13 +86,14 @@ def _all_affine(angles: list[Angle | None]) -> TypeGuard[list[Angle]]:
 def _angle(value: Any, position: dict[Any, int], known: dict[Any, Angle | None]) -> Angle | None:
     if isinstance(value, float):
         return value
+    if isinstance(value, Parameter):
+        return slot(position[value])
+    if value in known:
+        return known[value]
     if is_number(value):
         found = number(value)
         if found is None:
             raise ParameterError(f"a pass gave a gate the angle {value}, which is no real number")
         return found
-    if value in position:
-        return slot(position[value])
-    if value not in known:
-        known[value] = affine(value, position)
-    return known[value]
+    made = known[value] = affine(value, position)
+    return made

@@ -140,11 +140,7 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     @cached_property
     def encoded(self) -> bytes:
         """The canonical bytes (MessagePack) that the digest is taken of and the wire carries."""
-        try:
-            # Read once: an int where an angle belongs comes back as the float that it is.
-            return _ENCODER.encode(_read(_ENCODER.encode(self)))
-        except (TypeError, OverflowError) as error:
-            raise ProgramError(f"qubits are int and angles float in a program: {error}") from error
+        return self.canonical().encoded
 
     @cached_property
     def digest(self) -> bytes:
@@ -176,7 +172,7 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
         for op in self.operations:
             match op:
                 case Gate():
-                    if measured.intersection(op.qubits):
+                    if measured and not measured.isdisjoint(op.qubits):
                         return True
                 case Measure():
                     measured.add(op.qubit)
@@ -212,6 +208,20 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     def expected_steps(self) -> int:
         """Operations that a run may well go through: of branches the longer one, of loops a few trips."""
         return _steps(self.operations)
+
+    def canonical(self) -> Program:
+        """The program as it is read of its canonical bytes: what `decode` gives, unchecked.
+
+        Raises:
+            ProgramError: it holds what is no number.
+        """
+        try:
+            # An int where an angle belongs comes back as the float that it is.
+            found = _read(_ENCODER.encode(self))
+            found.__dict__["encoded"] = _ENCODER.encode(found)
+        except (TypeError, OverflowError) as error:
+            raise ProgramError(f"qubits are int and angles float in a program: {error}") from error
+        return found
 
     def gates(self) -> Iterator[Gate]:
         """All gates in order, those of nested blocks included."""
@@ -343,11 +353,10 @@ def _bind(operations: Iterable[Operation], angles: Iterator[float]) -> Iterator[
 def _check(operations: tuple[Operation, ...], program: Program, depth: int) -> None:
     if depth > MAX_NESTING:
         raise ProgramError(f"blocks are nested deeper than {MAX_NESTING}")
-    num_qubits = program.num_qubits
     for position, op in enumerate(operations):
         match op:
             case Gate():
-                if not _is_plain(op, num_qubits):
+                if not _is_plain(op, program):
                     _check_gate(op, program, position)
             case Measure():
                 _check_index(op.qubit, program.num_qubits, "qubit", position)
@@ -366,34 +375,42 @@ def _check(operations: tuple[Operation, ...], program: Program, depth: int) -> N
             case IfElse() | While():
                 for clbit in op.clbits:
                     _check_index(clbit, program.num_clbits, "classical bit", position)
+                if not -(2**63) <= op.value < 2**64:
+                    raise ProgramError(
+                        f"operation {position}: the value of a condition is written in 64 bits; {op.value} is not. "
+                        "Ask more bits by conditions within conditions"
+                    )
                 if isinstance(op, IfElse):
                     _check(op.then, program, depth + 1)
                     _check(op.otherwise, program, depth + 1)
                 else:
-                    if op.max_trips < 1:
+                    if not 1 <= op.max_trips < 2**63:
                         raise ProgramError(
-                            f"operation {position}: a loop needs max_trips >= 1, not {op.max_trips}"
+                            f"operation {position}: a loop needs max_trips >= 1, below 2**63, not {op.max_trips}"
                         )
                     _check(op.body, program, depth + 1)
 
 
-def _is_plain(gate: Gate, num_qubits: int) -> bool:
-    """Whether a gate is right at first sight: most of a program are. Of others `_check_gate` says."""
-    arity = _ARITIES.get(gate.name)
+def _is_plain(gate: Gate, program: Program) -> bool:
+    """Whether a gate is right at first sight, as most are. Of others `_check_gate` says whether, and what is wrong."""
     qubits, angles = gate.qubits, gate.angles
-    if arity != (len(qubits), len(angles)):
+    if _ARITIES.get(gate.name) != (len(qubits), len(angles)):
         return False
     for angle in angles:
-        if type(angle) is not float or not -MAX_ANGLE <= angle <= MAX_ANGLE:
+        if not isinstance(angle, Affine):
+            if not -MAX_ANGLE <= angle <= MAX_ANGLE:
+                return False
+            continue
+        for index, coefficient in angle.terms:
+            if not (0 <= index < program.num_slots and -MAX_ANGLE <= coefficient <= MAX_ANGLE):
+                return False
+        if not -MAX_ANGLE <= angle.offset <= MAX_ANGLE:
             return False
     if len(qubits) == 1:
-        return 0 <= qubits[0] < num_qubits
-    return (
-        len(qubits) == 2
-        and 0 <= qubits[0] < num_qubits
-        and 0 <= qubits[1] < num_qubits
-        and qubits[0] != qubits[1]
-    )
+        return 0 <= qubits[0] < program.num_qubits
+    if len(qubits) != 2 or qubits[0] == qubits[1]:
+        return False
+    return 0 <= qubits[0] < program.num_qubits and 0 <= qubits[1] < program.num_qubits
 
 
 def _check_gate(gate: Gate, program: Program, position: int) -> None:

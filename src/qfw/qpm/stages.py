@@ -14,7 +14,7 @@ from qfw.model.native import check_native
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
-from qfw.qpm.quality import depth, duration_s, fidelity
+from qfw.qpm.quality import figures
 from qfw.qpm.tool import KEEPS, Target, ToolOutput, compares, plays, splits
 
 
@@ -41,7 +41,17 @@ def run(
     target: Target,
     begins: Callable[[Stage], None] = lambda stage: None,
 ) -> LoweredProgram:
-    """What the pipeline makes of a program for a target; `begins` is told of every stage before it.
+    """What the pipeline makes of a program for a target; `begins` is told of every stage before it. See `lower`."""
+    return lower(pipeline, program, target, begins)[0]
+
+
+def lower(
+    pipeline: Pipeline,
+    program: Program,
+    target: Target,
+    begins: Callable[[Stage], None] = lambda stage: None,
+) -> tuple[LoweredProgram, Program]:
+    """As `run`, and the lowered program as it is read of its bytes.
 
     A program that measures nothing answers counts of all its qubits, qubit i as bit i. Where its qubits went
     elsewhere, or others joined them, the lowered one says so with measurements; other answers they do not change.
@@ -53,11 +63,15 @@ def run(
         NotInstalled, UnknownDevice: a tool is not here.
     """
     check_lowers(pipeline)
+    if not pipeline.stages:
+        # What stages make is checked behind each of them.
+        program.check()
     made = through(pipeline.stages, program, target, begins)
     lowered, layout = made.program, made.layout
     if not program.has_measurements and (layout or lowered.num_qubits != program.num_qubits):
         lowered = _measured(lowered, layout or range(program.num_qubits))
-    return LoweredProgram(lowered.encoded, layout, tuple(made.reports), made.artefacts)
+    lowered = lowered.canonical()
+    return LoweredProgram(lowered.encoded, layout, tuple(made.reports), made.artefacts), lowered
 
 
 class Made(NamedTuple):
@@ -99,18 +113,8 @@ def report(
     stage: str, program: Program, target: Target, took_s: float = 0.0, notes: tuple[str, ...] = ()
 ) -> StageReport:
     """A program in figures."""
-    gates = [gate for gate in program.gates() if gate.qubits]
-    return StageReport(
-        stage,
-        program.num_qubits,
-        len(gates),
-        sum(len(gate.qubits) == 2 for gate in gates),
-        depth(program),
-        fidelity(program, target.calibration),
-        duration_s(program, target),
-        took_s,
-        notes,
-    )
+    found = figures(program, target)
+    return StageReport(stage, program.num_qubits, *found, took_s, notes)
 
 
 def check_reached(pipeline: Pipeline, lowered: Program, profile: DeviceProfile) -> None:

@@ -9,6 +9,7 @@ import argparse
 import os
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -47,7 +48,7 @@ def answer(
         channel.sendall(pack(Began(request.number, stage.name, stage.tool)))
 
     try:
-        target = msgspec.msgpack.decode(request.target, type=Target)
+        target = _read_target(bytes(request.target))
         if isinstance(request, Lower):
             made = _lowered(request.pipeline, request.program, target, begins, shelf, reached=True)
             body = msgspec.msgpack.encode(made)
@@ -63,6 +64,13 @@ def answer(
     except Exception as error:
         failed = ToolFailed(f"a tool of the pipeline failed with {type(error).__name__}: {str(error)[:500]}")
         return LowerFailed(request.number, ErrorReport.of(failed))
+
+
+@lru_cache(maxsize=8)
+def _read_target(encoded: bytes) -> Target:
+    """The one Target of such bytes: what tools keep for it they find by it, at once."""
+    found: Target = msgspec.msgpack.decode(encoded, type=Target)
+    return found
 
 
 def _lowered(
