@@ -129,6 +129,7 @@ def test_from_and_to_toml() -> None:
     ("text", "said"),
     [
         ("stages = [", "no pipeline"),
+        ("careful.toml", "is no pipeline but the path of one"),
         ("", "stages"),
         ("[[stages]]\nname = 'x'", "tool"),
         ("[[stages]]\ntool = 'reduce'\noption = {}", "did you mean `options`"),

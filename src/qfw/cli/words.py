@@ -11,11 +11,13 @@ from qfw.model.errors import OptionError, UnknownDevice
 from qfw.model.pipeline import MAX_PIPELINE_BYTES
 from qfw.qpi.pipeline import ToolPipeline
 from qfw.qpm import registry
-from qfw.qpm.presets import PRESETS
+from qfw.qpm.presets import PRESETS, preset
 
 
 def pipeline_of(text: str) -> ToolPipeline:
     """A preset, a TOML file (its name ends in .toml, or has a slash), or tools: `reduce,transpile:level=2:seed=7`.
+
+    Among tools a preset stands for its stages: `default,verify`.
 
     Raises:
         OptionError, UnknownDevice: no such preset or tool (names the nearest), or a wrong option.
@@ -25,7 +27,7 @@ def pipeline_of(text: str) -> ToolPipeline:
         return ToolPipeline.from_toml(_text(Path(text)))
     if text in PRESETS:
         return ToolPipeline.preset(text)
-    stages = [_stage(word.strip()) for word in text.split(",")]
+    stages = [stage for word in text.split(",") for stage in _stages(word.strip())]
     if len(stages) == 1 and not stages[0][1] and text not in registry.names(registry.TOOLS):
         # It may have been meant for either.
         known = sorted({*PRESETS, *registry.names(registry.TOOLS)})
@@ -38,6 +40,12 @@ def _text(path: Path) -> str:
         return files.read(path, MAX_PIPELINE_BYTES).decode()
     except UnicodeDecodeError as error:
         raise OptionError(f"no pipeline: {path} is no text in UTF-8 (byte {error.start})") from error
+
+
+def _stages(word: str) -> list[tuple[str, dict[str, Any]]]:
+    if word in PRESETS:
+        return [(stage.tool, dict(stage.options)) for stage in preset(word)]
+    return [_stage(word)]
 
 
 def _stage(word: str) -> tuple[str, dict[str, Any]]:

@@ -375,13 +375,18 @@ def _check(operations: tuple[Operation, ...], program: Program, depth: int) -> N
             case IfElse() | While():
                 for clbit in op.clbits:
                     _check_index(clbit, program.num_clbits, "classical bit", position)
+                if not -(2**63) <= op.value < 2**64:
+                    raise ProgramError(
+                        f"operation {position}: the value of a condition is written in 64 bits; {op.value} is not. "
+                        "Ask more bits by conditions within conditions"
+                    )
                 if isinstance(op, IfElse):
                     _check(op.then, program, depth + 1)
                     _check(op.otherwise, program, depth + 1)
                 else:
-                    if op.max_trips < 1:
+                    if not 1 <= op.max_trips < 2**63:
                         raise ProgramError(
-                            f"operation {position}: a loop needs max_trips >= 1, not {op.max_trips}"
+                            f"operation {position}: a loop needs max_trips >= 1, below 2**63, not {op.max_trips}"
                         )
                     _check(op.body, program, depth + 1)
 

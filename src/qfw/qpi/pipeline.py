@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from qfw.formats.remembered import Remembered
-from qfw.model import native
-from qfw.model.errors import OptionError, UnsupportedFeature, UsageError
+from qfw.model.errors import OptionError, UsageError
 from qfw.model.expansion import Expanded
 from qfw.model.outputs import Output, check_shots
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
@@ -56,6 +55,16 @@ class Lowered(NamedTuple):
     calibration: str
     #: What tools made besides, by name: MessagePack.
     artefacts: Mapping[str, bytes] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        """In one line; `print(lowered.program)` shows the program."""
+        where = f"; calibration {self.calibration}" if self.calibration else ""
+        made = "".join(f"; {name}: {len(data)} bytes" for name, data in self.artefacts.items())
+        gates = sum(1 for _ in self.program.gates())
+        return (
+            f"Lowered({self.program.num_qubits} qubits, {gates} gates; "
+            f"{' → '.join(stage.stage for stage in self.stages) or 'no stages'}{where}{made})"
+        )
 
     @property
     def schedule(self) -> Schedule | None:
@@ -378,19 +387,7 @@ class ToolPipeline:
 
     def check_lowered(self, lowered: ModelProgram, target: Target) -> None:
         """As `check`, of what the stages made."""
-        try:
-            native.check_native(lowered, target.profile)
-        except UnsupportedFeature as error:
-            if not self._pipeline.stages:
-                raise UnsupportedFeature(
-                    f"without a stage the program stays as it is, and {target.profile.name} does not take it: {error}. "
-                    "Use preset fast, default or best"
-                ) from error
-            last = self._pipeline.stages[-1]
-            raise UnsupportedFeature(
-                f"behind stage {last.name!r} (tool {last.tool}), the last of the pipeline, there is still what "
-                f"{target.profile.name} does not take: {error}. In a pipeline: end it with tool transpile"
-            ) from error
+        running.check_reached(self._pipeline, lowered, target.profile)
 
     def __repr__(self) -> str:
         called = f"{self.name!r}: " if self.name else ""
@@ -425,7 +422,12 @@ def _options(stage: Stage) -> str:
 
 def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
     if isinstance(given, (str, Stage)) or not isinstance(given, Sequence):
-        raise OptionError(f"a pipeline is made of a list of stages, not of {given!r}")
+        hint = (
+            f"; a preset is ToolPipeline.preset({given!r})"
+            if isinstance(given, str) and given in presets.PRESETS
+            else ""
+        )
+        raise OptionError(f"a pipeline is made of a list of stages, not of {given!r}{hint}")
     own = {stage.name for stage in given if isinstance(stage, Stage)}
     found: list[Stage] = []
     for each in given:

@@ -41,6 +41,10 @@ def loads(text: str) -> PipelineText:
     try:
         found = msgspec.toml.decode(text, type=PipelineText)
     except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(text, str) and "\n" not in text and text.endswith(".toml"):
+            raise OptionError(
+                f"{text!r} is no pipeline but the path of one: give its text, Path({text!r}).read_text()"
+            ) from error
         raise OptionError(f"no pipeline: {_explained(str(error))}") from error
     if bool(found.preset) == bool(found.stages):
         raise OptionError("no pipeline: it has either tables [[stages]] or a preset")

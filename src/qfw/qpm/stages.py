@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
+from qfw.model.device import DeviceProfile
 from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed, UnsupportedFeature
+from qfw.model.native import check_native
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
@@ -113,6 +115,27 @@ def report(
     """A program in figures."""
     found = figures(program, target)
     return StageReport(stage, program.num_qubits, *found, took_s, notes)
+
+
+def check_reached(pipeline: Pipeline, lowered: Program, profile: DeviceProfile) -> None:
+    """Raises unless what a pipeline made is what a device takes.
+
+    Raises:
+        UnsupportedFeature: a gate or pair is left that the device does not have; which, and behind which stage.
+    """
+    try:
+        check_native(lowered, profile)
+    except UnsupportedFeature as error:
+        if not pipeline.stages:
+            raise UnsupportedFeature(
+                f"without a stage the program stays as it is, and {profile.name} does not take it: {error}. Use preset "
+                "fast, default or best"
+            ) from error
+        last = pipeline.stages[-1]
+        raise UnsupportedFeature(
+            f"behind stage {last.name!r} (tool {last.tool}), the last of the pipeline, there is still what "
+            f"{profile.name} does not take: {error}. In a pipeline: end it with tool transpile"
+        ) from error
 
 
 def check_lowers(pipeline: Pipeline) -> None:
