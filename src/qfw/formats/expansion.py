@@ -14,6 +14,9 @@ from qfw.formats.standard_gates import Standard
 from qfw.model.errors import TooLarge, UnsupportedFeature
 from qfw.model.program import Angle, Gate
 
+#: What is to be controlled is so many times smaller than a program may be: a control makes some ten gates of one.
+ROOM_FOR_CONTROL = 8
+
 
 class Modifier(NamedTuple):
     """A modifier in front of a gate call."""
@@ -104,11 +107,12 @@ class Expander:
             else:
                 for _ in range(int(modifier.argument)):
                     controls -= 1
-                    if made is not None:
-                        made = controlled(made, controls)
-                        if made is not None and modifier.name == "negctrl":
-                            flip = Gate("x", (controls,))
-                            made = [flip, *made, flip]
+                    if len(made) > self._max_operations // ROOM_FOR_CONTROL:
+                        raise self.too_many(modifier.at)
+                    made = controlled(made, controls)
+                    if modifier.name == "negctrl":
+                        flip = Gate("x", (controls,))
+                        made = [flip, *made, flip]
             if made is None:
                 names = ", ".join(sorted({g.name for g in before})[:5])
                 raise self._source.error(

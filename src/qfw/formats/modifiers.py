@@ -1,8 +1,8 @@
 """Gate modifiers of OpenQASM 3, `inv @`, `ctrl @`, `pow(k) @`, on gates of the normal form.
 
 A modifier applies to a sequence of gates on formal qubits, because a gate that a program
-defines is one. Each function gives None where the result is not made of gates that the
-normal form has; the parser, which knows the place, says so.
+defines is one. `power` gives None where the result is not made of gates that the normal form
+has; the parser, which knows the place, says so.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from math import pi
 from typing import Final
 
+from qfw.formats.lowering import lower
 from qfw.formats.recipes import applied, scaled
-from qfw.model.program import Affine, Angle, Gate, slot
+from qfw.model.program import Affine, Angle, Gate, Program, slot
 
 
 def inverse(gates: Sequence[Gate]) -> list[Gate]:
@@ -35,17 +36,26 @@ def inverse(gates: Sequence[Gate]) -> list[Gate]:
     return inverted
 
 
-def controlled(gates: Sequence[Gate], control: int) -> list[Gate] | None:
+def controlled(gates: Sequence[Gate], control: int) -> list[Gate]:
     """The sequence under one more control, a qubit that it does not use."""
     made: list[Gate] = []
     for gate in gates:
         if gate.name == "id":
             continue
         recipe = _CONTROLLED.get(gate.name)
-        if recipe is None:
-            return None
-        made += applied((recipe,), (control, *gate.qubits), gate.angles)
+        if recipe is not None:
+            made += applied((recipe,), (control, *gate.qubits), gate.angles)
+        else:
+            made += controlled(_in_controllable(gate), control)
     return made
+
+
+def _in_controllable(gate: Gate) -> list[Gate]:
+    """A gate in those that have a controlled one, its phase included."""
+    width = max(gate.qubits) + 1
+    slots = 1 + max((index for a in gate.angles if isinstance(a, Affine) for index, _ in a.terms), default=-1)
+    lowered = lower(Program(width, 0, slots, (gate,)), _CONTROLLABLE)
+    return [op for op in lowered.operations if isinstance(op, Gate)]
 
 
 def power(gates: Sequence[Gate], exponent: float) -> list[Gate] | None:
@@ -56,11 +66,11 @@ def power(gates: Sequence[Gate], exponent: float) -> list[Gate] | None:
         return []
     if exponent == -1:
         return inverse(gates)
+    whole = float(exponent).is_integer()
     if len(gates) != 1:
-        return None
+        return _repeated(gates, int(exponent)) if whole else None
     (gate,) = gates
     name = gate.name
-    whole = float(exponent).is_integer()
     if name in _DIAGONAL:
         diagonal, angle = _DIAGONAL[name]
         return _named(Gate(diagonal, gate.qubits, (_reduced(angle * exponent, 2 * pi),)))
@@ -80,9 +90,41 @@ def power(gates: Sequence[Gate], exponent: float) -> list[Gate] | None:
                 return None
             turn = _reduced(turn, _GENERATED[name])
         return [Gate(name, gate.qubits, (scaled(turn, exponent),))]
-    if whole and name in _SELF_INVERSE:
-        return [gate] if exponent % 2 else []
-    return None
+    if whole:
+        if name in _SELF_INVERSE:
+            return [gate] if exponent % 2 else []
+        return _repeated(gates, int(exponent))
+    return _root(gate, exponent)
+
+
+def _repeated(gates: Sequence[Gate], exponent: int) -> list[Gate] | None:
+    """The sequence so many times; None where that is too many."""
+    if abs(exponent) * len(gates) > MAX_REPEATED:
+        return None
+    return list(gates if exponent > 0 else inverse(gates)) * abs(exponent)
+
+
+def _root(gate: Gate, exponent: float) -> list[Gate] | None:
+    """A fraction of a gate without angles: what it is on its eigenvectors, to that power."""
+    name, qubits = gate.name, gate.qubits
+    if name == "y":
+        angle = _reduced(pi * exponent, 2 * pi)
+        return [Gate("ry", qubits, (angle,)), Gate("gphase", (), (angle / 2,))]
+    if name == "h":
+        # The axis of h is half way between those of z and x.
+        turned = power([Gate("z", qubits)], exponent) or []
+        return [Gate("ry", qubits, (-pi / 4,)), *turned, Gate("ry", qubits, (pi / 4,))]
+    if name == "swap":
+        # On |01> - |10> it is -1, and 1 on all else.
+        across = Gate("cx", qubits)
+        between = power([Gate("cx", qubits[::-1])], exponent) or []
+        return [across, *between, across]
+    base = _BASES.get(name)
+    if base is None:
+        return None
+    control, *rest = qubits
+    made = power([Gate(base, tuple(rest))], exponent)
+    return None if made is None else controlled(made, control)
 
 
 def _reduced(angle: float, period: float) -> float:
@@ -107,6 +149,13 @@ def _one(name: str, num_qubits: int, *angles: Angle) -> Gate:
     return Gate(name, tuple(range(num_qubits)), angles)
 
 
+#: Gates that a power may come to.
+MAX_REPEATED: Final = 100_000
+
+#: Of a controlled gate what is controlled.
+_BASES: Final = {
+    "cx": "x", "cy": "y", "ch": "h", "csx": "sx", "ccx": "cx", "ccz": "cz", "cswap": "swap",
+}  # fmt: skip
 _SELF_INVERSE: Final = frozenset(
     {"id", "x", "y", "z", "h", "cx", "cy", "cz", "ch", "swap", "ecr", "ccx", "ccz", "cswap"}
 )
@@ -138,3 +187,4 @@ _CONTROLLED: Final[dict[str, Gate]] = {
     "cz": _one("ccz", 3),
     "swap": _one("cswap", 3),
 }
+_CONTROLLABLE: Final = frozenset(_CONTROLLED) - {"sxdg", "swap", "cz"}
