@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -271,3 +272,26 @@ def test_a_private_device(qfw: Qfw, source: Path, folder: Path) -> None:
     assert done.returncode == 1 and "did you mean 'twin-20'" in done.stderr
     done = qfw("compile", source, "--device", "reference", "--pipeline", "none")
     assert done.returncode == 0 and "rx(p0)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("redirected", "says"),
+    [
+        ("{source} > /dev/full", "qfw: error: cannot write to standard output: No space left on device\n"),
+        ("{source} >&-", "qfw: error: cannot write to standard output: Bad file descriptor\n"),
+        ("- <&-", "qfw: error: cannot read standard input: Bad file descriptor\n"),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_said(source: Path, redirected: str, says: str) -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m qfw.cli.main compile --target twin-20 --pipeline fast "
+    command += redirected.format(source=shlex.quote(str(source)))
+    found = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=100)
+    assert (found.returncode, found.stderr) == (1, says)
+
+
+def test_a_closed_output_is_no_file(source: Path) -> None:
+    out = source.with_name("out.qasm")
+    words = (sys.executable, "-m", "qfw.cli.main", "compile", source, "--target", "twin-20", "-o", out)
+    command = f"exec {shlex.join(map(str, words))} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], timeout=100).returncode == 0
+    assert qfw.Program.from_qasm(out.read_text()).num_qubits == 20

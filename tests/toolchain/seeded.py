@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from qfw.model.program import Barrier, Delay, IfElse, Measure, Operation, Program, Reset, While
+from qfw.model.program import (
+    Affine,
+    Barrier,
+    Delay,
+    Gate,
+    IfElse,
+    Measure,
+    Operation,
+    Program,
+    Reset,
+    While,
+)
 from qfw.testing import tool_programs
 
 NUM_SLOTS = tool_programs.SLOTS
@@ -36,6 +47,41 @@ def controlled(
     program = Program(drawing.width, drawing.clbits, NUM_SLOTS, (*begin, *drawing.block(size, 2), *end))
     program.check()
     return program
+
+
+def mutated(program: Program, seed: int) -> Program:
+    """The program with one operation changed or left out, which need not change what it does."""
+    rng = np.random.default_rng(seed)
+    operations = _mutated(program.operations, rng, program)
+    found = Program(program.num_qubits, program.num_clbits, program.num_slots, operations)
+    found.check()
+    return found
+
+
+def _mutated(
+    operations: tuple[Operation, ...], rng: np.random.Generator, program: Program
+) -> tuple[Operation, ...]:
+    if not operations:
+        return operations
+    place = int(rng.integers(len(operations)))
+    op, changed = operations[place], rng.random() < 0.6
+    new: tuple[Operation, ...] = ()
+    match op:
+        case IfElse(clbits, value, then, otherwise):
+            inner = IfElse(clbits, value, _mutated(then, rng, program), otherwise)
+            new = (inner if changed else IfElse(clbits, value, otherwise, then),)
+        case While(clbits, value, body, max_trips):
+            inner = While(clbits, value, _mutated(body, rng, program), max_trips)
+            new = (inner if changed else While(clbits, value ^ 1, body, max_trips),)
+        case Measure(qubit, clbit) if changed:
+            new = (Measure(qubit, (clbit + 1) % program.num_clbits),)
+        case Gate(name, qubits, (Affine(terms, offset), *rest)) if changed:
+            new = (Gate(name, qubits, (Affine(terms, offset + 0.3), *rest)),)
+        case Gate(name, qubits, (angle, *rest)) if changed:
+            new = (Gate(name, qubits, (angle + 0.3, *rest)),)
+        case Gate(name, qubits, angles) if changed:
+            new = (Gate(name, qubits[::-1], angles),)
+    return (*operations[:place], *new, *operations[place + 1 :])
 
 
 class _Drawing:

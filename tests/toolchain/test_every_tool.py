@@ -33,6 +33,7 @@ from qfw.model.program import Delay, Gate, Measure, Operation, Program
 from qfw.platforms.twin.gate_pulses import with_pulses
 from qfw.platforms.twin.models import model
 from qfw.platforms.twin.platform import BuiltTwinDriver
+from qfw.qpi.compiled import CompiledProgram
 from qfw.qpm import expansion, presets, registry, stages
 from qfw.qpm.platform import PlatformConfig
 from qfw.qpm.tool import Target, compares, lowers, splits
@@ -240,6 +241,50 @@ def test_presets(name: str, where: str) -> None:
                 native(Program.decode(lowered.encoded), target)
 
 
+@pytest.mark.parametrize("where", TARGETS)
+def test_compiled_files(where: str) -> None:
+    """What a .qfw file carries for a target is the program, lowered; with slots, measured or not."""
+    pytest.importorskip("qiskit")
+    target = TARGETS[where]
+    for seed in range(30, 33):
+        for program in (straight(seed), seeded.controlled(seed, size=6)):
+            carried = CompiledProgram.from_bytes(
+                CompiledProgram.make(program, "default", [target]).to_bytes()
+            )
+            assert carried.compiled_for == ((target.profile.name, target.version),)
+            lowered = carried.lower(target)
+            same_distribution(program, lowered.program, lowered.layout)
+            native(lowered.program, target)
+
+
+#: What may stand behind native programs, in any order.
+BEHIND = (
+    Stage("reduce", "reduce", {}),
+    Stage("again", "transpile", {"level": 0}),
+    Stage("otherwise", "transpile", {"level": 3, "seed": 5}),
+    Stage("late", "schedule", {}),
+    Stage("soon", "schedule", {"policy": "asap", "decoupling": "xy4"}),
+)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_tools_one_behind_another(seed: int) -> None:
+    """Layouts of several stages are put together, and delays of one kept by the next."""
+    pytest.importorskip("qiskit")
+    rng = np.random.default_rng(seed)
+    where = ("heavy-hex-20", "trapped-ion")[seed % 2]
+    chosen = [BEHIND[int(place)] for place in rng.integers(len(BEHIND), size=3)]
+    names = [Stage(f"{place}-{stage.name}", stage.tool, stage.options) for place, stage in enumerate(chosen)]
+    program = (
+        seeded.straight(seed, 5, 14, measured=seed % 4 == 0)
+        if seed % 3
+        else seeded.controlled(seed, 3, 8, wait=seed % 2 == 0)
+    )
+    lowered = ran((NATIVE, *names), program, TARGETS[where])
+    same(program, lowered)
+    native(Program.decode(lowered.encoded), TARGETS[where])
+
+
 # Tools that split -------------------------------------------------------------------------------------
 
 
@@ -254,7 +299,7 @@ def joint() -> Target:
 PLACES = {"distribute": joint}
 
 
-def wanted_of(kind: Any, width: int, shots: int) -> tuple[Output, ...]:
+def wanted_of(kind: Any, width: int) -> tuple[Output, ...]:
     words = {f"Z{q} X{(q + 1) % width}" if width > 1 else "X0": 0.5 + q for q in range(width)}
     everything: dict[str, Output] = {
         "expectation": Expectation((PauliSum.of("Z0"), PauliSum.of(words), PauliSum.of(f"Y{width - 1}"))),
@@ -313,7 +358,7 @@ def test_splitting_tools(name: str, case: Case) -> None:
     parted = 0
     for seed in range(8):
         program = chained(seed)
-        outputs = wanted_of(kind, program.num_qubits, case.shots)
+        outputs = wanted_of(kind, program.num_qubits)
         expanded = expansion.expand(pipeline, program, outputs, case.shots, target)
         programs = [Program.decode(encoded) for encoded in expanded.programs]
         answers = [
@@ -329,6 +374,26 @@ def test_splitting_tools(name: str, case: Case) -> None:
             for part in programs[:3]:
                 same(part, ran((NATIVE,), part, TARGETS["heavy-hex-20"]))
     assert parted >= 4
+
+
+@pytest.mark.parametrize(
+    "names", [("cut", "mitigate"), ("mitigate", "cut")], ids=lambda names: "-".join(names)
+)
+def test_one_splitting_tool_behind_another(names: tuple[str, str]) -> None:
+    pipeline = Pipeline(tuple(Stage(name, name, dict(CASES[name][0].options)) for name in names))
+    outputs: tuple[Output, ...] = (Expectation((PauliSum.of({"Z0": 1.0, "X1 Y3": 0.5, "": 0.25}),)),)
+    for seed in range(4):
+        program = chained(seed)
+        expanded = expansion.expand(pipeline, program, outputs, 0, tool_programs.ideal())
+        programs = [Program.decode(encoded) for encoded in expanded.programs]
+        answers = [
+            answered(programs[leaf.program], asked.decode_outputs(leaf.outputs), 0)
+            for leaf in expanded.leaves
+        ]
+        (found,) = expansion.combine(pipeline, expanded, answers)
+        (wanted,) = answered(program, outputs, 0)
+        assert isinstance(found, ExpectationAnswer) and isinstance(wanted, ExpectationAnswer)
+        np.testing.assert_allclose(found.values.numpy(), wanted.values.numpy(), rtol=0, atol=1e-8)
 
 
 def chained(seed: int) -> Program:
@@ -360,7 +425,7 @@ def test_splitting_tools_and_control(name: str, case: Case) -> None:
         program = seeded.controlled(seed, max_qubits=4)
         if not program.has_control or program.num_qubits < 4:
             continue
-        outputs = wanted_of(kind, program.num_qubits, case.shots)
+        outputs = wanted_of(kind, program.num_qubits)
         with pytest.raises(UnsupportedFeature, match=case.control or "control"):
             expansion.expand(pipeline, program, outputs, case.shots, target)
 
@@ -368,20 +433,38 @@ def test_splitting_tools_and_control(name: str, case: Case) -> None:
 # Tools that compare ------------------------------------------------------------------------------------
 
 
+def far(one: Program, other: Program) -> float:
+    """By how much the probability of an outcome differs, of qubits that nothing measures turned before."""
+
+    def ended(program: Program) -> Program:
+        if program.has_measurements:
+            return program
+        turns = tuple(Gate("u", (q,), (0.9 + q, 0.4, 0.2)) for q in range(program.num_qubits))
+        return _measured(Program(program.num_qubits, 0, program.num_slots, (*program.operations, *turns)))
+
+    found = 0.0
+    for values in SETS:
+        first, second = exact(ended(one), values), exact(ended(other), values)
+        gaps = (abs(first.get(key, 0.0) - second.get(key, 0.0)) for key in {*first, *second})
+        found = max(found, *gaps)
+    return found
+
+
 @pytest.mark.parametrize(("name", "case"), tools("compares"))
 def test_comparing_tools(name: str, case: Case) -> None:
-    """They take what is the same, and find a gate that is not there."""
+    """They take what is the same, and find every change of one operation that changes what is measured."""
     target, stage = TARGETS["heavy-hex-20"], Stage(name, name, dict(case.options))
     tool = registry.load(registry.TOOLS, name)()
-    for seed in range(6):
-        for program in (straight(seed), seeded.controlled(seed, size=5)):
-            stages.run(Pipeline((NATIVE, stage)), program, target)
-            flipped = (Gate("ry", (program.num_qubits - 1,), (0.4,)), *program.operations)
-            wrong = Program(program.num_qubits, program.num_clbits, program.num_slots, flipped)
-            if exact(program, PARAMETERS) == pytest.approx(exact(wrong, PARAMETERS), abs=1e-3):
-                continue
+    found = 0
+    for seed in range(60):
+        program = straight(seed) if seed % 3 else seeded.controlled(seed, size=6)
+        tool.compare(program, program, None, "equivalence", target, stage.options)
+        wrong = seeded.mutated(program, seed)
+        if far(program, wrong) > 1e-4:
+            found += 1
             with pytest.raises(ToolFailed):
                 tool.compare(program, wrong, None, "equivalence", target, stage.options)
+    assert found >= 15
 
 
 def test_every_case_is_of_a_tool() -> None:

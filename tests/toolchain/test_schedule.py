@@ -16,6 +16,7 @@ from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceKind, DeviceProfile
 from qfw.model.errors import OptionError, TooLarge, UnsupportedFeature
 from qfw.model.gates import GATES
+from qfw.model.operations import acted_on
 from qfw.model.outputs import Counts
 from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, While
 from qfw.model.timing import circuit_ns, durations_of
@@ -24,7 +25,6 @@ from qfw.platforms.twin.models import model
 from qfw.qpm import registry
 from qfw.qpm.tool import Target, Tool
 from qfw.toolchain.schedule import ScheduleTool
-from qfw.toolchain.schedule_times import acted_on
 from tests.platforms.twin.noisy import TIMING, calibration, simulate
 from tests.toolchain.programs import NUM_SLOTS, controlled, same_distribution, same_state, straight
 

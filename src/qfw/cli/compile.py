@@ -76,7 +76,7 @@ def main(options: argparse.Namespace) -> int:
         raise OptionError(
             "a .qfw file is nothing for a terminal: name one with -o OUT, or redirect the output"
         )
-    pipeline = pipeline_of(options.pipeline) if options.pipeline else None
+    pipeline = pipeline_of(options.pipeline) if options.pipeline is not None else None
     data = read(options.file, MAX_BYTES)
     try:
         program = program_of(data, options.file)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from qfw.formats.recipes import Recipe, applied
 from qfw.model.gates import GATES
+from qfw.model.operations import acted_on
 from qfw.model.program import (
     Affine,
     Angle,
@@ -113,26 +114,11 @@ def _operations(key: Sequence[Any], angles: Iterator[Angle], touched: set[int] |
             yes = tuple(_operations(then, angles, None))
             no = tuple(_operations(otherwise, angles, None))
             if touched is not None:
-                touched |= _touched((*yes, *no))
+                touched |= acted_on((*yes, *no))
             yield IfElse(clbits, value, yes, no)
         else:
             clbits, value, body, max_trips = rest
             block = tuple(_operations(body, angles, None))
             if touched is not None:
-                touched |= _touched(block)
+                touched |= acted_on(block)
             yield While(clbits, value, block, max_trips)
-
-
-def _touched(block: Sequence[Operation]) -> set[int]:
-    found: set[int] = set()
-    for op in block:
-        match op:
-            case Gate():
-                found.update(op.qubits)
-            case Measure() | Reset():
-                found.add(op.qubit)
-            case IfElse():
-                found |= _touched((*op.then, *op.otherwise))
-            case While():
-                found |= _touched(op.body)
-    return found

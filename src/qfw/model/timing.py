@@ -13,6 +13,7 @@ from qfw.model.calibration import Calibration
 from qfw.model.device import Timing
 from qfw.model.errors import UnsupportedFeature
 from qfw.model.native import SYMMETRIC
+from qfw.model.operations import qubits_of
 from qfw.model.outputs import Output
 from qfw.model.program import (
     EXPECTED_TRIPS,
@@ -59,7 +60,8 @@ class Durations:
         if found is None or not found.operational:
             why = "is not in the calibration of" if found is None else "is out of order on"
             raise UnsupportedFeature(
-                f"gate {op.name} on qubits {op.qubits} {why} {self._device}; lower the program for it again"
+                f"gate {op.name} on qubits {op.qubits} {why} {self._device}; lower the program for "
+                "it as it is calibrated now, by tool transpile in front"
             )
         return found.duration_ns
 
@@ -106,17 +108,17 @@ class Clockwork:
                     if visit is not None:
                         visit(op, begin, begin + op.duration_ns)
                 case IfElse():
-                    self._wait_for(op.clbits, _touched(op))
+                    self._wait_for(op.clbits, qubits_of((op,)))
                     if taken is None:
                         self._longer(op, visit)
                     else:
                         self.pass_through(op.then if taken(op) else op.otherwise, visit, taken)
                 case While():
                     trips = 0
-                    self._wait_for(op.clbits, _touched(op))
+                    self._wait_for(op.clbits, qubits_of((op,)))
                     while trips < op.max_trips and (trips < EXPECTED_TRIPS if taken is None else taken(op)):
                         self.pass_through(op.body, visit, taken)
-                        self._wait_for(op.clbits, _touched(op))
+                        self._wait_for(op.clbits, qubits_of((op,)))
                         trips += 1
 
     def _happen(self, op: Gate | Measure | Reset, visit: Visit | None) -> None:
@@ -204,19 +206,3 @@ def durations_of(calibration: Calibration) -> Durations:
 
 
 _KNOWN: dict[int, tuple[Calibration, Durations]] = {}
-
-
-def _touched(op: IfElse | While) -> set[int]:
-    """Qubits that a block acts on."""
-    blocks = (op.then, op.otherwise) if isinstance(op, IfElse) else (op.body,)
-    found: set[int] = set()
-    for block in blocks:
-        for inner in block:
-            match inner:
-                case Gate() | Barrier():
-                    found.update(inner.qubits)
-                case Measure() | Reset() | Delay():
-                    found.add(inner.qubit)
-                case IfElse() | While():
-                    found |= _touched(inner)
-    return found

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfw.model.errors import TooLarge
+from qfw.model.operations import acted_on
 from qfw.model.program import Gate, Measure, Program
 from qfw.numerics import branches
 from qfw.numerics.states import (
@@ -25,7 +26,6 @@ from qfw.numerics.states import (
     random_products,
     slots_filled,
     spread,
-    touched,
 )
 
 #: Statevectors are computed to this width (16 MiB), and unitaries of so many qubits.
@@ -78,12 +78,12 @@ def pair(given: Program, found: Program, layout: Sequence[int] | None) -> Pair |
             False,
             f"the layout {places} gives {given.num_qubits} qubits no place of their own in {found.num_qubits}",
         )
-    kept = sorted(touched(given.operations)) or [0]
+    kept = sorted(acted_on(given.operations)) or [0]
     if not given.has_measurements and given.has_control:
         # All qubits are outcomes.
         kept = list(range(given.num_qubits))
     ends = [places[qubit] for qubit in kept]
-    wide = sorted({*touched(found.operations), *ends})
+    wide = sorted({*acted_on(found.operations), *ends})
     index = {qubit: number for number, qubit in enumerate(wide)}
     return Pair(
         narrowed(given, kept),

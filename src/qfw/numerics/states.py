@@ -91,22 +91,6 @@ def spread(states: Complex, places: Sequence[int], num_qubits: int) -> Complex:
     return found
 
 
-def touched(operations: Iterable[Operation]) -> set[int]:
-    """Qubits that are acted on; a barrier or a delay does nothing to a state."""
-    found: set[int] = set()
-    for op in operations:
-        match op:
-            case Gate():
-                found.update(op.qubits)
-            case Measure() | Reset():
-                found.add(op.qubit)
-            case IfElse():
-                found |= touched(op.then) | touched(op.otherwise)
-            case While():
-                found |= touched(op.body)
-    return found
-
-
 def narrowed(program: Program, kept: Sequence[int]) -> Program:
     """The program on these of its qubits, among which are all that it touches, in this order."""
     index = {qubit: number for number, qubit in enumerate(kept)}

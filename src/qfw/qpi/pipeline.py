@@ -85,6 +85,7 @@ class ToolPipeline:
     def __init__(self, stages: Sequence[StageLike], name: str = "") -> None:
         """Of at least one stage.
 
+        Among stages the name of a preset stands for its stages: `["default", "verify"]`.
         A stage is called as its tool, with -2, -3 … where that is taken, unless it is a `qfw.Stage`, which has a name.
         `name` is for people.
 
@@ -430,7 +431,7 @@ def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
         raise OptionError(f"a pipeline is made of a list of stages, not of {given!r}{hint}")
     own = {stage.name for stage in given if isinstance(stage, Stage)}
     found: list[Stage] = []
-    for each in given:
+    for each in (part for whole in given for part in _unfolded(whole)):
         match each:
             case Stage():
                 stage = each
@@ -445,6 +446,13 @@ def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
         marked = registry.marked(registry.TOOLS, stage.tool) if isinstance(stage.tool, str) else stage.tool
         found.append(_checked(msgspec.structs.replace(stage, tool=marked)))
     return tuple(found)
+
+
+def _unfolded(given: StageLike) -> Iterable[StageLike]:
+    """The stages of a preset that is named among tools, to be called as tools are."""
+    if isinstance(given, str) and given in presets.PRESETS and given not in registry.names(registry.TOOLS):
+        return [(stage.tool, stage.options) for stage in presets.preset(given)]
+    return [given]
 
 
 def _free(tool: str, taken: set[str]) -> str:

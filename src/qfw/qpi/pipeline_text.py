@@ -13,6 +13,10 @@ import msgspec
 from qfw.model.errors import OptionError
 from qfw.model.pipeline import Stage
 
+#: Parts of a dotted key; a reader's time grows with their square.
+MAX_PARTS = 1000
+_ENDS_A_KEY = re.compile(r"[=,\n{}\[\]]")
+
 
 class StageText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table `[[stages]]`."""
@@ -38,6 +42,8 @@ def loads(text: str) -> PipelineText:
     Raises:
         OptionError: it is not TOML; a key is unknown (names the nearest) or missing, or has a wrong type.
     """
+    if isinstance(text, str) and any(part.count(".") > MAX_PARTS for part in _ENDS_A_KEY.split(text)):
+        raise OptionError(f"no pipeline: a key has more than {MAX_PARTS} parts")
     try:
         found = msgspec.toml.decode(text, type=PipelineText)
     except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:

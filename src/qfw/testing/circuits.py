@@ -16,18 +16,15 @@ from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile
 from qfw.model.gates import GATES
 from qfw.model.native import SYMMETRIC
+from qfw.model.operations import moved
 from qfw.model.program import (
     Affine,
     Angle,
-    Barrier,
     Delay,
     Gate,
-    IfElse,
     Measure,
     Operation,
     Program,
-    Reset,
-    While,
     slot,
 )
 from qfw.testing.checks import NotApplicable
@@ -187,32 +184,13 @@ class Circuits:
         ending = [Measure(q, c) for q, c in measured or ()]
         bits = clbits if clbits is not None else max((c + 1 for _, c in measured or ()), default=0)
         logical = Program(count, bits, slots, (*ops, *ending))
-        moved = Program(max(where) + 1, bits, slots, tuple(_moved(op, where) for op in logical.operations))
+        placed = Program(max(where) + 1, bits, slots, moved(logical.operations, where))
         logical.check()
-        moved.check()
-        return Placed(logical, moved, where)
+        placed.check()
+        return Placed(logical, placed, where)
 
 
 def _shifted(angle: Angle, offset: float) -> Angle:
     if isinstance(angle, Affine):
         return Affine(angle.terms, angle.offset + offset)
     return angle + offset
-
-
-def _moved(op: Operation, where: Sequence[int]) -> Operation:
-    match op:
-        case Gate(name=name, qubits=qubits, angles=angles):
-            return Gate(name, tuple(where[q] for q in qubits), angles)
-        case Measure(qubit=qubit, clbit=clbit):
-            return Measure(where[qubit], clbit)
-        case Reset(qubit=qubit):
-            return Reset(where[qubit])
-        case Delay(qubit=qubit, duration_ns=duration_ns):
-            return Delay(where[qubit], duration_ns)
-        case Barrier(qubits=qubits):
-            return Barrier(tuple(where[q] for q in qubits))
-        case IfElse():
-            then = tuple(_moved(inner, where) for inner in op.then)
-            return IfElse(op.clbits, op.value, then, tuple(_moved(inner, where) for inner in op.otherwise))
-        case While():
-            return While(op.clbits, op.value, tuple(_moved(inner, where) for inner in op.body), op.max_trips)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qfw.model.errors import ToolFailed
+from qfw.model.operations import moved
 from qfw.model.program import Gate, Program
 from qfw.testing import tool_programs as programs
 from qfw.testing.checks import Checks, expect, refused
@@ -33,8 +34,9 @@ def _compared(
 def _equal(subject: ToolSubject) -> None:
     subject.compares()
     program = programs.straight(np.random.default_rng(31), 3, 12)
-    for layout, moved in ((None, program), ((2, 0, 1), _moved(program, (2, 0, 1)))):
-        notes = _compared(subject, program, moved, layout)
+    turned = Program(3, 0, program.num_slots, moved(program.operations, (2, 0, 1)))
+    for layout, found in ((None, program), ((2, 0, 1), turned)):
+        notes = _compared(subject, program, found, layout)
         lines = isinstance(notes, tuple) and notes and all(isinstance(note, str) for note in notes)
         expect(lines, "one line at least that says what was compared", notes)
 
@@ -66,12 +68,3 @@ def _unharmed(subject: ToolSubject) -> None:
     _compared(subject, one, two, None)
     fresh = programs.straight(np.random.default_rng(33), 3, 9)
     expect(one == fresh == two, "both as they were", "another program")
-
-
-def _moved(program: Program, places: tuple[int, ...]) -> Program:
-    ops = tuple(
-        Gate(op.name, tuple(places[q] for q in op.qubits), op.angles)
-        for op in program.operations
-        if isinstance(op, Gate)
-    )
-    return Program(program.num_qubits, 0, program.num_slots, ops)

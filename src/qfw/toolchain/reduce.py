@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import pi, remainder
 from typing import Any, ClassVar, NamedTuple
 
 from qfw import __version__
 from qfw.formats.recipes import added, scaled
 from qfw.model.device import DeviceProfile
+from qfw.model.operations import qubits_of
 from qfw.model.program import (
     Affine,
     Angle,
@@ -118,10 +119,10 @@ class _Block:
                     _reduced(op.then, self._profile),
                     _reduced(op.otherwise, self._profile),
                 )
-                self._place(op, sorted(_touched((op,))))
+                self._place(op, sorted(qubits_of((op,))))
             case While():
                 op = While(op.clbits, op.value, _reduced(op.body, self._profile), op.max_trips)
-                self._place(op, sorted(_touched((op,))))
+                self._place(op, sorted(qubits_of((op,))))
 
     def _place(self, op: Operation, qubits: Sequence[int]) -> None:
         place = len(self._ops)
@@ -282,19 +283,3 @@ def _canonical(angle: Angle) -> Angle:
     for term in angle.terms:
         total = added(total, Affine((term,)))
     return total
-
-
-def _touched(operations: Iterable[Operation]) -> set[int]:
-    """Qubits that operations act on or hold."""
-    found: set[int] = set()
-    for op in operations:
-        match op:
-            case Gate() | Barrier():
-                found.update(op.qubits)
-            case Measure() | Reset() | Delay():
-                found.add(op.qubit)
-            case IfElse():
-                found |= _touched((*op.then, *op.otherwise))
-            case While():
-                found |= _touched(op.body)
-    return found

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 from qfw import __version__
 from qfw.model.calibration import Calibration
 from qfw.model.errors import TooLarge, UnsupportedFeature
+from qfw.model.operations import acted_on
 from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, While
 from qfw.model.timing import durations_of
 from qfw.qpm.tool import Target, ToolOutput
 from qfw.toolchain.options import check_names, choice, integer
 from qfw.toolchain.schedule_decoupling import SEQUENCES, Decoupling
-from qfw.toolchain.schedule_times import Straight, acted_on, held_by, over_ns, read_last, timed
+from qfw.toolchain.schedule_times import Straight, held_by, over_ns, read_last, timed
 
 POLICIES = ("alap", "asap")
 SPACINGS = ("cpmg", "even")

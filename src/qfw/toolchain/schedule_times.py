@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Reset, While
+from qfw.model.program import Barrier, Delay, Gate, Measure, Reset
 from qfw.model.timing import Durations
 
 #: What a stretch is made of.
@@ -100,24 +100,6 @@ def held_by(op: Straight, num_qubits: int) -> tuple[int, ...]:
             return op.qubits or tuple(range(num_qubits))
         case _:
             return (op.qubit,)
-
-
-def acted_on(operations: Iterable[Operation]) -> set[int]:
-    """Qubits that are turned, measured or reset, in nested blocks too; not those that are only held or delayed."""
-    found: set[int] = set()
-    for op in operations:
-        match op:
-            case Gate():
-                found.update(op.qubits)
-            case Measure() | Reset():
-                found.add(op.qubit)
-            case IfElse():
-                found |= acted_on(op.then) | acted_on(op.otherwise)
-            case While():
-                found |= acted_on(op.body)
-            case Barrier() | Delay():
-                pass
-    return found
 
 
 def _lasts_ns(op: Straight, durations: Durations) -> int:

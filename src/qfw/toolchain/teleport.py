@@ -11,11 +11,12 @@ in an order in which nothing waits for what comes later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from qfw.formats.lowering import lower
 from qfw.model.errors import ToolFailed, UnsupportedFeature
+from qfw.model.operations import moved, qubits_of
 from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, While
 from qfw.toolchain.axes import AXES, axis
 from qfw.toolchain.partition import partition
@@ -244,7 +245,7 @@ def _merged(script: _Script, lowered: Sequence[Program | None], widths: Sequence
     markers = script.num_bits + 2 * script.pairs
     offsets = [sum(widths[:part]) for part in range(len(widths))]
     waiting = [
-        [_moved(op, offsets[part]) for op in program.operations] if program else []
+        list(moved(program.operations, range(offsets[part], offsets[part] + widths[part]))) if program else []
         for part, program in enumerate(lowered)
     ]
     known = set(range(script.num_bits))
@@ -289,7 +290,7 @@ def _advance(
     held: set[int] = set()
     held_bits: set[int] = set()
     for op in waiting:
-        qubits, bits = _qubits(op), _bits(op)
+        qubits, bits = qubits_of((op,)), _bits(op)
         free = held.isdisjoint(qubits) and held_bits.isdisjoint(bits)
         marks = isinstance(op, Measure) and op.clbit >= markers
         if free and not marks and (isinstance(op, Measure) or known.issuperset(bits)):
@@ -306,18 +307,6 @@ def _advance(
     return left, ready
 
 
-def _qubits(op: Operation) -> set[int]:
-    match op:
-        case Gate() | Barrier():
-            return set(op.qubits)
-        case Measure() | Reset() | Delay():
-            return {op.qubit}
-        case IfElse():
-            return set().union(*map(_qubits, (*op.then, *op.otherwise)))
-        case While():
-            return set().union(*map(_qubits, op.body))
-
-
 def _bits(op: Operation) -> set[int]:
     """Classical bits that an operation writes or looks at."""
     match op:
@@ -329,25 +318,3 @@ def _bits(op: Operation) -> set[int]:
             return set(op.clbits).union(*map(_bits, op.body))
         case _:
             return set()
-
-
-def _moved(op: Operation, offset: int) -> Operation:
-    match op:
-        case Gate():
-            return Gate(op.name, tuple(qubit + offset for qubit in op.qubits), op.angles)
-        case Measure():
-            return Measure(op.qubit + offset, op.clbit)
-        case Reset():
-            return Reset(op.qubit + offset)
-        case Delay():
-            return Delay(op.qubit + offset, op.duration_ns)
-        case Barrier():
-            return Barrier(tuple(qubit + offset for qubit in op.qubits))
-        case IfElse():
-            return IfElse(op.clbits, op.value, _all(op.then, offset), _all(op.otherwise, offset))
-        case While():
-            return While(op.clbits, op.value, _all(op.body, offset), op.max_trips)
-
-
-def _all(operations: Iterable[Operation], offset: int) -> tuple[Operation, ...]:
-    return tuple(_moved(op, offset) for op in operations)

@@ -132,7 +132,7 @@ def _check_fits(program: Program, profile: DeviceProfile) -> None:
     if program.num_qubits > profile.max_qubits:
         raise TooLarge(
             f"the program needs {program.num_qubits} qubits; {profile.name} has {profile.max_qubits}. "
-            "Use fewer qubits or a larger device"
+            "Use a larger device, or have the program cut: tool cut in front of this stage"
         )
     if program.has_control and not profile.control:
         raise UnsupportedFeature(

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qfw.model.observable import PauliSum, PauliTerm
+from qfw.model.operations import flat, qubits_of
 from qfw.model.outputs import Counts, Expectation, Memory, Output, Probabilities
-from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, While
+from qfw.model.program import Delay, Gate, Measure, Operation, Program, Reset
 
 
 @dataclass(frozen=True)
@@ -77,52 +78,17 @@ def lay_out(program: Program, outputs: tuple[Output, ...]) -> Layout:
 
 def touched_by(operations: Iterable[Operation]) -> set[int]:
     """Qubits that gates and resets act on, in nested blocks too."""
-    found: set[int] = set()
-    for op in operations:
-        match op:
-            case Gate():
-                found.update(op.qubits)
-            case Reset():
-                found.add(op.qubit)
-            case IfElse():
-                found |= touched_by(op.then) | touched_by(op.otherwise)
-            case While():
-                found |= touched_by(op.body)
-            case Measure() | Barrier() | Delay():
-                pass
-    return found
+    return qubits_of(op for op in flat(operations) if isinstance(op, Gate | Reset))
 
 
 def measured_by(operations: Iterable[Operation]) -> set[int]:
     """Qubits that are measured, in nested blocks too."""
-    found: set[int] = set()
-    for op in operations:
-        match op:
-            case Measure():
-                found.add(op.qubit)
-            case IfElse():
-                found |= measured_by(op.then) | measured_by(op.otherwise)
-            case While():
-                found |= measured_by(op.body)
-            case _:
-                pass
-    return found
+    return {op.qubit for op in flat(operations) if isinstance(op, Measure)}
 
 
 def delayed_by(operations: Iterable[Operation]) -> set[int]:
     """Qubits that are delayed, in nested blocks too."""
-    found: set[int] = set()
-    for op in operations:
-        match op:
-            case Delay():
-                found.add(op.qubit)
-            case IfElse():
-                found |= delayed_by(op.then) | delayed_by(op.otherwise)
-            case While():
-                found |= delayed_by(op.body)
-            case _:
-                pass
-    return found
+    return {op.qubit for op in flat(operations) if isinstance(op, Delay)}
 
 
 def _placed(output: Output, place: dict[int, int], program: Program) -> Output:

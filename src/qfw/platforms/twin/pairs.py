@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import UnsupportedFeature
+from qfw.model.operations import qubits_of
 from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Reset, While
 
 #: What a pair is made with: on the first qubit, and over the link.
@@ -53,10 +54,10 @@ class Pairs:
                     self._gate(op)
                     found.append(op)
                 case IfElse():
-                    self._touched(sorted(_qubits((op,))))
+                    self._touched(sorted(qubits_of((op,))))
                     found.append(IfElse(op.clbits, op.value, self._inner(op.then), self._inner(op.otherwise)))
                 case While():
-                    self._touched(sorted(_qubits((op,))))
+                    self._touched(sorted(qubits_of((op,))))
                     found.append(While(op.clbits, op.value, self._inner(op.body), op.max_trips))
                 case Measure() | Delay():
                     self._touched((op.qubit,))
@@ -109,18 +110,3 @@ class Pairs:
 
     def _side(self, qubit: int) -> int:
         return int(qubit >= self._offset)
-
-
-def _qubits(operations: Sequence[Operation]) -> set[int]:
-    found: set[int] = set()
-    for op in operations:
-        match op:
-            case Gate() | Barrier():
-                found.update(op.qubits)
-            case Measure() | Reset() | Delay():
-                found.add(op.qubit)
-            case IfElse():
-                found |= _qubits((*op.then, *op.otherwise))
-            case While():
-                found |= _qubits(op.body)
-    return found
