@@ -209,10 +209,16 @@ BENCHMARKS = (
         "preset fast over Qiskit's level 1, 50 qubits for 127 (at most 1.1, and no more two-qubit gates)",
     ),
     Benchmark(
-        ("compile_480_sets",),
+        ("compile_480_sets", "compile_warm_device_us"),
         "compile:sets",
         ("reference",),
         "480 tasks of one program with a pipeline over the same lowered before (one compilation)",
+    ),
+    Benchmark(
+        ("compile_task_us",),
+        "compile:hits",
+        ("noop",),
+        "what a task costs more because it has a pipeline (at most 30 µs)",
     ),
 )
 

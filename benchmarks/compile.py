@@ -10,9 +10,19 @@ import msgspec
 import numpy as np
 from qiskit.transpiler import generate_preset_pass_manager
 
-from benchmarks.measure import Disagreement, Effort, Outcome, compare, judged, medians, take_turns
+from benchmarks.measure import (
+    Disagreement,
+    Effort,
+    Floats,
+    Outcome,
+    compare,
+    judged,
+    medians,
+    outcome,
+    take_turns,
+)
 from benchmarks.measure import interval as middle
-from benchmarks.programs import fresh_parameters
+from benchmarks.programs import NOTHING, fresh_parameters
 from qfw.formats.qiskit_target import calibrated_target
 from qfw.model.program import Gate, Measure, Program, slot
 from qfw.platforms.twin.models import model
@@ -54,21 +64,29 @@ def known(effort: Effort) -> list[Outcome]:
         return pipeline.lower(program, target)
 
     samples = take_turns((ours,), pairs)
-    warm = Outcome(
-        name="compile_warm_us",
-        ours=float(np.median(samples)),
-        peer=None,
-        ratio=None,
-        goal=30.0,
-        ok=True,
-        control=None,
-        value=float(np.median(samples)),
-        interval=middle(medians(samples)[:, 0]),
-        measure="value",
-        pairs=pairs,
-        note="ToolPipeline.lower of 50 qubits for 127, known to this process",
+    note = "ToolPipeline.lower of 50 qubits for 127, known to this process"
+    return [_value("compile_warm_us", samples, 30.0, note), _disk(effort, target)]
+
+
+def _value(name: str, samples: Floats, goal: float, note: str) -> Outcome:
+    """A figure of one leg: microseconds, compared with the goal itself."""
+    found = float(np.median(samples))
+    return judged(
+        Outcome(
+            name=name,
+            ours=found,
+            peer=None,
+            ratio=None,
+            goal=goal,
+            ok=True,
+            control=None,
+            value=found,
+            interval=middle(medians(samples)[:, 0]),
+            measure="value",
+            pairs=samples.shape[1],
+            note=note,
+        )
     )
-    return [judged(warm), _disk(effort, target)]
 
 
 def _disk(effort: Effort, target: Target) -> Outcome:
@@ -114,7 +132,7 @@ def fast(effort: Effort) -> list[Outcome]:
     manager = generate_preset_pass_manager(
         optimization_level=1, target=calibrated_target(profile, calibration), seed_transpiler=0
     )
-    pairs = effort.pairs(60)
+    pairs = effort.pairs(120)
     programs = [layered(seed) for seed in range(COUNTED)]
     circuits = [OwnProgram.of(program).to_qiskit() for program in programs]
 
@@ -174,6 +192,41 @@ def sets(effort: Effort) -> list[Outcome]:
             "where it was compiled once at most",
         )
         counters = msgspec.msgpack.decode(session.client.ask("counters", 30.0), type=Counters)
+        asked = take_turns((lambda index: pipeline.lower(program, device),), effort.pairs(1000))
     found.pieces = {"compilations": counters.counts["lowerings"]}
     found.ok = counters.counts["lowerings"] <= 1
-    return [found]
+    return [found, _value("compile_warm_device_us", asked, 30.0, "ToolPipeline.lower for a Device, twin-20")]
+
+
+def hits(effort: Effort) -> list[Outcome]:
+    """What a task costs more because it has a pipeline, whose lowered program the daemon knows."""
+    program = layered(0, 4, 1)
+    values = fresh_parameters(SETS, program.num_slots)
+    with Session() as session:
+        device = session.device("noop")
+        pipeline = ToolPipeline(["reduce"])
+        lowered = pipeline.lower(program, device).program
+        with device.stream(pipeline=pipeline) as stream, device.stream() as plain:
+
+            def ours(index: int) -> Any:
+                futures = [stream.run(program, row, outputs=NOTHING) for row in values]
+                return [future.result(120) for future in futures]
+
+            def peer(index: int) -> Any:
+                futures = [plain.run(lowered, row, outputs=NOTHING) for row in values]
+                return [future.result(120) for future in futures]
+
+            legs = (ours, peer, peer, peer)
+            take_turns(legs, 5)
+            samples = take_turns(legs, effort.pairs(60)) / SETS
+    found = outcome(
+        "compile_task_us",
+        samples,
+        30.0,
+        note="a task of engine noop with a pipeline, its program lowered before, of 480 submitted one by one; peer: a "
+        "task of the lowered program without a pipeline; value: the difference",
+    )
+    drawn = medians(samples)
+    found.value, found.measure = found.ours - (found.peer or 0.0), "difference"
+    found.interval = middle(drawn[:, 0] - drawn[:, 1])
+    return [judged(found)]

@@ -70,12 +70,15 @@ PENNYLANE = (
     "tests/adapters/test_pennylane.py",
     "tests/adapters/test_pennylane_wires.py",
     "tests/adapters/test_session.py",
+    "tests/formats/test_pennylane.py",
 )
 QISKIT = (
     FIRST,
     "tests/adapters/qiskit",
     "tests/qfw_qiskit",
     "tests/engines/test_aer.py",
+    "tests/formats/test_qiskit_writer.py",
+    "tests/toolchain/test_transpile.py",
 )
 ENVIRONMENTS = (
     Environment("base-oldest", (), ("numpy", "msgspec", "rich"), BASE),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,7 @@ def test_openqasm_in_and_out(source: Path, capsys: pytest.CaptureFixture[str]) -
         ("fast", ["transpile"]),
         ("best", ["reduce", "search", "reduce-2"]),
         ("transpile:level=0:seed=3,reduce", ["transpile", "reduce"]),
+        ("default,verify", ["reduce", "transpile", "reduce-2", "verify"]),
     ],
 )
 def test_pipelines_in_words(
@@ -98,6 +100,20 @@ def test_json_has_the_program(source: Path, capsys: pytest.CaptureFixture[str]) 
 def test_values_are_bound(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = compiled(capsys, source, "--target", "twin-20", "--bind", "0.5", "--emit", "qasm2")
     assert said.startswith("OPENQASM 2.0;") and qfw.Program.from_qasm(said).num_slots == 0
+
+
+def test_openqasm_2_has_the_device_s_gates_only(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = compiled(capsys, source, "--target", "twin-20", "--bind", "0.5", "--emit", "qasm2")
+    assert "gphase" not in said and "sx q[" in said
+    check_native(qfw.Program.from_qasm(said), PROFILE)
+
+
+@pytest.mark.parametrize("emit", ["qasm2", "qir"])
+def test_parameters_without_values_name_the_option(
+    emit: str, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["compile", str(source), "--target", "twin-20", "--emit", emit]) == 1
+    assert "--bind" in capsys.readouterr().err
 
 
 def test_qfw_out_and_in(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,8 +154,20 @@ def test_pulses(qfw: Qfw, source: Path) -> None:
     assert done.returncode == 0, done.stderr
     schedule = msgspec.json.decode(done.stdout, type=Schedule)
     assert len(schedule.instructions) > 3
-    done = qfw("compile", source, "--target", "twin-20", "--bind", "0.7", "--emit", "pulse")
+    of_model = qfw("compile", source, "--target", "twin-20", "--bind", "0.7", "--emit", "pulse")
+    assert of_model.returncode == 0, of_model.stderr
+    assert msgspec.json.decode(of_model.stdout, type=Schedule) == schedule
+    done = qfw("compile", source, "--target", "twin-ion", "--bind", "0.7", "--emit", "pulse")
     assert done.returncode == 1 and "stage pulse" in done.stderr and done.stdout == ""
+
+
+def test_notes_of_tools_stand_below_the_table(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = compiled(
+        capsys, source, "--target", "twin-20", "--pipeline", "transpile,schedule,verify", "--explain"
+    )
+    lines = said.splitlines()
+    assert lines[-2].startswith("  schedule: waits written as delays")
+    assert lines[-1].startswith("  verify: verified: unitaries, 3 qubits on 3")
 
 
 def test_a_model_of_a_file(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +201,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["ghz.qasm", "--target", "twin-20", "--pipeline", "none"], 1, "without a stage"),
         (["ghz.qasm", "--target", "twin-20", "--bind", "a"], 1, "numbers separated by commas"),
         (["ghz.qasm", "--target", "twin-20", "--bind", "1,2"], 1, "1 parameter slots"),
-        (["ghz.qasm", "--target", "twin-20", "--emit", "qasm2"], 1, "inputs"),
+        (["ghz.qasm", "--target", "twin-20", "--emit", "qasm2"], 1, "--bind"),
         (["ghz.qasm", "--target", "twin-20", "-o", "nowhere/a.qasm"], 1, "cannot write nowhere/a.qasm: No such"),
         (["ghz.qasm", "--target", "twin-20", "-o", "folder"], 1, "cannot write folder: Is a directory"),
         (["ghz.qasm"], 2, "one of the arguments --device --target is required"),
@@ -244,3 +272,26 @@ def test_a_private_device(qfw: Qfw, source: Path, folder: Path) -> None:
     assert done.returncode == 1 and "did you mean 'twin-20'" in done.stderr
     done = qfw("compile", source, "--device", "reference", "--pipeline", "none")
     assert done.returncode == 0 and "rx(p0)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("redirected", "says"),
+    [
+        ("{source} > /dev/full", "qfw: error: cannot write to standard output: No space left on device\n"),
+        ("{source} >&-", "qfw: error: cannot write to standard output: Bad file descriptor\n"),
+        ("- <&-", "qfw: error: cannot read standard input: Bad file descriptor\n"),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_said(source: Path, redirected: str, says: str) -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m qfw.cli.main compile --target twin-20 --pipeline fast "
+    command += redirected.format(source=shlex.quote(str(source)))
+    found = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=100)
+    assert (found.returncode, found.stderr) == (1, says)
+
+
+def test_a_closed_output_is_no_file(source: Path) -> None:
+    out = source.with_name("out.qasm")
+    words = (sys.executable, "-m", "qfw.cli.main", "compile", source, "--target", "twin-20", "-o", out)
+    command = f"exec {shlex.join(map(str, words))} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], timeout=100).returncode == 0
+    assert qfw.Program.from_qasm(out.read_text()).num_qubits == 20

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qfw.cli import main as cli
 from tests.cli.conftest import Qfw
 from tests.toolchain.plugins import install, run
 
@@ -69,3 +70,17 @@ def test_external_tools_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     rows = {row["tool"]: row for row in json.loads(listed.stdout)}
     assert rows["tidy"]["version"] and rows["tidy"]["keeps"] == "equivalence" and not rows["tidy"]["reason"]
     assert "there is no command 'no-such-command'" in rows["gone"]["reason"]
+
+
+def test_our_tools_of_pulses_are_tried_on_a_device_that_plays_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["tools", "check", "pulse", "--only", "program.form", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["passed"]
+
+
+def test_what_was_not_looked_at_is_said_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["tools", "check", "mitigate", "--only", "split", "--only", "options"]) == 0
+    said = capsys.readouterr().err
+    assert "split not applicable: it does not split the program: readout errors are inverted" in said
+    assert "options not applicable" not in said

@@ -66,7 +66,8 @@ def _run(operations: Sequence[Operation], branches: list[Branch]) -> list[Branch
 
 
 def _holds(op: IfElse | While, bits: tuple[int, ...]) -> bool:
-    return all(bits[clbit] == op.value >> place & 1 for place, clbit in enumerate(op.clbits))
+    # A value that the bits cannot have is never theirs.
+    return sum(bits[clbit] << place for place, clbit in enumerate(op.clbits)) == op.value
 
 
 def _applied(gate: Gate, state: State) -> State:

@@ -5,6 +5,7 @@ import random
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -627,3 +628,16 @@ def test_control_flow_that_qiskit_writes_is_what_its_circuit_says() -> None:
     # A case of two labels is copied by one reader and combined by the other: the rest is the same.
     assert read.operations[-1] == expected.operations[-1]
     assert len(read.operations) == len(expected.operations)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (b"OPENQASM 3;", r"not a bytes; .* data\.decode\(\)"),
+        (None, "not a NoneType"),
+        ("folder/ghz.qasm", r"path of one: give what is in the file, Path\('folder/ghz\.qasm'\)"),
+    ],
+)
+def test_what_is_no_text_is_a_typed_error(source: Any, said: str) -> None:
+    with pytest.raises(ParseError, match=said):
+        loads(source)

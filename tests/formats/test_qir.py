@@ -14,7 +14,7 @@ from format_yardstick import unitary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qfw.model.errors import OptionError, UnsupportedFeature
+from qfw.model.errors import OptionError, ParseError, UnsupportedFeature
 from qfw.model.program import (
     Affine,
     Barrier,
@@ -185,3 +185,8 @@ define void @main(double %a, double %b) "entry_point" "required_num_qubits"="1" 
 def test_a_barrier_is_of_all_qubits() -> None:
     program = Program(3, 0, 0, (Gate("h", (0,)), Barrier((0, 1)), Gate("h", (1,))))
     assert read_back(program).operations[1] == Barrier((0, 1, 2))
+
+
+def test_a_path_is_no_module() -> None:
+    with pytest.raises(ParseError, match="path of one"):
+        Readable.from_qir("bell.bc")

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
 
+from qfw.formats import qiskit_writer
 from qfw.formats.qiskit import loads
 from qfw.formats.qiskit_rewriting import back, outward
 from qfw.formats.qiskit_walk import MAX_TRIPS
-from qfw.formats.qiskit_writer import dumps, slot_of, slot_parameter
+from qfw.formats.qiskit_writer import dumps, dumps_labelled, slot_of, slot_parameter
 from qfw.model.errors import ProgramError, UnsupportedFeature
 from qfw.model.gates import GATES
-from qfw.model.program import Affine, Barrier, Delay, Gate, IfElse, Measure, Program, Reset, While, slot
+from qfw.model.program import (
+    Affine,
+    Barrier,
+    Delay,
+    Gate,
+    IfElse,
+    Measure,
+    Operation,
+    Program,
+    Reset,
+    While,
+    slot,
+)
 from qfw.qpi.program import Program as PublicProgram
 from qfw.testing.expected import states
 from tests.toolchain.programs import (
@@ -185,3 +200,17 @@ def test_delays_keep_their_time_and_those_in_dt_are_left_out() -> None:
     circuit.delay(160, 0, unit="dt")
     circuit.x(0)
     assert loads(circuit).operations == (Delay(0, 2_500), Gate("x", (0,)))
+
+
+def test_gates_written_many_at_once_are_those_of_the_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(5)
+    operations: list[Operation] = []
+    for name, spec in GATES.items():
+        qubits = tuple(rng.sample(range(5), spec.num_qubits))
+        angles = [rng.choice((0.3, 1, slot(1, 2.0, 0.5), slot(0))) for _ in range(spec.num_angles)]
+        operations += [Gate(name, qubits, tuple(angles)), Barrier((0, 1))][: rng.randrange(1, 3)]
+    program = Program(5, 1, 2, (*operations, Measure(0, 0), IfElse((0,), 1, tuple(operations), ())))
+    assert set(qiskit_writer._STANDARD) > {"rx", "cx", "u", "ccx"}
+    together = dumps_labelled(program)
+    monkeypatch.setattr(qiskit_writer, "_STANDARD", {})
+    assert dumps_labelled(program) == together

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,8 @@ BROKEN: dict[str, tuple[str, str]] = {
         "ended with exit code 3.*out of cheese",
     ),
     "signal": ("import os; os.kill(os.getpid(), 11)", "killed by SIGSEGV"),
+    "signal without a name": ("import os; os.kill(os.getpid(), 40)", r"killed by SIGRTMIN\+6"),
+    "broken pipe": ("import os, signal; signal.signal(13, 0); os.kill(os.getpid(), 13)", "killed by SIGPIPE"),
     "hang": (
         "sys.stderr.write('thinking'); sys.stderr.flush(); import time; time.sleep(99)",
         "longer than .* thinking",
@@ -141,6 +144,14 @@ def test_a_large_input_that_is_read_late_or_not_at_all_blocks_nothing() -> None:
     assert made(python("print('include \"stdgates.inc\"; qubit[4] q; x q[0];')"), wide).operations == (
         Gate("x", (0,)),
     )
+
+
+def test_signals_are_as_a_shell_leaves_them(tmp_path: Path) -> None:
+    note = tmp_path / "status"
+    assert made(tool("sh", "-c", f"grep SigIgn /proc/self/status > {shlex.quote(str(note))}; cat")) == PROGRAM
+    ignored = int(note.read_text().split()[1], 16)
+    # Python ignores both, and what it starts would too: a writer whose reader is gone would go on.
+    assert not any(ignored >> (number - 1) & 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
 
 
 def test_what_it_leaves_behind_is_ended(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.engines.branches import exact
 from tests.stack import LIMIT_S, running_daemon
 
 TWINS = """
-engines = ["reference"]
+engines = ["reference", "qulacs"]
 [platforms.twin.options]
 noise = false
 devices = [{ model = "trapped-ion", name = "left" }, { model = "trapped-ion", name = "right" }]
@@ -71,9 +71,21 @@ def test_expectation_values_come_with_their_errors(session: Session) -> None:
     assert (errors > 0).all() and (off < 5 * errors).all()
 
 
+def test_a_mesh_without_a_link_is_given_fragments(session: Session) -> None:
+    body = Program(5, 0, 1, CHAIN.operations[:-5])
+    outputs = Expectation((PauliSum.of("Z0 Z4"), PauliSum.of({"X1 Y2": 0.5, "Z3": 1.0})))
+    mesh = session.mesh(["reference", "qulacs"])
+    with mesh.stream(pipeline=ToolPipeline([("distribute", {"max_qubits": 4})])) as stream:
+        result = stream.run(body, [[0.7], [0.2]], outputs=outputs).result(LIMIT_S)
+    with session.device("reference").stream() as stream:
+        wanted = stream.run(body, [[0.7], [0.2]], outputs=outputs).result(LIMIT_S).expectation_values
+    assert len(result.parts) > 1 and "cut" in result.notes[0]
+    np.testing.assert_allclose(result.expectation_values, wanted, atol=1e-9)
+
+
 def test_a_device_of_its_own_is_refused_by_name(session: Session) -> None:
     with (
         session.device("left").stream(pipeline=SPREAD) as stream,
-        pytest.raises(UnsupportedFeature, match=r"stage distribute: left is not made of several devices"),
+        pytest.raises(UnsupportedFeature, match=r"stage distribute: left is one device"),
     ):
         stream.run(CHAIN, [0.7], shots=100).result(LIMIT_S)

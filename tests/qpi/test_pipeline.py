@@ -129,6 +129,7 @@ def test_from_and_to_toml() -> None:
     ("text", "said"),
     [
         ("stages = [", "no pipeline"),
+        ("careful.toml", "is no pipeline but the path of one"),
         ("", "stages"),
         ("[[stages]]\nname = 'x'", "tool"),
         ("[[stages]]\ntool = 'reduce'\noption = {}", "did you mean `options`"),
@@ -253,3 +254,10 @@ def test_a_strangers_tools(tmp_path: Path) -> None:
     assert missing == f"{NotInstalled.__name__}: tool missing needs what is not there: pip install it"
     assert broken.startswith("SetupError: tool 'broken'")
     assert (once, twice) == ("(1, 0)", "(0, 1)")
+
+
+def test_a_key_of_many_parts_is_refused_before_it_is_read() -> None:
+    """A reader's time grows with their square: these would take minutes."""
+    for key in (".".join(["a"] * 100_000), ".".join(['"a"'] * 60_000), " . ".join(["a"] * 60_000)):
+        with pytest.raises(OptionError, match="a key has more than 1000 parts"):
+            ToolPipeline.from_toml(f'preset = "fast"\n{key} = 1\n')

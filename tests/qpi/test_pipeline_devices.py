@@ -48,6 +48,16 @@ def session() -> Iterator[Session]:
             yield opened
 
 
+def test_a_pipeline_that_does_not_reach_the_gates_is_refused_with_gate_and_stage(session: Session) -> None:
+    device = session.device("twin-20")
+    said = r"behind stage 'reduce' \(tool reduce\), the last of the pipeline.*gate ry on qubits \(0,\) is not native"
+    with (
+        device.stream(pipeline=ToolPipeline(["reduce"])) as stream,
+        pytest.raises(UnsupportedFeature, match=said),
+    ):
+        stream.run(GHZ, [1.2], shots=10).result(LIMIT_S)
+
+
 def test_a_lowered_program_runs_on_the_twin_and_gives_what_was_meant(session: Session) -> None:
     device = session.device("twin-20")
     pipeline = ToolPipeline(["reduce", "transpile"])

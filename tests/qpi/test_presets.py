@@ -89,3 +89,11 @@ def test_names_are_taken_where_pipelines_are(monkeypatch: pytest.MonkeyPatch) ->
     assert as_pipeline("fast") == ToolPipeline.preset("fast").pipeline
     with pytest.raises(OptionError, match="no preset is called 'bset'; did you mean 'best'"):
         as_pipeline("bset")
+
+
+def test_a_preset_stands_among_tools() -> None:
+    mixed = ToolPipeline(["default", "verify"])
+    assert [stage.name for stage in mixed.stages] == ["reduce", "transpile", "reduce-2", "verify"]
+    assert mixed.stages[:3] == ToolPipeline.preset("default").stages
+    twice = ToolPipeline(["reduce", "default"])
+    assert [stage.name for stage in twice.stages] == ["reduce", "reduce-2", "transpile", "reduce-3"]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from qfw.model.device import DeviceState, DeviceStatus
+from qfw.model.errors import OptionError
 from qfw.model.events import DeviceEventKind
 from qfw.model.outputs import Counts, Memory, Statevector
 from qfw.model.program import Gate, Program
 from qfw.platforms.twin.models import model
 from qfw.qpi import Event, QStream, Session
 from qfw.qpi import program as qpi
+from qfw.qpi.compiled import CompiledProgram
 from qfw.qpi.pipeline import ToolPipeline
+from qfw.qpm.tool import Target
 from tests.stack import LIMIT_S, SHORT, Z0
 
 BELL = Program(2, 0, 0, (Gate("h", (0,)), Gate("cx", (0, 1))))
@@ -91,3 +94,24 @@ def test_a_group_says_how_far_it_is(session: Session) -> None:
     group = session.mesh(["reference"]).run_group(SHORT, [[0.1], [0.2]], outputs=Z0, parts=2)
     group.result(LIMIT_S)
     assert repr(group) == f"GroupFuture(group {group.name}; 2 of 2 parts answered)"
+
+
+def test_what_pipelines_make_fits_a_line() -> None:
+    target = Target(*model("heavy-hex-20"))
+    lowered = ToolPipeline(["reduce", "transpile"]).lower(BELL, target)
+    assert repr(lowered).startswith("Lowered(20 qubits, ") and repr(lowered).endswith(
+        " gates; reduce → transpile; calibration heavy-hex-20-0.0)"
+    )
+    expanded = ToolPipeline([("cut", {"max_qubits": 2})]).expand(
+        Program(3, 0, 0, (*BELL.operations, Gate("cx", (1, 2)))), target, Z0, 100
+    )
+    assert repr(expanded).startswith("Expanded(") and len(repr(expanded)) < 100
+
+
+def test_a_presets_name_in_place_of_stages_is_explained() -> None:
+    with pytest.raises(OptionError, match=r"a preset is ToolPipeline\.preset\('fast'\)"):
+        ToolPipeline("fast")
+    with pytest.raises(OptionError, match="the preset none"):
+        ToolPipeline([])
+    with pytest.raises(OptionError, match="the name of a preset, not"):
+        CompiledProgram.make(BELL, ["reduce"])  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import pytest
 
 from qfw.qpm import shelf as module
 from qfw.qpm.shelf import FORMAT, Shelf
+from tests.stack import open_fds
 
 MOST = 2**20
 
@@ -73,6 +74,22 @@ def test_links_and_fifos_are_not_followed(shelf: Shelf) -> None:
     os.mkfifo(entry(shelf, 3))
     assert shelf.get(key(2)) is None and shelf.get(key(3)) is None
     assert shelf.state().damaged == 2 and shelf.get(key(1)) == b"one"
+
+
+def test_folders_and_fifos_in_the_place_of_files_do_no_harm(shelf: Shelf) -> None:
+    shelf.put(key(1), b"one")
+    entry(shelf, 1).unlink()
+    (entry(shelf, 1) / "within").mkdir(parents=True)
+    (shelf.folder / "lock").unlink()
+    os.mkfifo(shelf.folder / "lock")
+    before = open_fds()
+    other = Shelf(shelf.folder, MOST)
+    assert other.get(key(1)) is None and open_fds() == before
+    assert shelf.state().damaged == 1
+    # What it held is not ours to remove; the place is free again.
+    assert len(list(shelf.folder.glob(".*/within"))) == 1
+    other.put(key(1), b"again")
+    assert other.get(key(1)) == b"again"
 
 
 def test_what_others_may_write_is_not_believed(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:

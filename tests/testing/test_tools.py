@@ -33,6 +33,12 @@ def failures(report: Report) -> dict[str, str]:
 OPTIONS: dict[str, dict[str, Any]] = {"cut": {"max_qubits": 3}}
 
 
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_they_pass_without_options_too(name: str) -> None:
+    report = check_tool(name, only={"tool", "split"})
+    assert report.passed, failures(report)
+
+
 @pytest.mark.parametrize("name", registry.names(registry.TOOLS))
 def test_our_tools_pass(name: str) -> None:
     kind = registry.load(registry.TOOLS, name)

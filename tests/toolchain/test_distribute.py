@@ -222,8 +222,11 @@ def test_what_cannot_be_distributed_is_refused_by_name() -> None:
     whole = target(twins)
     alone = Target(twins.devices()[0], twins.calibration("left"))
     program = chain(3)
-    with pytest.raises(UnsupportedFeature, match=r"left is not made of several devices.*mesh.joint\(\)"):
+    with pytest.raises(UnsupportedFeature, match=r"left is one device.*mesh.joint\(\)"):
         TOOL.split(program, (Counts(),), 100, alone, {})
+    without = Target(alone.profile, alone.calibration, (twins.devices()[1],))
+    with pytest.raises(UnsupportedFeature, match="fragments give expectation, probabilities, not counts"):
+        TOOL.split(program, (Counts(),), 100, without, {})
     with pytest.raises(OptionError, match="give shots"):
         TOOL.split(program, (Counts(),), 0, whole, {})
     controlled = Program(2, 1, 0, (Gate("h", (0,)), Measure(0, 0), Reset(0), Gate("h", (0,))))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from qfw.model.errors import OptionError
-from qfw.model.program import Gate, Program
+from qfw.model.program import Gate, Measure, Program
 from qfw.platforms.twin.models import model
 from qfw.qpm.quality import fidelity
 from qfw.qpm.tool import Target, Tool
@@ -31,6 +31,20 @@ def test_it_gives_the_best_of_its_seeds() -> None:
     found = tool.apply(RING, TWIN, {"level": 1, "seed": 3, "seeds": 6})
     assert found.program == single[best].program and found.layout == single[best].layout
     assert found.notes[-1] == f"seed {3 + best} of 6 tried"
+
+
+def test_a_lower_level_that_places_it_better_is_taken() -> None:
+    read = (Measure(q, q) for q in range(3))
+    program = Program(3, 3, 0, (Gate("rx", (0,), (1.5,)), Gate("cx", (0, 1)), Gate("cx", (0, 2)), *read))
+    levels = [
+        TranspileTool().apply(program, TWIN, {"level": level, "seed": seed})
+        for level, seed in ((3, 0), (3, 1), (2, 0), (1, 0))
+    ]
+    likely = [fidelity(found.program, TWIN.calibration) or 0.0 for found in levels]
+    assert max(likely[:2]) < likely[2], "level 3 is better: this shows nothing"
+    found = SearchTool().apply(program, TWIN, {"seeds": 2})
+    assert fidelity(found.program, TWIN.calibration) == max(likely)
+    assert found.notes[-1] == "level 2, better here than 2 seeds on level 3"
 
 
 def test_without_a_calibration_fewer_two_qubit_gates_are_better() -> None:

@@ -42,8 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pipeline",
         metavar="P",
-        help="a preset (none, fast, default, best), tools (reduce,transpile:level=2) or a TOML file; default: default, "
-        "or that of a .qfw FILE",
+        help="a preset (none, fast, default, best), tools (reduce,transpile:level=2; default,verify) or a TOML file; "
+        "default: default, or that of a .qfw FILE",
     )
     parser.add_argument(
         "--emit", choices=FORMATS, help="what is written (default: by OUT's ending, else qasm3)"
@@ -76,7 +76,7 @@ def main(options: argparse.Namespace) -> int:
         raise OptionError(
             "a .qfw file is nothing for a terminal: name one with -o OUT, or redirect the output"
         )
-    pipeline = pipeline_of(options.pipeline) if options.pipeline else None
+    pipeline = pipeline_of(options.pipeline) if options.pipeline is not None else None
     data = read(options.file, MAX_BYTES)
     try:
         program = program_of(data, options.file)
@@ -176,7 +176,8 @@ def _explanation(program: Program, lowered: Lowered, ground: Ground, name: str) 
     from qfw.qpm.stages import report
 
     first = report("as given", program, ground.target)
-    return str(Explanation(name, ground.name, lowered.calibration, (first, *lowered.stages)))
+    notes = tuple(f"{row.stage}: {note}" for row in lowered.stages for note in row.notes)
+    return str(Explanation(name, ground.name, lowered.calibration, (first, *lowered.stages), notes))
 
 
 def _json(

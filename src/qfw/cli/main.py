@@ -6,6 +6,7 @@ A sub-command's file has `arguments(parser)`, and `main(options)`, which returns
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from importlib import import_module
@@ -32,11 +33,14 @@ EXIT_CODES = """exit codes:
   3  no daemon runs where one was asked
 qfw run gives the exit code of the application instead; see: qfw run --help"""
 
+#: What a system says where standard output takes no more.
+UNWRITABLE = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
 FAILED, USAGE, NO_DAEMON, INTERRUPTED = 1, 2, 3, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command line; the exit code."""
+    _open_closed()
     given = sys.argv[1:] if arguments is None else arguments
     name = given[0] if given else "--help"
     if name in ("-h", "--help", "help"):
@@ -63,11 +67,33 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Who read us has seen enough. Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who read us has seen enough.
+        _discard_output()
+        return FAILED
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        _discard_output()
+        sys.stderr.write(f"qfw: error: cannot write to standard output: {error.strerror}\n")
         return FAILED
     except Exception as error:
         return _failed(error)
+
+
+def _open_closed() -> None:
+    """Standard streams that whoever started this closed: no file gets their descriptors, and using them is an error."""
+    for number, (name, mode, other) in enumerate(
+        (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
+    ):
+        if getattr(sys, name) is None:
+            # The lowest that is free is this one. What is wanted of it fails as it would have; messages go nowhere.
+            os.open(os.devnull, other)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - a descriptor
+
+
+def _discard_output() -> None:
+    """What is not written yet never is: Python would complain once more when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(error: Exception) -> int:

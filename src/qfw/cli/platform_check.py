@@ -94,6 +94,20 @@ def show(report: Report) -> None:
             f"     found:    {finding.found}\n"
             f"     see:      {spec}, {finding.section}"
         )
+    if report.kind == "tool":
+        for group, reason in _spared(report):
+            output.note(f"{group} not applicable: {reason}")
     if not report.findings:
         output.note("no check has such a name; without --only all are run")
     output.note(f"{report.kind} {report.name}: {report.score} passed in {report.seconds:.1f} s")
+
+
+def _spared(report: Report) -> list[tuple[str, str]]:
+    """Groups of which no check applied, with the reasons: a score says nothing of them."""
+    from qfw.testing import Verdict
+
+    reasons: dict[str, set[str]] = {}
+    for finding in report.findings:
+        spared = finding.verdict is Verdict.NOT_APPLICABLE
+        reasons.setdefault(finding.check.split(".")[0], set()).add(finding.found if spared else "")
+    return [(group, "; ".join(sorted(each))) for group, each in reasons.items() if "" not in each]

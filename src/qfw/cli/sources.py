@@ -25,7 +25,10 @@ def read(name: str, most_bytes: int) -> bytes:
 
     if name != STDIN:
         return files.read(Path(name), most_bytes)
-    data = sys.stdin.buffer.read(most_bytes + 1)
+    try:
+        data = sys.stdin.buffer.read(most_bytes + 1)
+    except OSError as error:
+        raise SetupError(f"cannot read standard input: {error.strerror}") from error
     if len(data) > most_bytes:
         raise SetupError(f"standard input has more than {most_bytes} bytes")
     return data

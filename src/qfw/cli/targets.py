@@ -25,11 +25,15 @@ class Ground(NamedTuple):
 
 @contextlib.contextmanager
 def of_model(source: str) -> Iterator[Ground]:
-    """A built-in model by its name, or that of a JSON file. Raises UnknownDevice, CalibrationError, SetupError."""
+    """A built-in model by its name, or that of a JSON file. Raises UnknownDevice, CalibrationError, SetupError.
+
+    Its calibration says how gates are played, as that of a twin which is made of it.
+    """
+    from qfw.platforms.twin.gate_pulses import with_pulses
     from qfw.platforms.twin.models import load_model
 
     profile, calibration = load_model(source)
-    yield Ground(profile.name, Target(profile, calibration))
+    yield Ground(profile.name, Target(profile, with_pulses(calibration)))
 
 
 @contextlib.contextmanager

@@ -40,9 +40,8 @@ def main(options: argparse.Namespace) -> int:
     """Checks, and prints; 0 only where every check that applies passed."""
     from qfw.testing import check_tool
 
-    report = check_tool(
-        options.name, options=_options(options.option), targets=_targets(options.device), only=options.only
-    )
+    tried_on = _targets(options.device) | _played_on(options.name)
+    report = check_tool(options.name, options=_options(options.option), targets=tried_on, only=options.only)
     platform_check.said(report, options.json)
     return 0 if report.passed else platform_check.FAILED
 
@@ -57,6 +56,18 @@ def _targets(devices: list[str]) -> dict[str, Any]:
     with Session(name="qfw tools check") as session:
         found = [session.device(name) for name in devices]
         return {device.name: Target(device.profile, device.calibration()) for device in found}
+
+
+def _played_on(name: str) -> dict[str, Any]:
+    """For a tool that makes what is played a model that says how: the kit's own devices define no pulses."""
+    from qfw.cli import targets
+    from qfw.qpm import registry
+    from qfw.qpm.tool import plays
+
+    if not plays(registry.load(registry.TOOLS, name)):
+        return {}
+    with targets.of_model("heavy-hex-20") as ground:
+        return {ground.name: ground.target}
 
 
 def _options(given: list[str]) -> dict[str, Any]:

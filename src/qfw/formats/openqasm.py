@@ -12,6 +12,8 @@ from __future__ import annotations
 from qfw.formats.openqasm_parser import Parser
 from qfw.formats.openqasm_writer import written
 from qfw.formats.precheck import DEFAULT_LIMITS, Limits, precheck
+from qfw.formats.source import refuse_path
+from qfw.model.errors import ParseError
 from qfw.model.program import Program
 
 
@@ -30,6 +32,11 @@ def loads(text: str, limits: Limits = DEFAULT_LIMITS) -> Program:
         TooLarge: it exceeds `limits`, or would after definitions and loops are expanded.
         ParameterError: an angle has no finite value.
     """
+    if not isinstance(text, str):
+        raise ParseError(
+            f"OpenQASM is a text, not a {type(text).__name__}; bytes are decoded first, data.decode()"
+        )
+    refuse_path(text)
     return Parser(precheck(text, limits), limits).program()
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from qfw.formats import qir_bitcode, qir_reader, qir_writer
 from qfw.formats.qir_writer import Profile
+from qfw.formats.source import refuse_path
 from qfw.model.errors import OptionError, ParseError
 from qfw.model.program import Program
 
@@ -30,6 +31,7 @@ def loads(source: str | bytes) -> Program:
                 raise ParseError("these bytes are neither LLVM bitcode nor a text") from error
     if not isinstance(source, str):
         raise ParseError(f"QIR is a text or the bytes of bitcode, not a {type(source).__name__}")
+    refuse_path(source)
     return qir_reader.read(source)
 
 

@@ -12,13 +12,15 @@ from qiskit.circuit import Parameter, ParameterExpression
 from qiskit.exceptions import QiskitError
 
 from qfw.model.errors import ParameterError
-from qfw.model.program import Affine, Angle
+from qfw.model.program import Affine, Angle, slot
 
 #: What Qiskit raises where an expression cannot be derived or evaluated.
 _FAILURES = (ArithmeticError, RuntimeError, TypeError, ValueError, QiskitError)
 
 #: How near an affine form has to come, absolutely and relatively.
 _CLOSE = 1e-9
+#: Steps of an expression that are followed.
+_MOST_STEPS = 16
 #: Where an affine form is compared with its expression: of both signs, and no round numbers.
 _POINTS = (0.7310586, -1.2913, 2.6457513)
 
@@ -48,6 +50,9 @@ def affine(expression: ParameterExpression, position: Mapping[Parameter, int]) -
         expression: with at least one parameter.
         position: the slot of each parameter.
     """
+    told = _told(expression, position)
+    if told is not None:
+        return told
     parameters = sorted(expression.parameters, key=position.__getitem__)
     terms: list[tuple[int, float]] = []
     for parameter in parameters:
@@ -72,6 +77,49 @@ def affine(expression: ParameterExpression, position: Mapping[Parameter, int]) -
             return None
     kept = tuple((index, coefficient) for index, coefficient in terms if coefficient)
     return Affine(kept, offset) if kept else offset
+
+
+def _told(expression: ParameterExpression, position: Mapping[Parameter, int]) -> Angle | None:
+    """The function of one parameter that was only added to and multiplied with numbers; None of all else.
+
+    Read of how the expression was made, which Qiskit writes into its files. It is many times sooner than derivatives
+    and values, of which the general way knows; what is not of the form known here goes that way.
+    """
+    steps = getattr(expression, "_qpy_replay", None)
+    if not isinstance(steps, list) or not 0 < len(steps) <= _MOST_STEPS:
+        return None
+    index = -1
+    coefficient, offset = 1.0, 0.0
+    for step in steps:
+        left: Any = getattr(step, "lhs", None)
+        right: Any = getattr(step, "rhs", None)
+        if index < 0:
+            variable, value = (left, right) if isinstance(left, Parameter) else (right, left)
+            if not isinstance(variable, Parameter):
+                return None
+            index = position[variable]
+        elif left is None or right is None:
+            # What the steps before made, and a number.
+            value = right if left is None else left
+        else:
+            return None
+        if type(value) not in (float, int):
+            return None
+        match _name(step.op):
+            case "ADD":
+                offset += value
+            case "MUL":
+                coefficient, offset = coefficient * value, offset * value
+            case _:
+                return None
+    # What is not finite, or zero, the general way judges.
+    return slot(index, coefficient, offset) if coefficient and math.isfinite(coefficient + offset) else None
+
+
+def _name(operation: Any) -> str:
+    """Of an operation in an expression: of Python's enumerations in Qiskit 2.0, of Rust's later."""
+    found: str = getattr(operation, "name", None) or repr(operation).rpartition(".")[2]
+    return found
 
 
 class Formula:

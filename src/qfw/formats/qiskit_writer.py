@@ -11,11 +11,21 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
-from qiskit.circuit import Clbit, IfElseOp, Parameter, QuantumCircuit, Qubit, WhileLoopOp
+from qiskit.circuit import (
+    CircuitInstruction,
+    Clbit,
+    IfElseOp,
+    Parameter,
+    QuantumCircuit,
+    Qubit,
+    WhileLoopOp,
+)
 from qiskit.circuit.classical import expr
+from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qfw.formats.qiskit_walk import MAX_TRIPS, TRIPS_LABEL
 from qfw.model.errors import UnsupportedFeature
+from qfw.model.gates import GATES
 from qfw.model.program import (
     Affine,
     Angle,
@@ -98,7 +108,15 @@ class _Writer:
     def write(self, operations: Iterable[Operation], circuit: QuantumCircuit) -> None:
         qubits, clbits = self._qubits, self._clbits
         phase: Any = 0.0
+        gates: list[CircuitInstruction] = []
         for op in operations:
+            if isinstance(op, Gate) and (kind := _STANDARD.get(op.name)) is not None:
+                places = [qubits[q] for q in op.qubits]
+                gates.append(CircuitInstruction.from_standard(kind, places, [*map(_argument, op.angles)]))
+                continue
+            if gates:
+                circuit._data.extend(gates)
+                gates.clear()
             match op:
                 case Gate(name="gphase"):
                     phase = phase + _argument(op.angles[0])
@@ -117,6 +135,8 @@ class _Writer:
                     self._branch(op, circuit)
                 case While():
                     self._loop(op, circuit)
+        if gates:
+            circuit._data.extend(gates)
         # Assigned once: with expressions each assignment looks through all of a circuit's parameters.
         if not isinstance(phase, float) or phase:
             circuit.global_phase = circuit.global_phase + phase
@@ -222,6 +242,36 @@ def _wanted(clbits: Sequence[int], value: int) -> dict[int, int] | None:
         if wanted.setdefault(clbit, bit) != bit:
             return None
     return wanted
+
+
+def _standard() -> dict[str, Any]:
+    """What Qiskit names its gates by inside, by our names; nothing where this Qiskit has none of it.
+
+    Gates given so, many at once, take a sixth of the time of a circuit's methods. As that is no part of what Qiskit
+    promises, it is tried here.
+    """
+    found = {
+        name: gate._standard_gate
+        for name, gate in get_standard_gate_name_mapping().items()
+        if name in GATES and getattr(gate, "_standard_gate", None) is not None
+    }
+    tried, wanted = QuantumCircuit(2), QuantumCircuit(2)
+    wanted.rx(0.5, 0)
+    wanted.cx(0, 1)
+    try:
+        tried._data.extend(
+            [
+                CircuitInstruction.from_standard(found["rx"], tried.qubits[:1], [0.5]),
+                CircuitInstruction.from_standard(found["cx"], tried.qubits, []),
+            ]
+        )
+    except Exception:
+        # Whatever another Qiskit says of calls that it does not know.
+        return {}
+    return found if tried == wanted else {}
+
+
+_STANDARD = _standard()
 
 
 def _argument(angle: Angle) -> Any:

@@ -34,10 +34,21 @@ _TOKEN_OR_LINE: Final = re.compile(
     rf"(?: [^\S\n]++ | \n (?! {_LINE} ) | {_COMMENT} )*+ ( (?: \n | \A ) {_LINE} [^\n]*+ | {_TOKENS} )",
     _FLAGS,
 )
+#: Endings of files that have programs in them.
+_ENDINGS: Final = (".qasm", ".qasm2", ".qasm3", ".ll", ".bc", ".qir", ".qfw")
 #: Characters of a line that a message shows.
 _SHOWN = 100
 
 Error = TypeVar("Error", bound=ProgramError)
+
+
+def refuse_path(text: str) -> None:
+    """Raises ParseError for the path of a file, given where its text belongs."""
+    if len(text) < 4096 and text.endswith(_ENDINGS) and "\n" not in text:
+        raise ParseError(
+            f"{text!r} is no program but the path of one: give what is in the file, Path({text!r}).read_text() or "
+            "read_bytes(); of a .qfw file session.load(path)"
+        )
 
 
 class Source:

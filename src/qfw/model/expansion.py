@@ -98,6 +98,11 @@ class Expanded(msgspec.Struct, frozen=True, array_like=True):
         """As it travels: MessagePack."""
         return msgspec.msgpack.encode(self)
 
+    def __repr__(self) -> str:
+        """In one line, without the bytes of programs and recipes."""
+        where = f" for {self.device}, calibration {self.calibration}" if self.bound else ""
+        return f"Expanded({len(self.leaves)} leaves of {len(self.programs)} programs{where})"
+
     @staticmethod
     def decode(encoded: bytes) -> Expanded:
         """The expansion of such bytes. Raises ToolFailed: they are none."""

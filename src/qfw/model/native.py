@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import TooLarge, UnsupportedFeature
-from qfw.model.program import Gate, IfElse, Operation, Program, While
+from qfw.model.program import Program
 
 #: Gates that are the same with their qubits exchanged.
 SYMMETRIC = frozenset({"cz", "cp", "swap", "iswap", "rxx", "ryy", "rzz", "ccz"})
@@ -35,33 +33,18 @@ def check_native(program: Program, profile: DeviceProfile) -> None:
         )
     if not profile.lowered_only:
         return
-    pairs: frozenset[tuple[int, ...]] | None = None
-    for gate in _gates(program.operations):
-        if gate.name not in profile.native_gates and gate.name != "gphase":
+    natives = frozenset((*profile.native_gates, "gphase"))
+    pairs = None if profile.coupling is None else frozenset(profile.coupling)
+    for gate in program.gates():
+        if gate.name not in natives:
             raise UnsupportedFeature(
                 f"gate {gate.name} on qubits {gate.qubits} is not native to {profile.name}, which has "
                 f"{', '.join(profile.native_gates)}. {_LOWER.format(profile.name)}"
             )
-        if profile.coupling is None or len(gate.qubits) < 2:
-            continue
-        if pairs is None:
-            pairs = frozenset(profile.coupling)
-        if gate.qubits in pairs:
+        if pairs is None or len(gate.qubits) < 2 or gate.qubits in pairs:
             continue
         if gate.name not in SYMMETRIC or gate.qubits[::-1] not in pairs:
             raise UnsupportedFeature(
                 f"{gate.name} on qubits {gate.qubits}: {profile.name} does not couple them in this order. "
                 f"{_LOWER.format(profile.name)}"
             )
-
-
-def _gates(operations: Iterable[Operation]) -> Iterable[Gate]:
-    for op in operations:
-        match op:
-            case Gate():
-                yield op
-            case IfElse():
-                yield from _gates(op.then)
-                yield from _gates(op.otherwise)
-            case While():
-                yield from _gates(op.body)

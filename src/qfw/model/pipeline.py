@@ -66,7 +66,8 @@ class Pipeline(msgspec.Struct, frozen=True, array_like=True, dict=True):
     def check(self) -> None:
         """Raises OptionError unless it has 1 to MAX_STAGES stages with names of their own, and can travel."""
         if not 1 <= len(self.stages) <= MAX_STAGES:
-            raise OptionError(f"a pipeline has 1 to {MAX_STAGES} stages, not {len(self.stages)}")
+            hint = "" if self.stages else ". For none: the preset none, or no pipeline at all"
+            raise OptionError(f"a pipeline has 1 to {MAX_STAGES} stages, not {len(self.stages)}{hint}")
         names = [stage.name for stage in self.stages]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

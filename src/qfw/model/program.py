@@ -36,7 +36,11 @@ MAX_DELAY_NS = 10**15
 MAX_ANGLE = 1e150
 
 
-class Affine(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+# Operations hold numbers, names and operations made before them, so no cycle comes of them: the garbage collector need
+# not go through the many that a program has.
+
+
+class Affine(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
     """An angle that depends on slots: offset + Σ coefficient · slot."""
 
     #: Pairs (slot, coefficient).
@@ -54,7 +58,7 @@ def slot(index: int, coefficient: float = 1.0, offset: float = 0.0) -> Affine:
     return Affine(((index, coefficient),), offset)
 
 
-class Gate(msgspec.Struct, frozen=True, array_like=True, tag="g"):
+class Gate(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
     """A unitary gate of `qfw.model.gates`; a control comes before its target."""
 
     name: str
@@ -62,33 +66,33 @@ class Gate(msgspec.Struct, frozen=True, array_like=True, tag="g"):
     angles: tuple[Angle, ...] = ()
 
 
-class Measure(msgspec.Struct, frozen=True, array_like=True, tag="m"):
+class Measure(msgspec.Struct, frozen=True, array_like=True, tag="m", gc=False):
     """Measurement of a qubit in the computational basis into a classical bit."""
 
     qubit: int
     clbit: int
 
 
-class Reset(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+class Reset(msgspec.Struct, frozen=True, array_like=True, tag="r", gc=False):
     """Return of a qubit to |0>."""
 
     qubit: int
 
 
-class Barrier(msgspec.Struct, frozen=True, array_like=True, tag="b"):
+class Barrier(msgspec.Struct, frozen=True, array_like=True, tag="b", gc=False):
     """Nothing may be moved across; no effect on the state."""
 
     qubits: tuple[int, ...]
 
 
-class Delay(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+class Delay(msgspec.Struct, frozen=True, array_like=True, tag="d", gc=False):
     """A qubit is left alone for a time; where time does nothing to it, no effect."""
 
     qubit: int
     duration_ns: int
 
 
-class IfElse(msgspec.Struct, frozen=True, array_like=True, tag="i"):
+class IfElse(msgspec.Struct, frozen=True, array_like=True, tag="i", gc=False):
     """`then` where the classical bits, first one least significant, equal `value`; else `otherwise`."""
 
     clbits: tuple[int, ...]
@@ -97,7 +101,7 @@ class IfElse(msgspec.Struct, frozen=True, array_like=True, tag="i"):
     otherwise: tuple[Operation, ...] = ()
 
 
-class While(msgspec.Struct, frozen=True, array_like=True, tag="w"):
+class While(msgspec.Struct, frozen=True, array_like=True, tag="w", gc=False):
     """`body` as long as the classical bits equal `value`, at most `max_trips` times.
 
     After `max_trips` trips the program goes on behind the loop, whatever the bits are.
@@ -136,11 +140,7 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     @cached_property
     def encoded(self) -> bytes:
         """The canonical bytes (MessagePack) that the digest is taken of and the wire carries."""
-        try:
-            # Read once: an int where an angle belongs comes back as the float that it is.
-            return _ENCODER.encode(_read(_ENCODER.encode(self)))
-        except (TypeError, OverflowError) as error:
-            raise ProgramError(f"qubits are int and angles float in a program: {error}") from error
+        return self.canonical().encoded
 
     @cached_property
     def digest(self) -> bytes:
@@ -172,7 +172,7 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
         for op in self.operations:
             match op:
                 case Gate():
-                    if measured.intersection(op.qubits):
+                    if measured and not measured.isdisjoint(op.qubits):
                         return True
                 case Measure():
                     measured.add(op.qubit)
@@ -208,6 +208,20 @@ class Program(msgspec.Struct, frozen=True, array_like=True, dict=True):
     def expected_steps(self) -> int:
         """Operations that a run may well go through: of branches the longer one, of loops a few trips."""
         return _steps(self.operations)
+
+    def canonical(self) -> Program:
+        """The program as it is read of its canonical bytes: what `decode` gives, unchecked.
+
+        Raises:
+            ProgramError: it holds what is no number.
+        """
+        try:
+            # An int where an angle belongs comes back as the float that it is.
+            found = _read(_ENCODER.encode(self))
+            found.__dict__["encoded"] = _ENCODER.encode(found)
+        except (TypeError, OverflowError) as error:
+            raise ProgramError(f"qubits are int and angles float in a program: {error}") from error
+        return found
 
     def gates(self) -> Iterator[Gate]:
         """All gates in order, those of nested blocks included."""
@@ -342,7 +356,8 @@ def _check(operations: tuple[Operation, ...], program: Program, depth: int) -> N
     for position, op in enumerate(operations):
         match op:
             case Gate():
-                _check_gate(op, program, position)
+                if not _is_plain(op, program):
+                    _check_gate(op, program, position)
             case Measure():
                 _check_index(op.qubit, program.num_qubits, "qubit", position)
                 _check_index(op.clbit, program.num_clbits, "classical bit", position)
@@ -360,15 +375,42 @@ def _check(operations: tuple[Operation, ...], program: Program, depth: int) -> N
             case IfElse() | While():
                 for clbit in op.clbits:
                     _check_index(clbit, program.num_clbits, "classical bit", position)
+                if not -(2**63) <= op.value < 2**64:
+                    raise ProgramError(
+                        f"operation {position}: the value of a condition is written in 64 bits; {op.value} is not. "
+                        "Ask more bits by conditions within conditions"
+                    )
                 if isinstance(op, IfElse):
                     _check(op.then, program, depth + 1)
                     _check(op.otherwise, program, depth + 1)
                 else:
-                    if op.max_trips < 1:
+                    if not 1 <= op.max_trips < 2**63:
                         raise ProgramError(
-                            f"operation {position}: a loop needs max_trips >= 1, not {op.max_trips}"
+                            f"operation {position}: a loop needs max_trips >= 1, below 2**63, not {op.max_trips}"
                         )
                     _check(op.body, program, depth + 1)
+
+
+def _is_plain(gate: Gate, program: Program) -> bool:
+    """Whether a gate is right at first sight, as most are. Of others `_check_gate` says whether, and what is wrong."""
+    qubits, angles = gate.qubits, gate.angles
+    if _ARITIES.get(gate.name) != (len(qubits), len(angles)):
+        return False
+    for angle in angles:
+        if not isinstance(angle, Affine):
+            if not -MAX_ANGLE <= angle <= MAX_ANGLE:
+                return False
+            continue
+        for index, coefficient in angle.terms:
+            if not (0 <= index < program.num_slots and -MAX_ANGLE <= coefficient <= MAX_ANGLE):
+                return False
+        if not -MAX_ANGLE <= angle.offset <= MAX_ANGLE:
+            return False
+    if len(qubits) == 1:
+        return 0 <= qubits[0] < program.num_qubits
+    if len(qubits) != 2 or qubits[0] == qubits[1]:
+        return False
+    return 0 <= qubits[0] < program.num_qubits and 0 <= qubits[1] < program.num_qubits
 
 
 def _check_gate(gate: Gate, program: Program, position: int) -> None:
@@ -423,5 +465,7 @@ def _plain(value: object) -> object:
     raise ProgramError(f"a program is made of numbers and gate names; {value!r} is neither")
 
 
+#: Qubits and angles of each gate.
+_ARITIES = {name: (spec.num_qubits, spec.num_angles) for name, spec in GATES.items()}
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decode = decoder(Program)

@@ -60,7 +60,8 @@ class Durations:
         if found is None or not found.operational:
             why = "is not in the calibration of" if found is None else "is out of order on"
             raise UnsupportedFeature(
-                f"gate {op.name} on qubits {op.qubits} {why} {self._device}; lower the program for it again"
+                f"gate {op.name} on qubits {op.qubits} {why} {self._device}; lower the program for "
+                "it as it is calibrated now, by tool transpile in front"
             )
         return found.duration_ns
 

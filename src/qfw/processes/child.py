@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from qfw.model.errors import PlatformFailed
 from qfw.processes.cgroup import PidsGroup
+from qfw.processes.signals import signal_name
 
 
 class Child:
@@ -60,7 +61,7 @@ class Child:
             self.group = None
         code = self._process.returncode
         if code < 0:
-            return f"killed by {signal.Signals(-code).name}"
+            return f"killed by {signal_name(-code)}"
         return f"exit code {code}"
 
     def close(self) -> None:

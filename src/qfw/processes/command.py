@@ -8,7 +8,6 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,8 @@ from qfw.config.discover import child_environment, command_environment
 from qfw.model.errors import SetupError, ToolFailed
 from qfw.processes import cgroup
 from qfw.processes.limited import NO_COMMAND, Command
+from qfw.processes.scratch import scratch
+from qfw.processes.signals import signal_name
 
 #: Bytes of its standard error that an error repeats, from the end.
 TAIL = 800
@@ -42,7 +43,7 @@ def run(
     """What the command writes on its standard output, given `given` on its standard input.
 
     It runs in an empty folder of its own, which goes with it, without a shell, with an environment that holds little
-    more than PATH, in a process group of its own that is ended whole, however the command ends.
+    more than PATH. All that it started is ended with it, however it ends and wherever that went.
 
     Args:
         what: of it, in front of errors.
@@ -56,14 +57,15 @@ def run(
         ToolFailed: it cannot be started, fails, takes too long or writes too much; with the end of what it wrote to
             its standard error.
     """
-    with tempfile.TemporaryDirectory(prefix="qfw-tool-", ignore_cleanup_errors=True) as folder:
+    with _folder(what) as folder:
         asked = Command(
             tuple(command),
-            dict(command_environment(Path(folder))),
+            dict(command_environment(folder)),
             memory_bytes,
             # A file may be as long as the output, and no shorter than what programs like to write at once.
             max(output_bytes, 2**20),
             os.getpid(),
+            str(folder),
         )
         with _started(what, asked, folder) as process:
             talk = _Talk(what, process, given, time_limit_s, output_bytes)
@@ -78,7 +80,17 @@ def run(
 
 
 @contextlib.contextmanager
-def _started(what: str, asked: Command, folder: str) -> Iterator[subprocess.Popen[bytes]]:
+def _folder(what: str) -> Iterator[Path]:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch("qfw-tool-"))
+        except OSError as error:
+            raise ToolFailed(f"{what}: there is no room for a folder of its own: {error}") from error
+        yield folder
+
+
+@contextlib.contextmanager
+def _started(what: str, asked: Command, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The process; afterwards nothing that it started is left."""
     group = None
     with contextlib.suppress(SetupError):
@@ -104,6 +116,7 @@ def _started(what: str, asked: Command, folder: str) -> Iterator[subprocess.Pope
                 group.add(process.pid)
         yield process
     finally:
+        _ask_to_end(process.pid)
         # Its pid stands for the group as long as it was not collected; processes of it may outlive the first.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -115,6 +128,21 @@ def _started(what: str, asked: Command, folder: str) -> Iterator[subprocess.Pope
             end_s = time.monotonic() + END_S
             while not group.remove() and time.monotonic() < end_s:
                 time.sleep(0.005)
+
+
+def _ask_to_end(pid: int) -> None:
+    """Has the first process end all that descends from it, and waits until it has ended itself."""
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+    end_s = time.monotonic() + END_S
+    while not _has_ended(pid) and time.monotonic() < end_s:
+        time.sleep(0.002)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process has; it is not collected, so that its pid goes on to name its group."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 class _Talk:
@@ -163,7 +191,7 @@ class _Talk:
                     self._write()
                 else:
                     self._read(key.fileobj)
-            if self._has_ended() and not self._selector.select(0):
+            if _has_ended(process.pid) and not self._selector.select(0):
                 # What holds its pipes open is a process that it left behind.
                 break
         return bytes(self._written)
@@ -171,13 +199,9 @@ class _Talk:
     def end(self) -> int:
         """Its exit code. Raises ToolFailed where it does not end in time."""
         self._done(self._process.stdin)
-        while not self._has_ended():
+        while not _has_ended(self._process.pid):
             self._selector.select(self._wait_s())
         return _code(self._process.pid)
-
-    def _has_ended(self) -> bool:
-        """Whether it has; it is not collected, so that its pid goes on to name its group."""
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
     def close(self) -> None:
         """Closes this process's ends."""
@@ -249,5 +273,5 @@ def _ended(code: int) -> str:
     if code == NO_COMMAND:
         return "the command was not found, or could not be started"
     if code < 0:
-        return f"it was killed by {signal.Signals(-code).name}"
+        return f"it was killed by {signal_name(-code)}"
     return f"it ended with exit code {code}"

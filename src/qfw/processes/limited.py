@@ -1,6 +1,7 @@
 """Runs a command under limits. `python -m qfw.processes.limited`: reads what to do from its one argument, JSON.
 
-The command is its child, in its process group: where whoever asked dies, it is told so, and ends the whole group.
+The command is its child. Whatever that leaves behind becomes its child too, and is ended with the command, whatever
+group or session it went to. Where whoever asked dies, or wants no more of it, it is told so by SIGTERM.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
 from qfw.processes import limits
+from qfw.processes.scratch import remove
 
 #: Exit code where the command cannot be started.
 NO_COMMAND = 127
 #: Files that a command may have open.
 DESCRIPTORS = 256
+#: Seconds that what is killed may take to be gone.
+END_S = 1.0
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -32,14 +37,17 @@ class Command(msgspec.Struct, frozen=True):
     file_bytes: int
     #: Pid of the process that asks: the command, and all that it started, dies with it.
     parent: int
+    #: Its folder, which goes with it where it is ended.
+    folder: str
 
 
 def main() -> int:
     """Ends as the command did."""
     asked = msgspec.json.decode(sys.argv[1], type=Command)
-    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
-    limits.follow(asked.parent, signal.SIGTERM)
     own = os.getpid()
+    signal.signal(signal.SIGTERM, lambda *_: _end(asked, own))
+    limits.adopt()
+    limits.follow(asked.parent, signal.SIGTERM)
     pid = os.fork()
     if pid == 0:
         _become(asked, own)
@@ -47,6 +55,7 @@ def main() -> int:
     os.close(0)
     os.close(1)
     _, status = os.waitpid(pid, 0)
+    limits.end_descendants(END_S)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number not in (signal.SIGKILL, signal.SIGSTOP):
@@ -56,10 +65,23 @@ def main() -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+def _end(asked: Command, own: int) -> NoReturn:
+    """Ends all of it at once, and with it this process."""
+    if os.getpid() == own:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        limits.end_descendants(END_S)
+        # Whoever asked may not be there any more to do it.
+        remove(Path(asked.folder))
+    os.killpg(0, signal.SIGKILL)
+    raise AssertionError("it is killed")
+
+
 def _become(asked: Command, parent: int) -> NoReturn:
     """Turns this process into the command."""
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # As a shell would start it: Python itself ignores the others.
+        for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
         memory_bytes = asked.memory_bytes
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         if memory_bytes and hard != resource.RLIM_INFINITY:

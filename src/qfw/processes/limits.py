@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
+import time
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def apply(memory_bytes: int, parent: int, *, descriptors: int = 0, niceness: int = 0) -> None:
@@ -42,3 +46,45 @@ def follow(parent: int, with_signal: int = signal.SIGKILL) -> None:
     # The parent may have died before the line above took effect.
     if os.getppid() != parent:
         os.kill(os.getpid(), with_signal)
+
+
+def adopt() -> None:
+    """Makes this process the parent of whatever its descendants leave behind, daemons among them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def end_descendants(limit_s: float) -> bool:
+    """Kills and collects all that descends from this process, which has adopted it; whether nothing is left.
+
+    What is killed leaves its own children to this process, so that it goes on until there are none.
+    """
+    end_s = time.monotonic() + limit_s
+    while True:
+        for pid in _descendants():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        if time.monotonic() > end_s:
+            return False
+        # Until what was killed has ended: nothing tells that without collecting it.
+        time.sleep(0.001)
+
+
+def _descendants() -> list[int]:
+    """Pids of the processes that this one, or what descends from it, started: proc(5)."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdecimal():
+            with contextlib.suppress(OSError):
+                fields = (path / "stat").read_bytes().rpartition(b")")[2].split()
+                children.setdefault(int(fields[1]), []).append(int(path.name))
+    found = children.get(os.getpid(), [])
+    for pid in found:
+        found += children.get(pid, [])
+    return found

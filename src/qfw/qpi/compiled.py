@@ -66,6 +66,8 @@ class CompiledProgram(Program, frozen=True):
         """
         if isinstance(pipeline, str):
             pipeline = ToolPipeline.preset(pipeline)
+        if not isinstance(pipeline, ToolPipeline):
+            raise OptionError(f"a pipeline is a qfw.ToolPipeline or the name of a preset, not {pipeline!r}")
         value = pipeline.pipeline
         if splitting(value):
             raise OptionError(

@@ -160,6 +160,10 @@ class Found(NamedTuple):
     #: Figures of each value's lowered program, in the order of the values.
     tried: tuple[tuple[Any, StageReport], ...]
 
+    def __repr__(self) -> str:
+        """In one line."""
+        return f"Found({self.value!r} of {len(self.tried)} tried; {self.lowered!r})"
+
 
 def search(submits: Sequence[tuple[Any, Callable[[], ToolFuture]]], best: str, future: ToolFuture) -> Found:
     """The best by `ORDERS[best]`; of equally good ones the first of the values. All for one calibration.

@@ -76,9 +76,10 @@ class ClientLowering:
                 raise ToolFailed("this session was asked to run a pipeline that it never sent")
             stages.check(pipeline)
             target = msgspec.msgpack.decode(question.target, type=Target)
-            lowered, _ = recall.lowered(
+            lowered, made = recall.lowered(
                 pipeline, Program.decode(question.program), target, recall.own_shelf()
             )
+            stages.check_reached(pipeline, made, target.profile)
             return Lowered(question.lowering, None, msgspec.msgpack.encode(lowered))
         except QFwError as error:
             return Lowered(question.lowering, ErrorReport.of(error), b"")

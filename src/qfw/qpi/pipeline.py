@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from qfw.formats.remembered import Remembered
-from qfw.model import native
-from qfw.model.errors import OptionError, UnsupportedFeature, UsageError
+from qfw.model.errors import OptionError, UsageError
 from qfw.model.expansion import Expanded
 from qfw.model.outputs import Output, check_shots
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
@@ -57,6 +56,16 @@ class Lowered(NamedTuple):
     #: What tools made besides, by name: MessagePack.
     artefacts: Mapping[str, bytes] = MappingProxyType({})
 
+    def __repr__(self) -> str:
+        """In one line; `print(lowered.program)` shows the program."""
+        where = f"; calibration {self.calibration}" if self.calibration else ""
+        made = "".join(f"; {name}: {len(data)} bytes" for name, data in self.artefacts.items())
+        gates = sum(1 for _ in self.program.gates())
+        return (
+            f"Lowered({self.program.num_qubits} qubits, {gates} gates; "
+            f"{' → '.join(stage.stage for stage in self.stages) or 'no stages'}{where}{made})"
+        )
+
     @property
     def schedule(self) -> Schedule | None:
         """The pulses that tool `pulse` made: a body's `schedule` for the native operation `pulse.play`; else None."""
@@ -76,6 +85,7 @@ class ToolPipeline:
     def __init__(self, stages: Sequence[StageLike], name: str = "") -> None:
         """Of at least one stage.
 
+        Among stages the name of a preset stands for its stages: `["default", "verify"]`.
         A stage is called as its tool, with -2, -3 … where that is taken, unless it is a `qfw.Stage`, which has a name.
         `name` is for people.
 
@@ -378,19 +388,7 @@ class ToolPipeline:
 
     def check_lowered(self, lowered: ModelProgram, target: Target) -> None:
         """As `check`, of what the stages made."""
-        try:
-            native.check_native(lowered, target.profile)
-        except UnsupportedFeature as error:
-            if not self._pipeline.stages:
-                raise UnsupportedFeature(
-                    f"without a stage the program stays as it is, and {target.profile.name} does not take it: {error}. "
-                    "Use preset fast, default or best"
-                ) from error
-            last = self._pipeline.stages[-1]
-            raise UnsupportedFeature(
-                f"behind stage {last.name!r} (tool {last.tool}), the last of the pipeline, there is still what "
-                f"{target.profile.name} does not take: {error}. In a pipeline: end it with tool transpile"
-            ) from error
+        running.check_reached(self._pipeline, lowered, target.profile)
 
     def __repr__(self) -> str:
         called = f"{self.name!r}: " if self.name else ""
@@ -425,10 +423,15 @@ def _options(stage: Stage) -> str:
 
 def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
     if isinstance(given, (str, Stage)) or not isinstance(given, Sequence):
-        raise OptionError(f"a pipeline is made of a list of stages, not of {given!r}")
+        hint = (
+            f"; a preset is ToolPipeline.preset({given!r})"
+            if isinstance(given, str) and given in presets.PRESETS
+            else ""
+        )
+        raise OptionError(f"a pipeline is made of a list of stages, not of {given!r}{hint}")
     own = {stage.name for stage in given if isinstance(stage, Stage)}
     found: list[Stage] = []
-    for each in given:
+    for each in (part for whole in given for part in _unfolded(whole)):
         match each:
             case Stage():
                 stage = each
@@ -443,6 +446,13 @@ def _stages(given: Sequence[StageLike]) -> tuple[Stage, ...]:
         marked = registry.marked(registry.TOOLS, stage.tool) if isinstance(stage.tool, str) else stage.tool
         found.append(_checked(msgspec.structs.replace(stage, tool=marked)))
     return tuple(found)
+
+
+def _unfolded(given: StageLike) -> Iterable[StageLike]:
+    """The stages of a preset that is named among tools, to be called as tools are."""
+    if isinstance(given, str) and given in presets.PRESETS and given not in registry.names(registry.TOOLS):
+        return [(stage.tool, stage.options) for stage in presets.preset(given)]
+    return [given]
 
 
 def _free(tool: str, taken: set[str]) -> str:

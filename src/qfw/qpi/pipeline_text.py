@@ -13,6 +13,10 @@ import msgspec
 from qfw.model.errors import OptionError
 from qfw.model.pipeline import Stage
 
+#: Parts of a dotted key; a reader's time grows with their square.
+MAX_PARTS = 1000
+_ENDS_A_KEY = re.compile(r"[=,\n{}\[\]]")
+
 
 class StageText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table `[[stages]]`."""
@@ -38,9 +42,15 @@ def loads(text: str) -> PipelineText:
     Raises:
         OptionError: it is not TOML; a key is unknown (names the nearest) or missing, or has a wrong type.
     """
+    if isinstance(text, str) and any(part.count(".") > MAX_PARTS for part in _ENDS_A_KEY.split(text)):
+        raise OptionError(f"no pipeline: a key has more than {MAX_PARTS} parts")
     try:
         found = msgspec.toml.decode(text, type=PipelineText)
     except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(text, str) and "\n" not in text and text.endswith(".toml"):
+            raise OptionError(
+                f"{text!r} is no pipeline but the path of one: give its text, Path({text!r}).read_text()"
+            ) from error
         raise OptionError(f"no pipeline: {_explained(str(error))}") from error
     if bool(found.preset) == bool(found.stages):
         raise OptionError("no pipeline: it has either tables [[stages]] or a preset")

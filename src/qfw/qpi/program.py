@@ -31,7 +31,7 @@ class Program(model.Program, frozen=True):
 
         Raises:
             ParseError: the text cannot be read; says line and column.
-            UnsupportedFeature: it uses what straight-line programs do not have.
+            UnsupportedFeature: it uses what a program cannot say; says line and column.
             TooLarge: beyond the limits of `qfw.formats.precheck`.
         """
         return cls.of(openqasm.loads(text))

@@ -160,7 +160,7 @@ class _Growth:
             raise OptionError(
                 "no stage of the pipeline makes several programs of one; lower the program with it"
             )
-        bound = any(binds(kind_of(stage.tool)) for stage in found[: at[-1] + 1])
+        bound = any(binds(kind_of(stage.tool), self._target) for stage in found[: at[-1] + 1])
         branches, levels, begin = [root], [], 0
         for number in at:
             if number > begin:
@@ -215,7 +215,7 @@ class _Growth:
         """What a branch is lowered for: the device that a tool named for it, of which only the profile is known."""
         if branch.device in ("", self._target.profile.name):
             return self._target
-        binding = [stage for stage in segment if binds(kind_of(stage.tool))]
+        binding = [stage for stage in segment if binds(kind_of(stage.tool), self._target)]
         if binding:
             raise UnsupportedFeature(
                 f"stage {binding[0].name}: a stage in front gives a program to {branch.device}, and tool "

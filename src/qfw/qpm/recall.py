@@ -47,10 +47,10 @@ def lowered(
         if found is not None:
             return found
         shelf.spoil(key)
-    made = stages.run(pipeline, program, target, begins)
+    made, decoded = stages.lower(pipeline, program, target, begins)
     if shelf is not None:
         shelf.put(key, msgspec.msgpack.encode(made))
-    return made, Program.decode(made.encoded)
+    return made, decoded
 
 
 def _believed(body: bytes, program: Program) -> tuple[LoweredProgram, Program] | None:
@@ -102,6 +102,7 @@ def _modules(name: str) -> str:
     return digest.hexdigest()
 
 
+@cache
 def _own_version() -> str:
     try:
         return version("qfw")

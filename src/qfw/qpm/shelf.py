@@ -179,12 +179,15 @@ class Shelf:
         """The body; None where the entry is damaged or not this user's. Raises OSError."""
         # Of a FIFO that somebody put there nobody waits for the other end.
         file = os.open(_name(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-        with open(file, "rb", buffering=0) as entry:  # noqa: PTH123 - a descriptor
+        try:
             found = os.fstat(file)
             too_large = found.st_size > self._most * LARGEST
             if not stat.S_ISREG(found.st_mode) or not _is_own(found) or too_large:
                 return None
-            data = entry.read(found.st_size + 1) or b""
+            with open(file, "rb", buffering=0, closefd=False) as entry:
+                data = entry.read(found.st_size + 1) or b""
+        finally:
+            os.close(file)
         body = data[_HEAD_BYTES:]
         return body if data[:_HEAD_BYTES] == FORMAT + _digest(key, body) else None
 
@@ -203,7 +206,11 @@ class Shelf:
         """Removes what was not used for longest, where it is too much. One process at a time."""
         try:
             lock = os.open(
-                "lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
+                # Of a FIFO that somebody put there nobody waits for the other end.
+                "lock",
+                os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+                0o600,
+                dir_fd=folder,
             )
         except OSError as error:
             self._tell(error)
@@ -286,6 +293,17 @@ def _entries(folder: int, ending: str = _ENDING) -> list[tuple[int, int, str]]:
 def _unlinked(folder: int, name: str) -> bool:
     try:
         os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
+        return _moved_away(folder, name)
+    except OSError:
+        return False
+    return True
+
+
+def _moved_away(folder: int, name: str) -> bool:
+    """Of a folder in an entry's place: it may hold what somebody wants to have."""
+    try:
+        os.rename(name, f".{name}.{time.time_ns():x}", src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
         return False
     return True

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
+from qfw.model.device import DeviceProfile
 from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed, UnsupportedFeature
+from qfw.model.native import check_native
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
 from qfw.qpm import registry
-from qfw.qpm.quality import depth, duration_s, fidelity
+from qfw.qpm.quality import figures
 from qfw.qpm.tool import KEEPS, Target, ToolOutput, compares, plays, splits
 
 
@@ -39,7 +41,17 @@ def run(
     target: Target,
     begins: Callable[[Stage], None] = lambda stage: None,
 ) -> LoweredProgram:
-    """What the pipeline makes of a program for a target; `begins` is told of every stage before it.
+    """What the pipeline makes of a program for a target; `begins` is told of every stage before it. See `lower`."""
+    return lower(pipeline, program, target, begins)[0]
+
+
+def lower(
+    pipeline: Pipeline,
+    program: Program,
+    target: Target,
+    begins: Callable[[Stage], None] = lambda stage: None,
+) -> tuple[LoweredProgram, Program]:
+    """As `run`, and the lowered program as it is read of its bytes.
 
     A program that measures nothing answers counts of all its qubits, qubit i as bit i. Where its qubits went
     elsewhere, or others joined them, the lowered one says so with measurements; other answers they do not change.
@@ -51,11 +63,15 @@ def run(
         NotInstalled, UnknownDevice: a tool is not here.
     """
     check_lowers(pipeline)
+    if not pipeline.stages:
+        # What stages make is checked behind each of them.
+        program.check()
     made = through(pipeline.stages, program, target, begins)
     lowered, layout = made.program, made.layout
     if not program.has_measurements and (layout or lowered.num_qubits != program.num_qubits):
         lowered = _measured(lowered, layout or range(program.num_qubits))
-    return LoweredProgram(lowered.encoded, layout, tuple(made.reports), made.artefacts)
+    lowered = lowered.canonical()
+    return LoweredProgram(lowered.encoded, layout, tuple(made.reports), made.artefacts), lowered
 
 
 class Made(NamedTuple):
@@ -97,18 +113,29 @@ def report(
     stage: str, program: Program, target: Target, took_s: float = 0.0, notes: tuple[str, ...] = ()
 ) -> StageReport:
     """A program in figures."""
-    gates = [gate for gate in program.gates() if gate.qubits]
-    return StageReport(
-        stage,
-        program.num_qubits,
-        len(gates),
-        sum(len(gate.qubits) == 2 for gate in gates),
-        depth(program),
-        fidelity(program, target.calibration),
-        duration_s(program, target),
-        took_s,
-        notes,
-    )
+    found = figures(program, target)
+    return StageReport(stage, program.num_qubits, *found, took_s, notes)
+
+
+def check_reached(pipeline: Pipeline, lowered: Program, profile: DeviceProfile) -> None:
+    """Raises unless what a pipeline made is what a device takes.
+
+    Raises:
+        UnsupportedFeature: a gate or pair is left that the device does not have; which, and behind which stage.
+    """
+    try:
+        check_native(lowered, profile)
+    except UnsupportedFeature as error:
+        if not pipeline.stages:
+            raise UnsupportedFeature(
+                f"without a stage the program stays as it is, and {profile.name} does not take it: {error}. Use preset "
+                "fast, default or best"
+            ) from error
+        last = pipeline.stages[-1]
+        raise UnsupportedFeature(
+            f"behind stage {last.name!r} (tool {last.tool}), the last of the pipeline, there is still what "
+            f"{profile.name} does not take: {error}. In a pipeline: end it with tool transpile"
+        ) from error
 
 
 def check_lowers(pipeline: Pipeline) -> None:

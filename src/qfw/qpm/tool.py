@@ -258,12 +258,16 @@ def needs_of(kind: Any) -> Needs:
     return found
 
 
-def binds(kind: Any) -> bool:
+def binds(kind: Any, target: Target | None = None) -> bool:
     """Whether what a tool makes is for its target and calibration only: its class variable `binds`, False unless said.
 
-    Of tools in front of one that binds, what they made can be kept under any calibration.
+    Where that depends on the target, `binds` is a class method of it. Without a target: whether it ever does. Of tools
+    in front of one that binds, what they made can be kept under any calibration.
     """
-    return bool(getattr(kind, "binds", False))
+    found = getattr(kind, "binds", False)
+    if callable(found):
+        return target is None or bool(found(target))
+    return bool(found)
 
 
 def plays(kind: Any) -> bool:

@@ -9,6 +9,7 @@ import argparse
 import os
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -47,9 +48,9 @@ def answer(
         channel.sendall(pack(Began(request.number, stage.name, stage.tool)))
 
     try:
-        target = msgspec.msgpack.decode(request.target, type=Target)
+        target = _read_target(bytes(request.target))
         if isinstance(request, Lower):
-            made = _lowered(request.pipeline, request.program, target, begins, shelf)
+            made = _lowered(request.pipeline, request.program, target, begins, shelf, reached=True)
             body = msgspec.msgpack.encode(made)
         else:
             body = _worked(request.work, target, _once(begins), shelf)
@@ -65,16 +66,26 @@ def answer(
         return LowerFailed(request.number, ErrorReport.of(failed))
 
 
+@lru_cache(maxsize=8)
+def _read_target(encoded: bytes) -> Target:
+    """The one Target of such bytes: what tools keep for it they find by it, at once."""
+    found: Target = msgspec.msgpack.decode(encoded, type=Target)
+    return found
+
+
 def _lowered(
     pipeline: bytes,
     program: bytes,
     target: Target,
     begins: Callable[[Stage], None],
     shelf: Shelf | None,
+    reached: bool,
 ) -> LoweredProgram:
     wanted = Pipeline.decode(pipeline)
     stages.check(wanted)
-    lowered, _ = recall.lowered(wanted, Program.decode(program), target, shelf, begins)
+    lowered, made = recall.lowered(wanted, Program.decode(program), target, shelf, begins)
+    if reached:
+        stages.check_reached(wanted, made, target.profile)
     if len(lowered.encoded) > MAX_PROGRAM_BYTES:
         raise ToolFailed(
             f"the pipeline made a program of {len(lowered.encoded)} bytes; at most {MAX_PROGRAM_BYTES} are taken"
@@ -86,7 +97,8 @@ def _worked(work: ToolWork, target: Target, begins: Callable[[Stage], None], she
     """What a session's tool work is answered."""
     target = _target(work, target)
     if work.kind == LOWER:
-        made = _lowered(work.pipeline, work.program, target, begins, shelf)
+        # To be looked at, and not to be run: it may go on to other tools.
+        made = _lowered(work.pipeline, work.program, target, begins, shelf, reached=False)
         return msgspec.msgpack.encode((target.version, made))
     if work.kind != EXPAND:
         raise WireError(f"tool work is {LOWER} or {EXPAND}, not {work.kind[:100]!r}")

@@ -56,7 +56,8 @@ def _claims(subject: ToolSubject) -> None:
     expect(kind.keeps in KEEPS, f"keeps: one of {', '.join(KEEPS)}", repr(kind.keeps))
     for name in ("needs_client", "binds", "lowers"):
         found = getattr(kind, name, False)
-        expect(isinstance(found, bool), f"{name} as a bool", repr(found))
+        by_target = name == "binds" and callable(found)
+        expect(isinstance(found, bool) or by_target, f"{name} as a bool", repr(found))
     needs = needs_of(kind)
     expect(isinstance(needs, Needs), "needs as qfw.qpm.tool.Needs", repr(needs))
     sane = (

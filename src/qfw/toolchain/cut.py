@@ -120,6 +120,8 @@ class CutTool:
         if recipe == cut_recipe.UNCUT:
             if len(answers) != 1:
                 raise ProgramError(f"tool cut made one variant, and is given the answers of {len(answers)}")
+            if not answers[0]:
+                raise ProgramError("tool cut made one variant of a program that fits, and it did not answer")
             return answers[0]
         whole = cut_recipe.decode(recipe)
         _check_answers(whole, answers)

@@ -110,8 +110,8 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
 #: Columns of the constants.
 ONE = 0
 ZERO = -1
-#: Recipe of a program that is not cut.
-UNCUT = b""
+#: Recipe of a program that is not cut: MessagePack's text "uncut".
+UNCUT = b"\xa5uncut"
 
 _ENCODER = msgspec.msgpack.Encoder()
 _decode = decoder(Recipe)

@@ -1,4 +1,4 @@
-"""Tool `distribute`: one program over the parts of a device, with teleported gates between them."""
+"""Tool `distribute`: one program over several devices, by teleported gates where they have a link, or by cutting."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ from qfw.model.program import Program
 from qfw.qpm.tool import Split, Target, Variant
 from qfw.toolchain import teleport
 from qfw.toolchain.counted import MAX_QUBITS, Asked, asked, in_bases
+from qfw.toolchain.cut import CutTool
 from qfw.toolchain.options import check_names, integer
+from qfw.toolchain.transpile import TranspileTool
+
+#: In front of the recipe of a program that is cut; no MessagePack of ours begins so.
+_CUT = b"\xc1"
 
 
 class DistributeTool:
     """Places qubits on the parts so that few gates go between them, teleports these, and lowers each part for itself.
 
     For devices that are made of others (`DeviceProfile.parts`), between which there is nothing but entangled pairs. A
-    part gives one of its qubits to pairs. What is asked is measured, in each basis by a program of its own.
+    part gives one of its qubits to pairs. What is asked is measured, in each basis by a program of its own. On a mesh
+    of devices without a link the tool `cut` does it, with what it can answer.
     """
 
     keeps: ClassVar[str] = "distribution"
     needs_client: ClassVar[bool] = False
-    binds: ClassVar[bool] = True
     options: ClassVar[Mapping[str, str]] = {
         "level": "effort of lowering each part, 0 to 3, 1 by default: that of the tool transpile",
         "seed": "of the search for places, 0 by default: another one may find fewer gates between parts",
@@ -38,24 +43,20 @@ class DistributeTool:
     #: Tags of outputs.
     answers: ClassVar[frozenset[str]] = frozenset(("counts", "memory", "expectation", "probabilities"))
 
-    def __init__(self) -> None:
-        """Imports what lowers a part."""
-        from qfw.toolchain.transpile import TranspileTool
+    @classmethod
+    def binds(cls, target: Target) -> bool:
+        """Whether what it makes is for this target and calibration only: fragments run anywhere."""
+        return bool(target.profile.parts)
 
-        try:
-            self._transpile = TranspileTool()
-        except NotInstalled as error:
-            raise NotInstalled(
-                f"tool distribute lowers each part with the tool transpile: {error}"
-            ) from error
+    def __init__(self) -> None:
+        """Needs nothing for cutting; for parts what lowers them, when there are some."""
+        self._cut = CutTool()
 
     @classmethod
     def version(cls) -> str | None:
-        """QFw's own, with that of what lowers the parts."""
-        from qfw.toolchain.transpile import TranspileTool
-
+        """QFw's own, with that of what lowers parts where it is installed."""
         found = TranspileTool.version()
-        return None if found is None else f"{__version__}, {found}"
+        return __version__ if found is None else f"{__version__}, {found}"
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
@@ -71,20 +72,17 @@ class DistributeTool:
         target: Target,
         options: Mapping[str, Any],
     ) -> Split:
-        """The program over the parts, for each basis that something is measured in. See SplittingTool.
+        """The program over the parts, for each basis that something is measured in; or fragments. See SplittingTool.
 
         Raises:
-            UnsupportedFeature: the device has no parts; the program measures before its end.
-            TooLarge: more qubits than the parts have beside those of the pairs.
-            OptionError: no shots.
+            UnsupportedFeature: there is one device only; the program measures before its end.
+            TooLarge: more qubits than the parts have beside those of the pairs; no cuts within the limits of `cut`.
+            OptionError: no shots, over a link.
         """
         self.check_options(options)
         profile = target.profile
         if not profile.parts:
-            raise UnsupportedFeature(
-                f"{profile.name} is not made of several devices. Over devices with an entangling link take what "
-                "mesh.joint() gives; over others, the tool cut"
-            )
+            return self._fragments(program, outputs, shots, target, options)
         if not shots:
             raise OptionError("a program over several devices is answered from shots; give shots")
         sizes = [min(part.qubits - 1, _max_qubits(options)) for part in profile.parts]
@@ -100,8 +98,15 @@ class DistributeTool:
         parts = self._parts(body, sizes, options)
         targets = part_targets(target)
 
+        try:
+            transpile = TranspileTool()
+        except NotInstalled as error:
+            raise NotInstalled(
+                f"tool distribute lowers each part with the tool transpile: {error}"
+            ) from error
+
         def lower_part(local: Program, part: int) -> Program:
-            return self._transpile.apply(
+            return transpile.apply(
                 local, targets[part], {"level": _level(options), "seed": _seed(options)}
             ).program
 
@@ -123,8 +128,37 @@ class DistributeTool:
                 return (part,) * body.num_qubits
         return teleport.places(body, sizes, _seed(options))
 
+    def _fragments(
+        self,
+        program: Program,
+        outputs: tuple[Output, ...],
+        shots: int,
+        target: Target,
+        options: Mapping[str, Any],
+    ) -> Split:
+        """By cutting, for any device of the mesh."""
+        if not target.peers:
+            raise UnsupportedFeature(
+                f"{target.profile.name} is one device. A program goes over several on a stream of their mesh, which is "
+                "cut; or, where they have an entangling link, of what mesh.joint() gives"
+            )
+        known = {str(output.__struct_config__.tag) for output in outputs}
+        if known - self._cut.answers:
+            able, lacking = (
+                ", ".join(sorted(tags)) for tags in (self._cut.answers, known - self._cut.answers)
+            )
+            raise UnsupportedFeature(
+                f"without an entangling link the program is cut, and fragments give {able}, not {lacking}. Ask for "
+                "these, or take mesh.joint() where there is a link"
+            )
+        chosen = {name: value for name, value in options.items() if name in ("max_qubits", "seed")}
+        found = self._cut.split(program, outputs, shots, target, chosen)
+        return Split(found.variants, _CUT + found.recipe, found.notes)
+
     def combine(self, recipe: bytes, answers: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         """See SplittingTool."""
+        if recipe.startswith(_CUT):
+            return self._cut.combine(recipe.removeprefix(_CUT), answers)
         try:
             question = msgspec.msgpack.decode(recipe, type=Asked)
         except msgspec.DecodeError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 from qfw.model.device import DeviceProfile
@@ -12,6 +11,7 @@ from qfw.model.errors import NotInstalled, TooLarge, UnsupportedFeature
 from qfw.model.native import check_native
 from qfw.model.program import Barrier, Delay, Measure, Operation, Program
 from qfw.qpm.tool import Target, ToolOutput
+from qfw.toolchain.installed import installed
 from qfw.toolchain.options import check_names, choice, integer
 
 logger = logging.getLogger(__name__)
@@ -53,11 +53,9 @@ class TranspileTool:
 
     @classmethod
     def version(cls) -> str | None:
-        """Qiskit's version."""
-        try:
-            return version("qiskit")
-        except PackageNotFoundError:
-            return None
+        """Qiskit's version, and pytket's where that is installed; None without Qiskit."""
+        qiskit, tket = installed("qiskit"), installed("pytket")
+        return f"{qiskit}, pytket {tket}" if qiskit and tket else qiskit
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
@@ -134,7 +132,7 @@ def _check_fits(program: Program, profile: DeviceProfile) -> None:
     if program.num_qubits > profile.max_qubits:
         raise TooLarge(
             f"the program needs {program.num_qubits} qubits; {profile.name} has {profile.max_qubits}. "
-            "Use fewer qubits or a larger device"
+            "Use a larger device, or have the program cut: tool cut in front of this stage"
         )
     if program.has_control and not profile.control:
         raise UnsupportedFeature(

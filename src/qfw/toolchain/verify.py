@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from qfw.model.program import Program
 from qfw.numerics import equivalence
 from qfw.numerics.equivalence import Pair, Verdict
 from qfw.qpm.tool import Target
+from qfw.toolchain.installed import installed
 from qfw.toolchain.options import check_names, choice, integer, number
 
 METHODS = ("auto", "states", "unitary", "stimuli", "diagrams", "distribution")
@@ -48,10 +48,7 @@ class VerifyTool:
     @classmethod
     def version(cls) -> str | None:
         """NumPy's version."""
-        try:
-            return version("numpy")
-        except PackageNotFoundError:
-            return None
+        return installed("numpy")
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
