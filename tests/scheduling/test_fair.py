@@ -103,7 +103,11 @@ class Site:
                 return other not in self.returned or self.order[other] > order
             return not behind and other not in self.returned
 
-        queue.insert(next((at for at, other in enumerate(queue) if goes_before(other)), len(queue)), task)
+        # From the end, where most belong: there may be ten thousand.
+        at = len(queue)
+        while at and goes_before(queue[at - 1]):
+            at -= 1
+        queue.insert(at, task)
 
     def take(self, task: int) -> None:
         """Out of its queue or slot."""
@@ -355,19 +359,24 @@ def one_beside_many(site: Site, workers: int, costs: list[float], single: list[f
     now_s, ends = 0.0, []
     to_send = deque(single)
     accepted_at: dict[int, int] = {}
-    passed = []
-    while True:
-        if to_send and not any(task_session(task) == 2 for task in site.running() + site.waiting()):
-            accepted_at[site.accept(2, to_send.popleft())] = len(site.starts)
+    passed: list[int] = []
+    sent: int | None = None
+    while len(passed) < len(single):
+        if sent is None:
+            sent = site.accept(2, to_send.popleft())
+            accepted_at[sent] = len(site.starts)
         for task in site.decide():
             ends.append((now_s + site.cost[task], task))
             if task_session(task) == 2:
                 passed.append(site.starts.index(task) - accepted_at[task])
         if not ends:
-            return passed
+            break
         ends.sort()
         now_s, task = ends.pop(0)
         site.end(task)
+        if task == sent:
+            sent = None
+    return passed
 
 
 def test_one_at_a_time_beside_ten_thousand() -> None:
