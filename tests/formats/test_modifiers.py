@@ -12,8 +12,25 @@ from tests.formats.format_yardstick import unitary
 
 HEAD = 'OPENQASM 3.0;include "stdgates.inc";'
 GATES = {
-    1: "x y z h s sdg t tdg sx rx(0.7) ry(0.7) rz(0.7) p(0.7) U(0.3,0.4,0.5) u3(0.3,0.4,0.5) u2(0.1,0.2)".split(),
-    2: "cx cy cz ch swap cp(0.7) crx(0.7) cry(0.7) crz(0.7) cu(0.1,0.2,0.3,0.4)".split(),
+    1: [
+        "x",
+        "y",
+        "z",
+        "h",
+        "s",
+        "sdg",
+        "t",
+        "tdg",
+        "sx",
+        "rx(0.7)",
+        "ry(0.7)",
+        "rz(0.7)",
+        "p(0.7)",
+        "U(0.3,0.4,0.5)",
+        "u3(0.3,0.4,0.5)",
+        "u2(0.1,0.2)",
+    ],
+    2: ["cx", "cy", "cz", "ch", "swap", "cp(0.7)", "crx(0.7)", "cry(0.7)", "crz(0.7)", "cu(0.1,0.2,0.3,0.4)"],
     3: ["ccx", "cswap"],
 }
 ALL = [(gate, width) for width, gates in GATES.items() for gate in gates]
