@@ -72,13 +72,9 @@ def test_the_walk_of_the_guide_in_a_fresh_environment(qfw: Qfw, tmp_path: Path, 
         environment, "-c", "from qfw.qpm.registry import *; print(load(PLATFORMS, 'acme'))", cwd=tmp_path
     )
     assert "qfw_acme.AcmePlatform" in shown.stdout
-    # Its own tests have just run the whole kit.
-    some = ("--only", "start", "--only", "calibration", "--json")
-    checked = run(environment, "-m", "qfw.cli.main", "platform", "check", "acme", *some, cwd=tmp_path)
+    checked = run(environment, "-m", "qfw.cli.main", "platform", "check", "acme", "--json", cwd=tmp_path)
     report = json.loads(checked.stdout)
-    assert report["passed"] and {"start.answered", "calibration.qubits"} <= {
-        finding["check"] for finding in report["findings"]
-    }
+    assert report["passed"] and len({finding["check"] for finding in report["findings"]}) >= 80
     served_from_its_own_environment(qfw, tmp_path, environment)
 
 
