@@ -72,7 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         return FAILED
     except OSError as error:
         if error.errno not in UNWRITABLE or error.filename is not None:
-            raise
+            # Our own errors of connections are OSErrors too.
+            return _failed(error)
         _discard_output()
         sys.stderr.write(f"qfw: error: cannot write to standard output: {error.strerror}\n")
         return FAILED
