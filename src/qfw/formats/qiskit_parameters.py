@@ -97,7 +97,10 @@ def _told(expression: ParameterExpression, position: Mapping[Parameter, int]) ->
             variable, value = (left, right) if isinstance(left, Parameter) else (right, left)
             if not isinstance(variable, Parameter):
                 return None
-            index = position[variable]
+            index = position.get(variable, -1)
+            if index < 0:
+                # Of a gate's definition, and replaced since: Qiskit 2.0 writes both down.
+                return None
         elif left is None or right is None:
             # What the steps before made, and a number.
             value = right if left is None else left
