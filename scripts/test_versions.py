@@ -78,7 +78,11 @@ QISKIT = (
     "tests/qfw_qiskit",
     "tests/engines/test_aer.py",
     "tests/formats/test_qiskit_writer.py",
-    "tests/toolchain/test_transpile.py",
+    # Not its programs with control: Qiskit 2.0 leaves gates within nested blocks, which the tool refuses.
+    "tests/toolchain/test_transpile.py::test_gates",
+    "tests/toolchain/test_transpile.py::test_measurements_at_the_end",
+    "tests/toolchain/test_transpile.py::test_angles_stay_affine_on_every_level",
+    "tests/toolchain/test_transpile.py::test_equal_input_gives_equal_output",
 )
 ENVIRONMENTS = (
     Environment("base-oldest", (), ("numpy", "msgspec", "rich"), BASE),
