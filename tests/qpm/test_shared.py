@@ -157,8 +157,6 @@ def message(number: int, length: int) -> wire.Reply:
 def test_memory_comes_with_its_own_frame_however_they_are_cut(
     messages: list[tuple[bool, int]], size: int, flushes: int
 ) -> None:
-    # Few bytes at a time of few bytes, many of many.
-    messages = [(large, min(length, 500 * size)) for large, length in messages]
     with sockets() as (ours, theirs):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         outbox, reader = Outbox(ours), FrameReader(2**20, parcels=True)

@@ -112,6 +112,13 @@ def test_programs_with_control_keep_their_distribution(program: Program, options
     assert TOOL.apply(found, TARGET, options).program == found
 
 
+def test_a_wait_for_a_measurement_holds_up_nobody_the_second_time() -> None:
+    program = Program(3, 1, 0, (Measure(0, 0), Gate("h", (1,)), Measure(0, 0), Measure(2, 0)))
+    found = TOOL.apply(program, TARGET, {}).program
+    assert [op.qubit for op in found.operations if isinstance(op, Delay)] == [2]
+    assert TOOL.apply(found, TARGET, {}).program == found
+
+
 def test_late_is_late_and_soon_is_soon() -> None:
     chain = (X, Gate("h", (1,)), Gate("cx", (1, 2)), Gate("h", (1,)), Gate("cx", (0, 1)), READ, Measure(2, 1))
     late, soon = scheduled(*chain), scheduled(*chain, policy="asap")

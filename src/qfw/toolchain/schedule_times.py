@@ -66,17 +66,24 @@ def read_last(operations: Iterable[Straight]) -> set[int]:
 
 
 def over_ns(happens: Iterable[Timed]) -> int:
-    """When all is over but measurements, and delays behind them on their qubits: the other qubits are read then."""
+    """When all is over but measurements, and the delays around them on their qubits: the other qubits are read then."""
     measured: set[int] = set()
+    #: Ends of delays that no gate has followed so far.
+    waits: dict[int, int] = {}
     found = 0
     for op, qubits, _, end_ns in happens:
-        if isinstance(op, Measure):
-            measured.add(op.qubit)
-        elif not (isinstance(op, Delay) and op.qubit in measured):
-            found = max(found, end_ns)
-            if not isinstance(op, Barrier):
-                measured.difference_update(qubits)
-    return found
+        match op:
+            case Measure():
+                measured.add(op.qubit)
+                waits.pop(op.qubit, None)
+            case Delay():
+                if op.qubit not in measured:
+                    waits[op.qubit] = end_ns
+            case _:
+                found = max(found, end_ns)
+                if not isinstance(op, Barrier):
+                    measured.difference_update(qubits)
+    return max([found, *waits.values()])
 
 
 def _late(
