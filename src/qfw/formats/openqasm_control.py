@@ -6,6 +6,7 @@ the block that it stands in: break, continue, return, end, or nothing.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -79,9 +80,9 @@ class Control(Statements):
 
     # Statements and blocks
 
+    @abstractmethod
     def _step(self, token: str) -> str | None:
         """Reads the statement that begins with this token; returns what it leaves, if anything."""
-        raise NotImplementedError
 
     def _spend(self, at: int) -> None:
         """Counts a statement that is read again and again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from qfw.formats.formulas import Bits, TooManyTests
@@ -14,7 +15,7 @@ from qfw.model.program import MAX_DELAY_NS, Affine, Barrier, Delay, Measure, Res
 KINDS = frozenset({"int", "uint", "float", "angle", "bool", "duration", "bit"})
 
 
-class Statements(Gates):
+class Statements(Gates, ABC):
     """Reads one statement after another; blocks and calls are its successors' part."""
 
     #: Slots so far.
@@ -178,13 +179,13 @@ class Statements(Gates):
             raise self._error(ParseError, name_at, f"{name!r} names no {what}")
         self._bind_register(is_qubit, name, Register(bits, False))
 
+    @abstractmethod
     def _is_call(self, at: int) -> bool:
         """Whether a call of a subroutine begins at a token."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _called(self, target: Sequence[int] | None) -> Value | None:
         """Reads a call; its measured bits are written to `target`, a known value is returned."""
-        raise NotImplementedError
 
     def _measure(self) -> None:
         at = self._at
