@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qfw.formats import formulas
+from qfw.formats import covers, formulas
 from qfw.formats.formulas import Choice, Formula
 from qfw.formats.openqasm_blocks import Loop
 from qfw.formats.openqasm_choices import Choices
+from qfw.formats.openqasm_writer import TRIPS_ANNOTATION
 from qfw.formats.operators import converted
 from qfw.model.errors import ParseError, TooLarge, UnsupportedFeature
-from qfw.model.program import While
 
 #: How often a while that depends on bits runs at most: OpenQASM's have no bound, and a task has its time limit.
 MAX_TRIPS = 1_000_000
@@ -133,7 +133,7 @@ class Loops(Choices):
             if formula is False:
                 break
             if isinstance(formula, Choice) or bound is not None:
-                self._measured_while(formula, bound or MAX_TRIPS, at)
+                self._measured_while(formula, bound, at)
                 break
             trips += 1
             if trips > MAX_KNOWN_TRIPS:
@@ -154,23 +154,18 @@ class Loops(Choices):
         self._factor = factor
         return None if left == "break" else left
 
-    def _measured_while(self, formula: Formula, bound: int, at: int) -> None:
-        test = formulas.Test((), 0) if formula is True else formulas.plain(formula)
-        if test is None:
-            raise self._error(
-                UnsupportedFeature,
-                at,
-                "a while goes on as long as bits equal one number (==); loop on one bit",
-            )
+    def _measured_while(self, formula: Formula, bound: int | None, at: int) -> None:
+        tests, counted = self._tests(formula, bound, at)
         # What the body measures is what its next trip asks.
         self._forget_copies()
         outer = self._enter()
-        self._deeper(1, at)
+        levels = 1 + formulas.levels(formula) if counted else len(tests)
+        self._deeper(levels, at)
         mark = len(self._leaving)
         self._loops.append(Loop("while", self._dynamic))
         left = self._trip_ended(self._block(), mark, at)
         self._loops.pop()
-        self._deeper(-1, at)
+        self._deeper(-levels, at)
         body, size = self._leave(outer)
         if left is not None:
             raise self._error(
@@ -178,9 +173,42 @@ class Loops(Choices):
                 at,
                 f"{left!r} in a while that depends on bits: a Program leaves it by its condition only",
             )
-        self._within += size
-        self._operations.append(While(test.clbits, test.value, body, bound))
+        if counted:
+            outer = self._enter()
+            self._decide(formula, body, (), (size, 0), at)
+            body, size = self._leave(outer)
+        made_size = covers.looped_size(tests, size)
+        self._within += made_size - len(tests)
         self._check_count(at)
+        self._operations += covers.looped(tests, body, bound or MAX_TRIPS)
+        self._check_count(at)
+
+    def _tests(self, formula: Formula, bound: int | None, at: int) -> tuple[list[formulas.Test], bool]:
+        """What the loops ask that a while comes to, and whether its trips are counted by one that asks nothing."""
+        if isinstance(formula, bool):
+            return [formulas.Test((), 0)], False
+        test = formulas.plain(formula)
+        if test is not None:
+            return [test], False
+        if bound is not None:
+            # Loops within each other would each have the bound; this one has it alone, and tests in each trip.
+            if bound > MAX_KNOWN_TRIPS:
+                raise self._error(
+                    UnsupportedFeature,
+                    at,
+                    f"a while of {bound} trips at most whose condition is no equality of bits with one number (==): "
+                    f"up to {MAX_KNOWN_TRIPS} trips, or any number without {TRIPS_ANNOTATION}",
+                )
+            return [formulas.Test((), 0)], True
+        try:
+            return covers.cover(formula), False
+        except formulas.TooManyTests:
+            raise self._error(
+                UnsupportedFeature,
+                at,
+                f"a while whose condition holds in more than {covers.MAX_WAYS} separate ways: write "
+                f"{TRIPS_ANNOTATION} N on the line before, N at most {MAX_KNOWN_TRIPS}, or loop on fewer bits",
+            ) from None
 
     def _jump(self) -> str | None:
         """break, continue, end."""
