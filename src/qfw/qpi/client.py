@@ -29,6 +29,7 @@ from qfw.qpi.lowering import ClientLowering
 from qfw.qpi.offers import Offer
 from qfw.qpi.question import Awaited, Question
 from qfw.qpi.readers import Readers
+from qfw.qpm.frames import pack
 from qfw.qpm.remote import Link
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
@@ -50,7 +51,6 @@ from qfw.qpm.wire import (
     StorePipeline,
     StoreProgram,
     Submit,
-    pack,
 )
 
 #: Tasks of one message.

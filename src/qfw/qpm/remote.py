@@ -26,6 +26,7 @@ from qfw.model.errors import (
     VersionMismatch,
     WireError,
 )
+from qfw.qpm.frames import pack
 from qfw.qpm.incoming import Incoming
 from qfw.qpm.shared import ANCILLARY_BYTES, can_share
 from qfw.qpm.status import Counters, DaemonStatus, Outcome, PlatformStatus, TaskRow
@@ -41,7 +42,6 @@ from qfw.qpm.wire import (
     Welcome,
     decode_greeting,
     decode_response,
-    pack,
 )
 
 #: A daemon that does not read for this long is taken for lost.

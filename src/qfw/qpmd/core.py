@@ -27,6 +27,7 @@ from qfw.model.events import (
     TaskStarted,
     WorkerReady,
 )
+from qfw.qpm.frames import pack
 from qfw.qpm.journal import JournalWriter
 from qfw.qpm.platform import Reactor, Run
 from qfw.qpm.wire import (
@@ -51,7 +52,6 @@ from qfw.qpm.wire import (
     StoreProgram,
     Submit,
     Subscribe,
-    pack,
 )
 from qfw.qpmd.absences import Absences
 from qfw.qpmd.acceptance import Acceptance

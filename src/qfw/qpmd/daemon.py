@@ -29,6 +29,7 @@ from qfw.model.errors import (
 )
 from qfw.model.events import DaemonStarted, DaemonStopped
 from qfw.qpm import registry
+from qfw.qpm.frames import Receiver, pack
 from qfw.qpm.journal import JournalWriter
 from qfw.qpm.names import WITHIN
 from qfw.qpm.platform import Platform, PlatformConfig
@@ -38,12 +39,10 @@ from qfw.qpm.wire import (
     SESSION,
     WIRE_VERSION,
     Hello,
-    Receiver,
     Refused,
     Welcome,
     decode_hello,
     decode_request,
-    pack,
 )
 from qfw.qpmd.control import RELOAD, STOP
 from qfw.qpmd.core import Core

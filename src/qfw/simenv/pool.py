@@ -35,6 +35,7 @@ from qfw.processes.backoff import retry_s
 from qfw.qpm import registry
 from qfw.qpm.defaults import Ideal, NoReservations
 from qfw.qpm.fence import Fence
+from qfw.qpm.frames import FrameReader, Parcel, Receiver, pack
 from qfw.qpm.large import in_memory
 from qfw.qpm.launcher import Launched, Launcher
 from qfw.qpm.outbox import Outbox
@@ -51,7 +52,6 @@ from qfw.qpm.platform import (
     Sink,
 )
 from qfw.qpm.shared import Memory
-from qfw.qpm.wire import FrameReader, Parcel, Receiver, pack
 from qfw.simenv.protocol import (
     MAX_FRAME_BYTES,
     Ended,
