@@ -22,7 +22,7 @@ from qfw.qpm.frames import FrameReader, Receiver, pack
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import Reactor
 from qfw.qpm.wire import ToolWork
-from qfw.simenv.pool import share
+from qfw.simenv.capacity import share
 from qfw.simenv.toolprotocol import (
     MAX_FRAME_BYTES,
     Began,
