@@ -113,6 +113,17 @@ class Link:
         self._poll.register(self._socket, select.POLLIN)
 
     @property
+    def ended(self) -> bool:
+        """Whether the daemon's end is closed, whatever is unread here. Any thread; never waits."""
+        fd = self._socket.fileno()
+        if fd < 0:
+            return True
+        # One of its own: two threads may not use the same one at once.
+        poll = select.poll()
+        poll.register(fd, select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    @property
     def fd(self) -> int:
         """The socket's descriptor; -1 when closed."""
         return self._socket.fileno()

@@ -66,6 +66,8 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
     name: str = ""
     #: Tools that its workers run.
     tools: tuple[str, ...] = ()
+    #: What begins its file `revision`; empty where it has none.
+    revision: bytes = b""
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
