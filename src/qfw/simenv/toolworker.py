@@ -84,6 +84,8 @@ def _lowered(
 ) -> LoweredProgram:
     wanted = Pipeline.decode(pipeline)
     stages.check(wanted)
+    if reached:
+        stages.check_runs(wanted)
     lowered, made = recall.lowered(wanted, Program.decode(program), target, shelf, begins)
     if reached:
         stages.check_reached(wanted, made, target.profile)
