@@ -74,6 +74,19 @@ def test_the_very_next_lowering_is_for_the_new_calibration(folder: Path) -> None
         follow(one.device("twin-20"), other.device("twin-20"), 100)
 
 
+def test_who_hears_of_a_calibration_first_lowers_for_it(folder: Path) -> None:
+    with opened(folder) as one, opened(folder) as other:
+        device, watching = one.device("twin-20"), other.device("twin-20")
+        with device.stream() as stream, device.event_queue({"calibration"}) as events:
+            for _ in range(100):
+                watching.target()
+                asked = stream.calibrate()
+                # It is told before the operation is answered.
+                told = events.get(LIMIT_S).calibration
+                assert watching.target().version == told
+                assert asked.result(LIMIT_S).version == told
+
+
 def test_many_threads_see_versions_in_their_order(folder: Path) -> None:
     with opened(folder) as session, opened(folder) as other:
         device, watching = session.device("twin-20"), other.device("twin-20")

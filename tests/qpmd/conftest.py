@@ -169,6 +169,8 @@ class Bench:
         #: Platforms that were started in hosts, by name.
         self.hosted: dict[str, FakeHosted] = {}
         self.folder = folder
+        #: Called before a device changes.
+        self.revise: Callable[[], None] = lambda: None
         self.platform = platform or FakePlatform(*devices)
         self.journal = JournalWriter(folder, settings.journal.segment_bytes, settings.journal.retain_bytes)
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
@@ -185,6 +187,7 @@ class Bench:
             lambda: WALL_NS,
             self.tools,
             results,
+            lambda: self.revise(),
         )
         self.core.open_platforms(self.reactor)
         self.clients: dict[int, tuple[Peer, socket.socket, frames.FrameReader]] = {}

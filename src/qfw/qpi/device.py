@@ -168,7 +168,10 @@ class Device:
         return self.target().calibration
 
     def target(self) -> Target:
-        """What programs are lowered for: it and its newest calibration; the same object while that is the same."""
+        """What programs are lowered for: it and its newest calibration; the same object while that is the same.
+
+        The daemon is asked only where a device of it changed since.
+        """
         known, revision = self._target, self.client.revision()
         if known is not None and revision is not None and known[2] == revision:
             return known[1]

@@ -201,7 +201,7 @@ class ToolPipeline:
     def lower(self, program: ModelProgram, device: Device | Target) -> Lowered:
         """What the stages make of a program for a device, found in this process.
 
-        The device is asked for its calibration; what is known of the program, the device and that calibration is not
+        It is for the device's calibration of now; what is known of the program, the device and that calibration is not
         made again. A stream needs nobody to call this.
 
         Args:
