@@ -172,6 +172,10 @@ def test_gates_of_another_length_have_pulses_of_their_own() -> None:
 
 
 def bare(name: str) -> Target:
+    return Target(*model(name))
+
+
+def of_light(name: str) -> Target:
     profile, calibration = model(name)
     return Target(profile, with_pulses(calibration))
 
@@ -183,8 +187,17 @@ SIMULATOR = Target(DeviceProfile("sim", DeviceKind.SIMULATOR, "aer", 30, tuple(G
     ("given", "target", "said"),
     [
         (program(X), SIMULATOR, "device sim has no calibration"),
-        (program(X), bare("trapped-ion"), "device twin-ion does not define pulses"),
-        (program(X), bare("neutral-atoms"), "device twin-atoms does not define pulses"),
+        (program(X), bare("heavy-hex-20"), "device twin-20 does not define pulses"),
+        (
+            program(X),
+            of_light("trapped-ion"),
+            r"gate x on qubits .* is not in the calibration of twin-ion",
+        ),
+        (
+            program(X),
+            of_light("neutral-atoms"),
+            r"gate x on qubits .* is not in the calibration of twin-atoms",
+        ),
         (Program(20, 1, 1, (Gate("rz", (A,), (slot(0),)), Measure(A, 0))), TARGET, "bind the program first"),
         (program(Reset(A)), TARGET, f"operation 0 is a reset of qubit {A}"),
         (Program(20, 1, 0, (Measure(A, 0), IfElse((0,), 1, (X,)))), TARGET, "operation 1 is a branch"),
