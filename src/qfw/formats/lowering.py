@@ -7,6 +7,7 @@ where not: gates here are never under a quantum control, so nobody can observe i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -27,11 +28,13 @@ def lower(program: Program, native: frozenset[str]) -> Program:
     """
     if _is_native(program.operations, native):
         return program
-    operations = _lowered(program.operations, native, _plans(native))
+    operations = _lowered(program.operations, native, plans(native))
     return Program(program.num_qubits, program.num_clbits, program.num_slots, operations)
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
+    """A gate among those that make another one, over its qubits and, as slots, its angles."""
+
     name: str
     qubits: tuple[int, ...]
     angles: tuple[Angle, ...]
@@ -39,9 +42,25 @@ class _Step(NamedTuple):
     constant: bool
 
 
-class _Plan(NamedTuple):
-    steps: tuple[_Step, ...]
+class Plan(NamedTuple):
+    """How a gate is made, and the global phase that this leaves out."""
+
+    steps: tuple[Step, ...]
     phase: Angle
+    #: Whether angles of the gate are in the phase of a step, even where those of all steps cancel.
+    phased: bool
+
+
+def steps(plan: Plan, qubits: Sequence[int], angles: Sequence[Angle]) -> list[Gate]:
+    """The gates of a plan on these qubits with these angles, up to its phase."""
+    return [
+        Gate(
+            name,
+            tuple([qubits[p] for p in positions]),
+            made if constant else tuple([substituted(angle, angles) for angle in made]),
+        )
+        for name, positions, made, constant in plan.steps
+    ]
 
 
 def _is_native(operations: tuple[Operation, ...], native: frozenset[str]) -> bool:
@@ -58,7 +77,7 @@ def _is_native(operations: tuple[Operation, ...], native: frozenset[str]) -> boo
 
 
 def _lowered(
-    operations: tuple[Operation, ...], native: frozenset[str], plans: dict[str, _Plan]
+    operations: tuple[Operation, ...], native: frozenset[str], plans: dict[str, Plan]
 ) -> tuple[Operation, ...]:
     out: list[Operation] = []
     append = out.append
@@ -73,10 +92,7 @@ def _lowered(
             plan = plans.get(name)
             if plan is None:
                 raise _unreachable(name, native)
-            for step_name, positions, step_angles, constant in plan.steps:
-                if not constant:
-                    step_angles = tuple([substituted(angle, angles) for angle in step_angles])
-                append(Gate(step_name, tuple([qubits[p] for p in positions]), step_angles))
+            out += steps(plan, qubits, angles)
             if keeps_phase and plan.phase:
                 phase = added(phase, substituted(plan.phase, angles))
         elif isinstance(op, IfElse):
@@ -92,7 +108,7 @@ def _lowered(
 
 
 @cache
-def _plans(native: frozenset[str]) -> dict[str, _Plan]:
+def plans(native: frozenset[str]) -> dict[str, Plan]:
     """How to make every gate that can be made of `native`, most cheaply."""
     choices = _choices(native)
     return {name: _plan(_expanded(name, choices)) for name in choices}
@@ -131,16 +147,18 @@ def _expanded(name: str, choices: dict[str, Recipe]) -> list[Gate]:
     return gates
 
 
-def _plan(gates: list[Gate]) -> _Plan:
-    steps: list[_Step] = []
+def _plan(gates: list[Gate]) -> Plan:
+    made: list[Step] = []
     phase: Angle = 0.0
+    phased = False
     for gate in gates:
         if gate.name == "gphase":
             phase = added(phase, gate.angles[0])
+            phased = phased or isinstance(gate.angles[0], Affine)
         else:
             constant = not any(isinstance(angle, Affine) for angle in gate.angles)
-            steps.append(_Step(gate.name, gate.qubits, gate.angles, constant))
-    return _Plan(tuple(steps), phase)
+            made.append(Step(gate.name, gate.qubits, gate.angles, constant))
+    return Plan(tuple(made), phase, phased)
 
 
 def _unreachable(name: str, native: frozenset[str]) -> UnsupportedFeature:

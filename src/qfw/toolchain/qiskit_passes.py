@@ -12,6 +12,7 @@ from qiskit.exceptions import QiskitError
 from qiskit.transpiler import AnalysisPass, generate_preset_pass_manager
 
 from qfw.formats import qiskit_rewriting
+from qfw.formats.phases import without_phases
 from qfw.formats.qiskit_target import calibrated_target, ideal_target
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile
@@ -35,9 +36,10 @@ def lowered(
     Raises:
         UnsupportedFeature: Qiskit finds no way; with what it says.
     """
+    given = without_phases(program, target.profile.native_gates)
     passes = _passes(target.profile, target.calibration, level, seed)
     try:
-        circuit = passes.run(qiskit_rewriting.outward(program))
+        circuit = passes.run(qiskit_rewriting.outward(given))
     except QiskitError as error:
         raise UnsupportedFeature(
             f"Qiskit cannot lower the program for {target.profile.name} at level {level}: {error.message}"
