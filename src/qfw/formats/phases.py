@@ -62,6 +62,9 @@ def _written(
     phases: list[Angle] = []
     changed = False
     for op in operations:
+        if type(op) is Gate and op.name != "gphase" and op.name not in phased:
+            out.append(op)
+            continue
         match op:
             case Gate("gphase", _, (angle,)) if _by_slots(angle):
                 phases.append(angle)
