@@ -7,7 +7,6 @@ where not: gates here are never under a quantum control, so nobody can observe i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -32,9 +31,7 @@ def lower(program: Program, native: frozenset[str]) -> Program:
     return Program(program.num_qubits, program.num_clbits, program.num_slots, operations)
 
 
-class Step(NamedTuple):
-    """A gate among those that make another one, over its qubits and, as slots, its angles."""
-
+class _Step(NamedTuple):
     name: str
     qubits: tuple[int, ...]
     angles: tuple[Angle, ...]
@@ -43,24 +40,21 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How a gate is made, and the global phase that this leaves out."""
+    """How a gate is made of others: these steps, and a global phase, by its angles as slots."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[_Step, ...]
     phase: Angle
-    #: Whether angles of the gate are in the phase of a step, even where those of all steps cancel.
-    phased: bool
 
-
-def steps(plan: Plan, qubits: Sequence[int], angles: Sequence[Angle]) -> list[Gate]:
-    """The gates of a plan on these qubits with these angles, up to its phase."""
-    return [
-        Gate(
-            name,
-            tuple([qubits[p] for p in positions]),
-            made if constant else tuple([substituted(angle, angles) for angle in made]),
-        )
-        for name, positions, made, constant in plan.steps
-    ]
+    def applied(self, qubits: tuple[int, ...], angles: tuple[Angle, ...]) -> list[Gate]:
+        """The gates in place of one on these qubits with these angles."""
+        return [
+            Gate(
+                name,
+                tuple([qubits[p] for p in positions]),
+                step_angles if constant else tuple([substituted(angle, angles) for angle in step_angles]),
+            )
+            for name, positions, step_angles, constant in self.steps
+        ]
 
 
 def _is_native(operations: tuple[Operation, ...], native: frozenset[str]) -> bool:
@@ -92,7 +86,7 @@ def _lowered(
             plan = plans.get(name)
             if plan is None:
                 raise _unreachable(name, native)
-            out += steps(plan, qubits, angles)
+            out += plan.applied(qubits, angles)
             if keeps_phase and plan.phase:
                 phase = added(phase, substituted(plan.phase, angles))
         elif isinstance(op, IfElse):
@@ -148,17 +142,15 @@ def _expanded(name: str, choices: dict[str, Recipe]) -> list[Gate]:
 
 
 def _plan(gates: list[Gate]) -> Plan:
-    made: list[Step] = []
+    steps: list[_Step] = []
     phase: Angle = 0.0
-    phased = False
     for gate in gates:
         if gate.name == "gphase":
             phase = added(phase, gate.angles[0])
-            phased = phased or isinstance(gate.angles[0], Affine)
         else:
             constant = not any(isinstance(angle, Affine) for angle in gate.angles)
-            made.append(Step(gate.name, gate.qubits, gate.angles, constant))
-    return Plan(tuple(made), phase, phased)
+            steps.append(_Step(gate.name, gate.qubits, gate.angles, constant))
+    return Plan(tuple(steps), phase)
 
 
 def _unreachable(name: str, native: frozenset[str]) -> UnsupportedFeature:
