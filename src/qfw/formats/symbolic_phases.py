@@ -17,7 +17,7 @@ from qfw.model.program import Affine, Angle, Gate, IfElse, Operation, Program, W
 
 #: Exact in rz, ry and rx but for a phase; and the other way round.
 _OF_P = frozenset({"p", "u", "cp", "cu"})
-_OF_RZ = frozenset({"rz", "ry", "u", "crx", "cry", "crz", "cu", "rxx", "ryy", "rzz"})
+_OF_RZ = frozenset({"rx", "ry", "rz", "u", "cp", "crx", "cry", "crz", "cu", "rxx", "ryy", "rzz"})
 
 
 def without(program: Program, native: Iterable[str]) -> tuple[Program, Angle]:
