@@ -18,6 +18,8 @@ from qfw.model.program import Angle, Gate, Operation, Program, slot
 def outward(program: Program) -> QuantumCircuit:
     """The circuit of a program for passes to rewrite; loops keep their bounds in their labels.
 
+    Of slots in global phases passes make expressions whose size doubles: see `symbolic_phases`.
+
     Raises:
         UnsupportedFeature: see `qiskit_writer.dumps_labelled`.
     """

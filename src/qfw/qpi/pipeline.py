@@ -191,13 +191,7 @@ class ToolPipeline:
         Raises:
             UsageError: it is bound to this stream already; or it makes pulses, which are played and not run.
         """
-        stage = running.played(self._pipeline)
-        if stage is not None:
-            raise UsageError(
-                f"stage {stage.name!r} (tool {stage.tool}) of {self!r} makes pulses, and a stream runs programs. Give "
-                'the stream a pipeline without it; to play the pulses: device.native("pulse.play")({"schedule": '
-                "pipeline.lower(program, device).schedule})"
-            )
+        running.check_runs(self._pipeline)
         with self._lock:
             self._bound = [ref for ref in self._bound if ref() is not None]
             if any(ref() is stream for ref in self._bound):
