@@ -20,7 +20,7 @@ from qfw.model.observable import PauliSum, PauliTerm
 from qfw.model.outputs import Answer, Array, Expectation, ExpectationAnswer, Output, ProbabilitiesAnswer
 from qfw.model.program import Gate, IfElse, Measure, Program
 from qfw.qpm.frames import pack
-from qfw.qpm.tool import Split, Target, ToolOutput, Variant
+from qfw.qpm.tool import Needs, Split, Target, ToolOutput, Variant
 from qfw.simenv.toolprotocol import Began, Lowered
 
 
@@ -127,7 +127,7 @@ class Strange(Identity):
             case "garbage":
                 say(b"\x00\x00\x00\x03abc")
             case "flood":
-                say(pack(Began(1, "s" * 1000, "strange")) * 1000)
+                say(pack(Began(1, "s" * 1000, "strange")) * 20_000)
             case "announce":
                 say(b"\xff\xff\xff\xff")
             case "lie":
@@ -142,6 +142,47 @@ class Strange(Identity):
             case "layout":
                 return ToolOutput(program, (0, 0))
         return ToolOutput(program)
+
+
+class Quick(Identity):
+    """Declares to be quick. Option `takes_s`: how long it takes."""
+
+    needs: ClassVar[Needs] = Needs(time_s=0.5)
+
+    def transform(self, program: Program, target: Target, options: Mapping[str, Any]) -> ToolOutput:
+        threading.Event().wait(options.get("takes_s", 0))
+        return ToolOutput(program)
+
+
+class Slight(Identity):
+    """Declares to take little memory. Option `bytes`: how much it takes, none of which is touched."""
+
+    needs: ClassVar[Needs] = Needs(memory_bytes=64 * 2**20)
+
+    def transform(self, program: Program, target: Target, options: Mapping[str, Any]) -> ToolOutput:
+        np.zeros(options["bytes"], dtype=np.int8)
+        return ToolOutput(program)
+
+
+class Slow(Identity):
+    """Takes longer than Quick may, and more memory than Slight, and declares neither."""
+
+    def transform(self, program: Program, target: Target, options: Mapping[str, Any]) -> ToolOutput:
+        threading.Event().wait(0.7)
+        np.zeros(256 * 2**20, dtype=np.int8)
+        return ToolOutput(program)
+
+
+class Greedy(Identity):
+    """Declares to need more seconds than a tool worker gives in tests."""
+
+    needs: ClassVar[Needs] = Needs(time_s=1000.0)
+
+
+class Huge(Identity):
+    """Declares to need more memory than any worker has."""
+
+    needs: ClassVar[Needs] = Needs(memory_bytes=2**60)
 
 
 class Terms(Identity):

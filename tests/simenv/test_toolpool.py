@@ -14,14 +14,16 @@ import pytest
 from qfw.config.settings import Settings, ToolSettings
 from qfw.model.device import DeviceKind, DeviceProfile
 from qfw.model.errors import ErrorReport
+from qfw.model.observable import PauliSum
+from qfw.model.outputs import Expectation, encode_outputs
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage
 from qfw.model.program import Program
 from qfw.qpm.reactor import EpollReactor
 from qfw.qpm.tool import Target
+from qfw.qpm.wire import EXPAND, ToolWork
 from qfw.simenv.toolpool import ToolPool
-from tests.stack import SHORT, is_alive, until
+from tests.stack import SHORT, is_alive, strangers, until
 
-PLUGINS = Path(__file__).parent.parent / "plugins"
 TARGET = msgspec.msgpack.encode(Target(DeviceProfile("d", DeviceKind.SIMULATOR, "e", 4, ("ry",), (), 1)))
 
 
@@ -52,15 +54,15 @@ class Pools:
 
 
 @pytest.fixture
-def pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pools]:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PLUGINS), os.environ.get("PYTHONPATH", "")]))
-    made = Pools()
-    yield made
-    for pool in made.made:
-        pids = pool.pids()
-        pool.close()
-        assert not any(map(is_alive, pids))
-    made.reactor.close()
+def pools() -> Iterator[Pools]:
+    with strangers():
+        made = Pools()
+        yield made
+        for pool in made.made:
+            pids = pool.pids()
+            pool.close()
+            assert not any(map(is_alive, pids))
+        made.reactor.close()
 
 
 def pipeline(tool: str, **options: Any) -> bytes:
@@ -108,6 +110,74 @@ def test_a_tool_that_fails_is_ended_and_named(pools: Pools, does: str, says: tup
     assert report.code == says[0] and all(part in report.message for part in says[1:]), report
     pool.lower(2, 1, SHORT.encoded, pipeline("identity"), TARGET, 60.0)
     assert isinstance(pools.outcome(2), bytes)
+
+
+@pytest.mark.parametrize(
+    ("tool", "options", "says"),
+    [
+        ("quick", {"takes_s": 60}, ("stage first: tool quick", "0.5 s", "Needs.time_s")),
+        (
+            "slight",
+            {"bytes": 256 * 2**20},
+            ("stage first: tool slight", "67108864 bytes", "Needs.memory_bytes"),
+        ),
+        ("slight", {"bytes": 2**40}, ("stage first: tool slight", "67108864 bytes", "Needs.memory_bytes")),
+        ("greedy", {}, ("stage first: tool greedy", "1000 s", "gives 60.", "tools.time_limit_s")),
+        ("huge", {}, (f"needs {2**60:.15g} bytes", f"gives {2**30}.", "tools.memory_bytes")),
+    ],
+)
+def test_a_tool_is_held_to_what_it_declares_to_need(
+    pools: Pools, tmp_path: Path, tool: str, options: dict[str, Any], says: tuple[str, ...]
+) -> None:
+    pool = pools.make()
+    log = tmp_path / "log"
+    pool.lower(1, 1, SHORT.encoded, pipeline(tool, log=str(log), **options), TARGET, 60.0)
+    report = pools.outcome(1)
+    assert isinstance(report, ErrorReport) and report.code == "ToolFailed"
+    assert all(part in report.message for part in says), report
+    # What asks for too much is not begun: no worker was even started.
+    assert bool(options) == log.exists() == bool(pool.pids() or tool == "quick")
+
+
+def test_what_one_tool_declares_is_no_limit_of_the_next(pools: Pools) -> None:
+    pool = pools.make()
+    wait, much = {"takes_s": 0.3}, {"bytes": 48 * 2**20}
+    stages = (
+        Stage("a", "quick", wait),
+        Stage("b", "slight", much),
+        Stage("c", "quick", wait),
+        Stage("d", "slight", much),
+        Stage("e", "identity"),
+    )
+    pool.lower(1, 1, SHORT.encoded, Pipeline(stages).encoded, TARGET, 60.0)
+    assert isinstance(pools.outcome(1), bytes)
+    # Behind a tool with limits, one without takes longer and more than that may.
+    behind = Pipeline((Stage("a", "quick"), Stage("b", "slight", {"bytes": 0}), Stage("c", "slow", {})))
+    pool.lower(2, 1, SHORT.encoded, behind.encoded, TARGET, 60.0)
+    body = pools.outcome(2)
+    assert isinstance(body, bytes), body
+
+
+def test_each_branch_of_an_expansion_has_the_time_of_its_tool(pools: Pools) -> None:
+    pool = pools.make()
+    asked = encode_outputs((Expectation((PauliSum.of("Z0"),)),))
+    # Each of them is in time, all of them together are not.
+    stages = (
+        Stage("a", "frames", {"frames": 4, "seed": 3}),
+        Stage("b", "quick", {"takes_s": 0.3}),
+        Stage("c", "frames", {"frames": 2}),
+    )
+    work = ToolWork(EXPAND, SHORT.encoded, Pipeline(stages).encoded, asked, 100)
+    pool.work(-1, 1, work, TARGET, 60.0, pools.outcomes.__setitem__)
+    assert isinstance(pools.outcome(-1), bytes), pools.outcomes
+    slow = Pipeline((*stages[:1], Stage("b", "quick", {"takes_s": 60}), *stages[2:]))
+    work = msgspec.structs.replace(work, pipeline=slow.encoded)
+    pool.work(-2, 1, work, TARGET, 60.0, pools.outcomes.__setitem__)
+    report = pools.outcome(-2)
+    assert (
+        isinstance(report, ErrorReport)
+        and "stage b: tool quick: it took longer than the 0.5 s" in report.message
+    )
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_program_lowered(pools: Pools, tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ class _External:
     keeps: ClassVar[str]
     needs: ClassVar[Needs]
     needs_client: ClassVar[bool] = False
+    #: The command is, within its declaration's time and memory, with an error that repeats what it said.
+    limits_itself: ClassVar[bool] = True
     #: What the command is today nobody can say.
     keeps_on_disk: ClassVar[bool] = False
     options: ClassVar[Mapping[str, str]] = {}

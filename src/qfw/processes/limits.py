@@ -38,6 +38,33 @@ def apply(memory_bytes: int, parent: int, *, descriptors: int = 0, niceness: int
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def hold(memory_bytes: int) -> bool:
+    """Lets this process allocate so many bytes beyond what it has, of those that `apply` gives; 0: all of these.
+
+    Returns:
+        Whether that is less than all of these.
+    """
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    held = _data_bytes() + memory_bytes if memory_bytes else most
+    if most != resource.RLIM_INFINITY:
+        held = min(held, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (held, most))
+    return held != most
+
+
+def most() -> int:
+    """Bytes of data that `apply` gives this process; -1 for no limit."""
+    return resource.getrlimit(resource.RLIMIT_DATA)[1]
+
+
+def _data_bytes() -> int:
+    """What RLIMIT_DATA counts of this process: proc(5), VmData."""
+    for line in Path("/proc/self/status").read_bytes().splitlines():
+        if line.startswith(b"VmData:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no VmData")
+
+
 def follow(parent: int, with_signal: int = signal.SIGKILL) -> None:
     """Has this process sent a signal when the one that started it dies."""
     libc = ctypes.CDLL(None, use_errno=True)

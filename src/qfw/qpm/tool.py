@@ -40,11 +40,11 @@ class Target(msgspec.Struct, frozen=True, dict=True):
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """What a tool takes at most, beyond what a tool worker gives anyway."""
+    """What a tool takes at most; a tool worker holds it to that, and refuses one that needs more than settings give."""
 
-    #: Seconds for one program; 0: no more than `tools.time_limit_s`.
+    #: Seconds for one program, from when the tool is made; 0: no more than `tools.time_limit_s`.
     time_s: float = 0.0
-    #: Bytes that it allocates; 0: no more than `tools.memory_bytes`.
+    #: Bytes that it allocates for one program, beyond what the process has then; 0: no more than `tools.memory_bytes`.
     memory_bytes: int = 0
     #: Workers among which it can share its work; 1: none.
     workers: int = 1
@@ -256,6 +256,14 @@ def needs_of(kind: Any) -> Needs:
     """What a tool's class declares as `needs: ClassVar[Needs]`; nothing where it declares nothing."""
     found: Needs = getattr(kind, "needs", Needs())
     return found
+
+
+def held_to(kind: Any) -> Needs:
+    """What a tool worker holds a tool to: what it needs; nothing of one that says `limits_itself`.
+
+    That is one whose work is in processes of its own, under limits that it keeps there.
+    """
+    return Needs() if getattr(kind, "limits_itself", False) else needs_of(kind)
 
 
 def binds(kind: Any, target: Target | None = None) -> bool:

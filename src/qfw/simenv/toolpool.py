@@ -13,17 +13,20 @@ import msgspec
 
 from qfw.config.discover import cores, memory_bytes, worker_environment
 from qfw.config.settings import Settings
-from qfw.model.errors import ErrorReport, PlatformFailed, SetupError, ToolFailed, WireError
-from qfw.model.pipeline import MAX_STAGES, Pipeline
+from qfw.model.errors import ErrorReport, PlatformFailed, QFwError, SetupError, ToolFailed, WireError
+from qfw.model.pipeline import Pipeline
 from qfw.processes import child, external
 from qfw.processes.backoff import retry_s
 from qfw.qpm import registry
 from qfw.qpm.frames import FrameReader, Receiver, pack
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import Reactor
+from qfw.qpm.tool import Needs, held_to
 from qfw.qpm.wire import ToolWork
 from qfw.simenv.capacity import share
 from qfw.simenv.toolprotocol import (
+    MAX_BEGAN,
+    MAX_BEGAN_RATE,
     MAX_FRAME_BYTES,
     Began,
     Lower,
@@ -49,7 +52,7 @@ Outcome = bytes | ErrorReport
 class _Job:
     """A program on its way through a pipeline."""
 
-    __slots__ = ("began_s", "deaths", "ended", "message", "session", "stage", "stages", "time_limit_s")
+    __slots__ = ("began_s", "deaths", "ended", "message", "said", "session", "stage", "time_limit_s")
 
     def __init__(
         self, message: Lower | Work, session: int, time_limit_s: float, ended: Callable[[int, Outcome], None]
@@ -63,8 +66,8 @@ class _Job:
         self.began_s = 0.0
         #: How often a worker died under it.
         self.deaths = 0
-        #: Stages that began.
-        self.stages = 0
+        #: How often a worker said of it that a stage began.
+        self.said = 0
         #: What ran last, in words; empty before the first stage.
         self.stage = ""
 
@@ -108,7 +111,10 @@ class ToolPool:
         self._cache_folder = settings.tools.cache_folder
         self._cache_bytes = settings.tools.cache_bytes
         #: Names of the tools that run here.
-        self.tools = frozenset(_installed())
+        installed = _installed()
+        self.tools = frozenset(installed)
+        #: By tool: what it is held to, of those that say so.
+        self._needs = {name: needs for name, needs in installed.items() if needs != Needs()}
         self._reactor: Reactor
         self._ended: Callable[[int, Outcome], None]
         #: Is told of each session whose tools took so many seconds.
@@ -150,8 +156,33 @@ class ToolPool:
         self._put(_Job(Work(number, work, target), session, time_limit_s, ended))
 
     def _put(self, job: _Job) -> None:
+        refusal = self._refusal(job) if self._needs else None
+        if refusal is not None:
+            report = ErrorReport.of(refusal)
+            self._reactor.call_at(self._reactor.now(), lambda: job.ended(job.message.number, report))
+            return
         self._queues.setdefault(job.session, deque()).append(job)
         self._reactor.call_at(self._reactor.now(), self._serve)
+
+    def _refusal(self, job: _Job) -> ToolFailed | None:
+        """Why a program's pipeline is not begun: a tool declares that it needs more than settings give; or None."""
+        try:
+            found = Pipeline.decode(job.pipeline).stages
+        except QFwError:
+            return None  # A worker says what is wrong with it.
+        for stage in found:
+            needs = self._needs.get(stage.tool, Needs())
+            for what, needed, given, setting in (
+                ("s", needs.time_s, job.time_limit_s, "tools.time_limit_s"),
+                ("bytes of memory", needs.memory_bytes, self._memory_bytes, "tools.memory_bytes"),
+            ):
+                if needed > given:
+                    return ToolFailed(
+                        f"{_named(stage.name, stage.tool)} declares that it needs {needed:.15g} {what}, and a tool "
+                        f"worker gives {given:.15g}. Raise {setting} in the daemon's settings to as much, or use "
+                        "another tool"
+                    )
+        return None
 
     def end(self, number: int) -> None:
         """Nobody wants it any more, begun or not: a worker that is at it is ended. Nobody is told."""
@@ -225,7 +256,7 @@ class ToolPool:
 
     def _give(self, worker: _Worker, job: _Job) -> None:
         worker.job = job
-        job.stage, job.stages, job.began_s = "", 0, self._reactor.now()
+        job.stage, job.said, job.began_s = "", 0, self._reactor.now()
         worker.outbox.put(pack(job.message))
         self._flush(worker)
         limit_s = job.time_limit_s
@@ -307,15 +338,36 @@ class ToolPool:
         if job is None or job.message.number != message.number:
             raise WireError(f"it answered {message.number}, which it was not asked")
         if isinstance(message, Began):
-            job.stages += 1
-            if job.stages > MAX_STAGES:
-                raise WireError(f"it began more than {MAX_STAGES} stages")
-            job.stage = f"stage {message.stage[:100]}: tool {message.tool[:100]}"
+            self._began(worker, job, message)
             return
         worker.job = None
         self._charge(job)
         self._rests(worker)
         job.ended(job.message.number, message.body if isinstance(message, Lowered) else message.error)
+
+    def _began(self, worker: _Worker, job: _Job, message: Began) -> None:
+        """A stage begins; its tool may have a limit of its own."""
+        job.said = said = job.said + 1
+        job.stage = _named(message.stage, message.tool)
+        if said > MAX_BEGAN + MAX_BEGAN_RATE * (self._reactor.now() - job.began_s):
+            raise WireError(f"it began {said} stages in {self._reactor.now() - job.began_s:.3f} s")
+        limit_s = self._needs.get(message.tool, Needs()).time_s if message.made else 0.0
+        if not limit_s:
+            return
+
+        def over_its_time() -> None:
+            if worker.job is job and job.said == said and not worker.gone:
+                # What it said meanwhile may be unread.
+                self._readable(worker)
+            if worker.job is job and job.said == said and not worker.gone:
+                self._lose(
+                    worker,
+                    f"it took longer than the {limit_s:g} s that it declares to need at most (Needs.time_s). Use a "
+                    "smaller program, or a tool that declares what it needs",
+                    again=False,
+                )
+
+        self._reactor.call_at(self._reactor.now() + limit_s, over_its_time)
 
     def _charge(self, job: _Job) -> None:
         """A worker is done with it, however."""
@@ -398,20 +450,22 @@ class ToolPool:
 
 def _any_stage(pipeline: bytes) -> str:
     """All stages in words, where nobody knows which it was."""
-    stages = [
-        f"stage {stage.name[:100]}: tool {stage.tool[:100]}" for stage in Pipeline.decode(pipeline).stages
-    ]
-    return ", or ".join(stages)
+    return ", or ".join(_named(stage.name, stage.tool) for stage in Pipeline.decode(pipeline).stages)
 
 
-def _installed() -> list[str]:
-    """Tools that are here with their frameworks and need no client; a broken plugin is left out."""
-    found = []
+def _named(stage: str, tool: str) -> str:
+    """A stage in words."""
+    return f"stage {stage[:100]}: tool {tool[:100]}"
+
+
+def _installed() -> dict[str, Needs]:
+    """Tools that are here with their frameworks and need no client, and what each is held to; no broken plugin."""
+    found = {}
     for name in registry.names(registry.TOOLS):
         try:
             kind = registry.load(registry.TOOLS, name)
             if kind.version() is not None and not kind.needs_client:
-                found.append(registry.marked(registry.TOOLS, name))
+                found[registry.marked(registry.TOOLS, name)] = held_to(kind)
         except SetupError as error:
             logger.error("tool left out: %s", error)
         except Exception as error:

@@ -9,11 +9,16 @@ import msgspec
 from qfw.model.decoding import decoder
 from qfw.model.errors import ErrorReport
 from qfw.model.expansion import MAX_ENCODED_BYTES
-from qfw.model.pipeline import MAX_PIPELINE_BYTES
+from qfw.model.pipeline import MAX_PIPELINE_BYTES, MAX_STAGES
 from qfw.qpm.wire import MAX_PROGRAM_BYTES, ToolWork
 
 #: Frames of a worker: a lowered program, its layout and reports; or an expansion.
 MAX_FRAME_BYTES = max(3 * MAX_PROGRAM_BYTES + MAX_PIPELINE_BYTES, MAX_ENCODED_BYTES + 2**16)
+
+#: Seconds from one Began to the next of a stage that was said before.
+SAID_S = 0.1
+#: Began messages of one piece of work: at first, and a second from then on.
+MAX_BEGAN, MAX_BEGAN_RATE = 4 * MAX_STAGES, 1000.0
 
 
 class Lower(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -33,11 +38,17 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 
 class Began(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """A stage began; whoever ends the worker can say which."""
+    """A stage began on a program; whoever ends the worker can say which.
+
+    Not every one: the first one of a stage, all of those whose tool has a limit of its own, the one behind such a one,
+    and of the others one in `SAID_S`.
+    """
 
     number: int
     stage: str
     tool: str
+    #: Whether its tool is made, and its own time begins.
+    made: bool = True
 
 
 class Work(msgspec.Struct, frozen=True, array_like=True, tag=6):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated
@@ -26,10 +27,13 @@ from qfw.qpm import recall, stages
 from qfw.qpm.expansion import expand
 from qfw.qpm.frames import FrameReader, Receiver, pack
 from qfw.qpm.shelf import Shelf
-from qfw.qpm.tool import Target
+from qfw.qpm.tool import Target, held_to
 from qfw.qpm.wire import EXPAND, LOWER, MAX_PROGRAM_BYTES, ToolWork
 from qfw.simenv.toolprotocol import (
+    MAX_BEGAN,
+    MAX_BEGAN_RATE,
     MAX_FRAME_BYTES,
+    SAID_S,
     Began,
     Lower,
     Lowered,
@@ -44,27 +48,80 @@ def answer(
     request: Lower | Work, channel: socket.socket, shelf: Shelf | None = None
 ) -> Lowered | LowerFailed:
     """The answer to a request, from the shelf where it is there; says of every stage that it begins."""
-
-    def begins(stage: Stage) -> None:
-        channel.sendall(pack(Began(request.number, stage.name, stage.tool)))
-
+    begins = _Begins(request.number, channel)
     try:
         target = _read_target(bytes(request.target))
         if isinstance(request, Lower):
             made = _lowered(request.pipeline, request.program, target, begins, shelf, reached=True)
             body = msgspec.msgpack.encode(made)
         else:
-            body = _worked(request.work, target, _once(begins), shelf)
+            body = _worked(request.work, target, begins, shelf)
         return Lowered(request.number, body)
     except MemoryError:
-        return LowerFailed(request.number, ErrorReport.of(_no_memory("a tool of the pipeline")))
+        return LowerFailed(request.number, ErrorReport.of(begins.no_memory("a tool of the pipeline")))
     except QFwError as error:
         if isinstance(error.__cause__, MemoryError):
-            error = _no_memory(str(error).partition(" failed with")[0])
+            error = begins.no_memory(str(error).partition(" failed with")[0])
         return LowerFailed(request.number, ErrorReport.of(error))
     except Exception as error:
         failed = ToolFailed(f"a tool of the pipeline failed with {type(error).__name__}: {str(error)[:500]}")
         return LowerFailed(request.number, ErrorReport.of(failed))
+    finally:
+        limits.hold(0)
+
+
+class _Begins:
+    """Is told of every stage that begins on a program: says so, and holds its tool to what that needs."""
+
+    def __init__(self, number: int, channel: socket.socket) -> None:
+        self._number = number
+        self._channel = channel
+        self._said: set[str] = set()
+        self._messages = 0
+        self._began_s = self._said_s = time.monotonic()
+        #: Whether the last one that was said has a limit of its own, and the bytes that the last one has.
+        self._limited = False
+        self._memory_bytes = 0
+
+    def __call__(self, stage: Stage) -> None:
+        limits.hold(0)
+        self._memory_bytes = 0
+        needs = held_to(stages.kind_of(stage.tool))
+        limited = needs.time_s > 0
+        first = stage.name not in self._said
+        if first:
+            self._said.add(stage.name)
+            self._say(stage, False)
+            # What its framework takes to import is none of what it takes for a program.
+            with stages.failing_as(stage):
+                stages.tool_of(stage.tool)
+        if limited or (not first and (self._limited or time.monotonic() - self._said_s >= SAID_S)):
+            self._say(stage, True)
+        self._limited = limited
+        if needs.memory_bytes and limits.hold(needs.memory_bytes):
+            self._memory_bytes = needs.memory_bytes
+
+    def _say(self, stage: Stage, made: bool) -> None:
+        # The pool takes no more than twice as many.
+        due_s = self._began_s + (self._messages - MAX_BEGAN // 2) / (MAX_BEGAN_RATE / 2)
+        self._said_s = time.monotonic()
+        if self._said_s < due_s:
+            time.sleep(due_s - self._said_s)
+        self._messages += 1
+        self._channel.sendall(pack(Began(self._number, stage.name, stage.tool, made)))
+
+    def no_memory(self, what: str) -> ToolFailed:
+        """The error of a tool that met its own limit, or the worker's."""
+        limits.hold(0)
+        if self._memory_bytes:
+            return ToolFailed(
+                f"{what} met its own memory limit: it declares that it needs {self._memory_bytes} bytes at most "
+                "(Needs.memory_bytes). Use a smaller program, or a tool that declares what it needs"
+            )
+        return ToolFailed(
+            f"{what} met the memory limit of tool workers, {limits.most()} bytes. Use a smaller program, or raise "
+            "tools.memory_bytes in the daemon's settings"
+        )
 
 
 @lru_cache(maxsize=8)
@@ -124,26 +181,7 @@ def _target(work: ToolWork, target: Target) -> Target:
     return Target(profile, target.calibration, peers)
 
 
-def _once(begins: Callable[[Stage], None]) -> Callable[[Stage], None]:
-    """Says of each stage once that it begins, on however many programs."""
-    said: set[str] = set()
-
-    def first(stage: Stage) -> None:
-        if stage.name not in said:
-            said.add(stage.name)
-            begins(stage)
-
-    return first
-
-
 _decode_peers = decoder(Annotated[tuple[DeviceProfile, ...], msgspec.Meta(max_length=4096)])
-
-
-def _no_memory(what: str) -> ToolFailed:
-    return ToolFailed(
-        f"{what} met the memory limit of tool workers. Use a smaller program, or raise tools.memory_bytes in the "
-        "daemon's settings"
-    )
 
 
 def serve(channel: socket.socket, shelf: Shelf | None = None) -> None:
