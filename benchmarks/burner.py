@@ -19,9 +19,9 @@ from qfw.hosts.protocol import Reported
 from qfw.model.calibration import Calibration
 from qfw.model.events import DeviceEvent
 from qfw.model.outputs import encode_outputs
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import PlatformConfig, Run
 from qfw.qpm.reactor import EpollReactor
-from qfw.qpm.wire import pack
 
 
 class Nobody:

@@ -13,8 +13,9 @@ from qfw.model.outputs import encode_answers
 from qfw.model.result import Result
 from qfw.model.seeds import set_seeds
 from qfw.qpi import QStream, Session
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import Run, RunDone
-from qfw.qpm.wire import Done, Submit, TaskAnswer, pack
+from qfw.qpm.wire import Done, Submit, TaskAnswer
 from qfw.simenv.protocol import Ended, Work
 
 

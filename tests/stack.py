@@ -32,7 +32,7 @@ from qfw.model.outputs import Expectation, Output, encode_outputs
 from qfw.model.program import Gate, Program, slot
 from qfw.model.result import Result
 from qfw.model.task import QuantumTask, TaskOptions, task_number
-from qfw.qpm import journal, registry, stages, wire
+from qfw.qpm import frames, journal, registry, stages, wire
 from qfw.qpm.defaults import NoReservations
 from qfw.qpm.platform import (
     API_VERSION,
@@ -287,7 +287,7 @@ class RawClient:
         return self.welcome.session
 
     def send(self, *messages: msgspec.Struct) -> None:
-        self.socket.sendall(b"".join(map(wire.pack, messages)))
+        self.socket.sendall(b"".join(map(frames.pack, messages)))
 
     def send_bytes(self, data: bytes) -> None:
         self.socket.sendall(data)

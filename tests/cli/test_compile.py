@@ -157,7 +157,10 @@ def test_pulses(qfw: Qfw, source: Path) -> None:
     of_model = qfw("compile", source, "--target", "twin-20", "--bind", "0.7", "--emit", "pulse")
     assert of_model.returncode == 0, of_model.stderr
     assert msgspec.json.decode(of_model.stdout, type=Schedule) == schedule
-    done = qfw("compile", source, "--target", "twin-ion", "--bind", "0.7", "--emit", "pulse")
+    of_ions = qfw("compile", source, "--target", "twin-ion", "--bind", "0.7", "--emit", "pulse")
+    assert of_ions.returncode == 0, of_ions.stderr
+    assert msgspec.json.decode(of_ions.stdout, type=Schedule) != schedule
+    done = qfw("compile", source, "--target", "twin-20", "--emit", "pulse")
     assert done.returncode == 1 and "stage pulse" in done.stderr and done.stdout == ""
 
 

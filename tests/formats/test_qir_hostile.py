@@ -44,10 +44,23 @@ def test_bad_texts_are_refused_by_name(path: Path) -> None:
         HEAD + "  call void @__quantum__qis__rx__body(double " + "0x" + "F" * 9_000 + ", ptr null)\n",
         "x" * 17_000_000,
         "define " * 100_000,
+        HEAD + "".join(f"  br label %b{i}\nb{i}:\n" for i in range(20_001)) + "  ret void\n}\n",
         "\0" * 100,
         "",
     ],
-    ids=["types", "brackets", "lines", "digits", "many", "double", "long", "heads", "zeros", "nothing"],
+    ids=[
+        "types",
+        "brackets",
+        "lines",
+        "digits",
+        "many",
+        "double",
+        "long",
+        "heads",
+        "blocks",
+        "zeros",
+        "nothing",
+    ],
 )
 def test_hostile_texts_are_refused(text: str) -> None:
     with pytest.raises((ParseError, TooLarge)):

@@ -10,7 +10,7 @@ from qfw.model.calibration import Calibration, GateCalibration, QubitCalibration
 from qfw.model.device import DeviceKind, DeviceProfile
 from qfw.model.errors import BrokenPlugin
 from qfw.model.events import DeviceEvent, DeviceEventKind
-from qfw.qpm.wire import encode
+from qfw.qpm.frames import encode
 
 ONE, TWO = ("sx", "x", "rz", "id", "h"), ("cx", "ecr", "cy", "ch", "csx")
 QUBIT = QubitCalibration(123.456, 87.654, 0.0123, 0.0234, 1000, 0.001, 500, 4.876)

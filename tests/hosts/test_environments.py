@@ -15,8 +15,8 @@ import pytest
 import qfw
 from qfw.hosts.protocol import HOST_VERSION, Greeting, decode_greeting
 from qfw.model.device import DeviceState
+from qfw.qpm.frames import FrameReader, pack
 from qfw.qpm.platform import API_VERSION
-from qfw.qpm.wire import FrameReader, pack
 from tests.hosts.stand import PLUGINS, Stand
 from tests.stack import LIMIT_S
 

@@ -152,7 +152,11 @@ def changed(kind: Any, **fields: Any) -> Any:
         (PulseDefinitions(changed(LIMITS, dt_ns=0.0), ()), "limits.dt_ns must be finite and above 0"),
         (PulseDefinitions(changed(LIMITS, rabi_mhz=math.nan), ()), "limits.rabi_mhz must be finite"),
         (PulseDefinitions(changed(LIMITS, granularity=0), ()), "limits.granularity"),
-        (PulseDefinitions(LIMITS, (X, changed(X, gate="rx"))), r"gates\[1\] is of 'rx'"),
+        (
+            PulseDefinitions(LIMITS, (X, changed(X, gate="rx"))),
+            r"gates\[1\] follows must say what depends on angle 0",
+        ),
+        (PulseDefinitions(LIMITS, (X, changed(X, gate="gphase"))), r"gates\[1\] is of 'gphase'"),
         (PulseDefinitions(LIMITS, (changed(X, qubits=(2,)),)), "qubits must be none, or 1 of 0 to 1"),
         (PulseDefinitions(LIMITS, (changed(X, qubits=(0, 1)),)), "qubits must be none, or 1 of 0 to 1"),
         (PulseDefinitions(LIMITS, (changed(X, duration=42),)), "duration must be a multiple of 4"),

@@ -24,8 +24,8 @@ from qfw.model.outputs import (
     StatevectorAnswer,
 )
 from qfw.processes.child import Child
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import RunDone
-from qfw.qpm.wire import pack
 from qfw.simenv.launcher import LocalLauncher
 from qfw.simenv.protocol import Ended, NeedProgram, Ready
 

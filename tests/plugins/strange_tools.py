@@ -19,8 +19,8 @@ from qfw.model.errors import ProgramError
 from qfw.model.observable import PauliSum, PauliTerm
 from qfw.model.outputs import Answer, Array, Expectation, ExpectationAnswer, Output, ProbabilitiesAnswer
 from qfw.model.program import Gate, IfElse, Measure, Program
+from qfw.qpm.frames import pack
 from qfw.qpm.tool import Split, Target, ToolOutput, Variant
-from qfw.qpm.wire import pack
 from qfw.simenv.toolprotocol import Began, Lowered
 
 

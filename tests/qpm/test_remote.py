@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from qfw.config.runtime import socket_path
 from qfw.model.errors import DaemonLost, NoCapacity, WireError
-from qfw.qpm import wire
+from qfw.qpm import frames, wire
 from qfw.qpm.incoming import Mapped
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.remote import Link
@@ -45,7 +45,7 @@ def linked() -> Iterator[tuple[Link, socket.socket]]:
         def greet() -> None:
             sock, _ = listener.accept()
             sock.recv(65536)
-            sock.sendall(wire.pack(wire.Welcome(wire.WIRE_VERSION, "1", 1, 1, [], 5)))
+            sock.sendall(frames.pack(wire.Welcome(wire.WIRE_VERSION, "1", 1, 1, [], 5)))
             accepted.append(sock)
 
         thread = threading.Thread(target=greet)
@@ -76,15 +76,15 @@ def test_memory_is_mapped_with_its_own_message(messages: list[tuple[bool, int]],
         outbox, found = Outbox(sock), []
         for number, (large, length) in enumerate(messages):
             if large:
-                outbox.put(wire.pack_parcel(message(number, length), Memory.of([b"%d" % number])))
+                outbox.put(frames.pack_parcel(message(number, length), Memory.of([b"%d" % number])))
             else:
-                outbox.put(wire.pack(message(number, length)))
+                outbox.put(frames.pack(message(number, length)))
         while not outbox.flush() or len(found) < len(messages):
             for _ in range(repeats):
                 link.receive(0)
             found += read(link)
         for number, ((large, length), body) in enumerate(zip(messages, found, strict=True)):
-            assert body == wire.encode(message(number, length))
+            assert body == frames.encode(message(number, length))
             assert isinstance(body, Mapped) == large
             if isinstance(body, Mapped):
                 assert isinstance(body.content, memoryview) and bytes(body.content) == b"%d" % number
@@ -122,7 +122,7 @@ def test_a_process_without_a_descriptor_left_loses_that_result_only() -> None:
     with linked() as (link, sock):
         for number in range(2):
             with contextlib.closing(Memory.of([b"%d" % number])) as memory:
-                send(sock, wire.pack_parcel(message(number, 0), memory), os.dup(memory.fd))
+                send(sock, frames.pack_parcel(message(number, 0), memory), os.dup(memory.fd))
         with no_more_descriptors():
             (first,) = read(link)
         assert isinstance(first, Mapped) and isinstance(first.content, NoCapacity)
@@ -164,7 +164,7 @@ def test_interruptions_lose_no_descriptor_and_close_none_twice() -> None:
         def serve() -> None:
             for number in range(count):
                 with contextlib.closing(Memory.of([b"%d" % number] * 100)) as memory:
-                    send(sock, wire.pack_parcel(message(number, number), memory), os.dup(memory.fd))
+                    send(sock, frames.pack_parcel(message(number, number), memory), os.dup(memory.fd))
 
         def interrupt() -> None:
             while not done.wait(0.0003):
@@ -198,7 +198,7 @@ def test_interruptions_lose_no_descriptor_and_close_none_twice() -> None:
             signal.signal(signal.SIGUSR1, before)
         assert interrupts
         for number, body in enumerate(found):
-            assert isinstance(body, Mapped) and body == wire.encode(message(number, number))
+            assert isinstance(body, Mapped) and body == frames.encode(message(number, number))
             assert bytes(body.content) == b"%d" % number * 100  # type: ignore[arg-type]
         del bodies, body, found
         until(lambda: gc.collect() or not memory_maps(), "all mappings go")

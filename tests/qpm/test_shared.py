@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qfw.model.errors import WireError
-from qfw.qpm import shared, wire
+from qfw.qpm import frames, shared, wire
+from qfw.qpm.frames import FrameReader, Parcel, Receiver
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.shared import MAX_SHARED_BYTES, Memory
-from qfw.qpm.wire import FrameReader, Parcel, Receiver
 from tests.stack import memory_maps, open_fds
 
 ALL = ("F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_WRITE", "F_SEAL_SEAL")
@@ -163,16 +163,16 @@ def test_memory_comes_with_its_own_frame_however_they_are_cut(
         found: list[bytes] = []
         for number, (large, length) in enumerate(messages):
             if large:
-                outbox.put(wire.pack_parcel(message(number, length), Memory.of([b"%d" % number])))
+                outbox.put(frames.pack_parcel(message(number, length), Memory.of([b"%d" % number])))
             else:
-                outbox.put(wire.pack(message(number, length)))
+                outbox.put(frames.pack(message(number, length)))
             if number % flushes == 0:
                 outbox.flush()
                 found += read_all(theirs, reader, size)
         while not outbox.flush() or len(found) < len(messages):
             found += read_all(theirs, reader, size)
         for number, ((large, length), body) in enumerate(zip(messages, found, strict=True)):
-            assert body == wire.encode(message(number, length))
+            assert body == frames.encode(message(number, length))
             assert isinstance(body, Parcel) == large
             if isinstance(body, Parcel):
                 assert body.memory is not None
@@ -181,7 +181,7 @@ def test_memory_comes_with_its_own_frame_however_they_are_cut(
         assert outbox.unread() == (0, 0)
 
 
-PLAIN = wire.pack(message(1, 10))
+PLAIN = frames.pack(message(1, 10))
 FLAGGED = bytes([PLAIN[0] | 0x80]) + PLAIN[1:]
 
 
@@ -250,8 +250,8 @@ def test_a_process_without_a_descriptor_left_knows_which_frame_lost_its_own() ->
     with sockets() as (ours, theirs):
         outbox, reader = Outbox(ours), FrameReader(1000, parcels=True)
         for number in range(3):
-            outbox.put(wire.pack_parcel(message(number, 0), Memory.of([b"%d" % number])))
-            outbox.put(wire.pack(message(10 + number, 0)))
+            outbox.put(frames.pack_parcel(message(number, 0), Memory.of([b"%d" % number])))
+            outbox.put(frames.pack(message(10 + number, 0)))
         outbox.flush()
         with no_more_descriptors():
             first, *rest = reader.feed(*Receiver().receive_with_memory(theirs))
@@ -265,7 +265,7 @@ def test_what_waits_and_what_is_unread_counts_as_its_size() -> None:
     with sockets() as (ours, theirs):
         outbox = Outbox(ours)
         memory = Memory.of([bytes(2**20)])
-        parcel = wire.pack_parcel(message(1, 0), memory)
+        parcel = frames.pack_parcel(message(1, 0), memory)
         outbox.put(parcel)
         assert outbox.unread() == (len(parcel) + 2**20, 1)
         assert outbox.flush()
@@ -283,7 +283,7 @@ def test_what_waits_and_what_is_unread_counts_as_its_size() -> None:
 def test_what_waits_for_a_peer_that_is_gone_is_released() -> None:
     with sockets() as (ours, theirs):
         outbox = Outbox(ours)
-        outbox.put(wire.pack_parcel(message(1, 0), Memory.of([b"x"])))
+        outbox.put(frames.pack_parcel(message(1, 0), Memory.of([b"x"])))
         theirs.close()
         with pytest.raises(OSError):
             outbox.flush()
@@ -316,7 +316,7 @@ def _survives_a_crowd() -> bool:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**21)
         outbox, reader, found = Outbox(ours), FrameReader(1000, parcels=True), 0
         for number in range(CROWD):
-            outbox.put(wire.pack_parcel(message(number, 0), Memory.of([b"%d" % number])))
+            outbox.put(frames.pack_parcel(message(number, 0), Memory.of([b"%d" % number])))
         resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))
         assert not outbox.flush() and outbox.crowded
         while found < CROWD:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qfw.model.errors import WireError
-from qfw.qpm import wire
+from qfw.qpm import frames, wire
 from qfw.qpm.outbox import Outbox
 
 
@@ -21,8 +21,8 @@ from qfw.qpm.outbox import Outbox
     cuts=st.lists(st.integers(1, 400), min_size=1, max_size=50),
 )
 def test_any_cut_of_the_stream_gives_the_same_messages(bodies: list[bytes], cuts: list[int]) -> None:
-    stream = b"".join(wire.frame(body) for body in bodies)
-    reader, found, at, turn = wire.FrameReader(1000), [], 0, 0
+    stream = b"".join(frames.frame(body) for body in bodies)
+    reader, found, at, turn = frames.FrameReader(1000), [], 0, 0
     while at < len(stream):
         size = cuts[turn % len(cuts)]
         found += reader.feed(stream[at : at + size])
@@ -32,21 +32,21 @@ def test_any_cut_of_the_stream_gives_the_same_messages(bodies: list[bytes], cuts
 
 def test_one_byte_at_a_time() -> None:
     bodies = [b"", b"a", b"bc" * 200, b""]
-    reader = wire.FrameReader(1000)
-    stream = b"".join(map(wire.frame, bodies))
+    reader = frames.FrameReader(1000)
+    stream = b"".join(map(frames.frame, bodies))
     assert [body for byte in stream for body in reader.feed(bytes([byte]))] == bodies
 
 
-@pytest.mark.parametrize("first", [b"", wire.frame(b"before"), wire.frame(b"before")[:5]])
+@pytest.mark.parametrize("first", [b"", frames.frame(b"before"), frames.frame(b"before")[:5]])
 def test_a_frame_too_long_is_refused_before_it_is_read(first: bytes) -> None:
-    reader = wire.FrameReader(100)
+    reader = frames.FrameReader(100)
     with pytest.raises(WireError, match="101 bytes"):
         reader.feed(first)
-        reader.feed((wire.frame(b"before")[5:] if len(first) == 5 else b"") + b"\x00\x00\x00\x65")
+        reader.feed((frames.frame(b"before")[5:] if len(first) == 5 else b"") + b"\x00\x00\x00\x65")
 
 
 def test_largest_frame_is_read() -> None:
-    assert wire.FrameReader(100).feed(wire.frame(b"x" * 100)) == [b"x" * 100]
+    assert frames.FrameReader(100).feed(frames.frame(b"x" * 100)) == [b"x" * 100]
 
 
 DEEP = b"\x91" * 100_000 + b"\x90"
@@ -85,7 +85,7 @@ def test_random_bytes_are_one_kind_of_error(body: bytes) -> None:
 
 def test_messages_travel() -> None:
     for message in (wire.Cancel([1, 2]), wire.Query(7, "tasks"), wire.Bye(), wire.StoreProgram(b"x")):
-        assert wire.decode_request(wire.pack(message)[wire.HEADER_BYTES :]) == message
+        assert wire.decode_request(frames.pack(message)[frames.HEADER_BYTES :]) == message
 
 
 @settings(deadline=None, derandomize=True, max_examples=30)

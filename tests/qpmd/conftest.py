@@ -17,7 +17,7 @@ from qfw.model.errors import ErrorReport, SetupError
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage
 from qfw.model.program import Program
 from qfw.model.task import task_number
-from qfw.qpm import wire
+from qfw.qpm import frames, wire
 from qfw.qpm.journal import JournalWriter, read
 from qfw.qpm.platform import PlatformConfig, RunDone, RunFailed
 from qfw.qpm.tool import Target
@@ -169,6 +169,8 @@ class Bench:
         #: Platforms that were started in hosts, by name.
         self.hosted: dict[str, FakeHosted] = {}
         self.folder = folder
+        #: Called before a device changes.
+        self.revise: Callable[[], None] = lambda: None
         self.platform = platform or FakePlatform(*devices)
         self.journal = JournalWriter(folder, settings.journal.segment_bytes, settings.journal.retain_bytes)
         self.platforms = Platforms(settings, {"fakes": self.platform}, self.plugins, self.host)
@@ -185,9 +187,10 @@ class Bench:
             lambda: WALL_NS,
             self.tools,
             results,
+            lambda: self.revise(),
         )
         self.core.open_platforms(self.reactor)
-        self.clients: dict[int, tuple[Peer, socket.socket, wire.FrameReader]] = {}
+        self.clients: dict[int, tuple[Peer, socket.socket, frames.FrameReader]] = {}
         self.slots: set[tuple[str, str]] = set()
 
     def host(self, config: PlatformConfig, plugin: str, settings: PlatformSettings) -> FakeHosted:
@@ -199,7 +202,7 @@ class Bench:
         ours.setblocking(False)
         theirs.setblocking(False)
         peer = Peer(ours, uid)
-        self.clients[session] = (peer, theirs, wire.FrameReader(2**30))
+        self.clients[session] = (peer, theirs, frames.FrameReader(2**30))
         self.core.open_session(peer, session)
         self.core.request(peer, StoreProgram(SHORT.encoded))
         self.core.request(peer, StorePipeline(HERE.encoded))

@@ -19,12 +19,12 @@ import msgspec
 import pytest
 
 from qfw.config.runtime import lock_path, log_path, socket_path
-from qfw.model.errors import ErrorReport, UnknownDevice, VersionMismatch
+from qfw.model.errors import ErrorReport, UnknownDevice, VersionMismatch, WireError
 from qfw.model.events import DaemonStarted, SessionClosed
 from qfw.model.outputs import Statevector, encode_outputs
 from qfw.model.task import QuantumTask
 from qfw.qpi import Session
-from qfw.qpm import wire
+from qfw.qpm import frames, wire
 from qfw.qpm.join import MAX_LOG_BYTES
 from qfw.qpm.remote import Observer
 from qfw.qpm.wire import Accepted, Bye, Cancel, Done, Failed, Hello, Query, Refused, StoreProgram, Submit
@@ -123,7 +123,7 @@ def test_another_version_is_told_so(shared: tuple[Path, Session]) -> None:
 def test_a_first_message_that_is_no_hello(shared: tuple[Path, Session], body: bytes) -> None:
     folder, session = shared
     with RawClient(folder, greet=False) as client:
-        client.send_bytes(wire.frame(body))
+        client.send_bytes(frames.frame(body))
         assert refusal(client).code == "WireError"
     assert still_serves(session)
 
@@ -151,7 +151,7 @@ def test_half_a_handshake_is_let_go(shared: tuple[Path, Session]) -> None:
     """Others are served meanwhile; after HANDSHAKE_LIMIT_S the connection ends."""
     folder, session = shared
     with RawClient(folder, greet=False) as client:
-        client.send_bytes(wire.pack(Hello(wire.WIRE_VERSION, "1", 1, "slow"))[:9])
+        client.send_bytes(frames.pack(Hello(wire.WIRE_VERSION, "1", 1, "slow"))[:9])
         assert still_serves(session)
         with pytest.raises(EOFError):
             client.body()
@@ -163,7 +163,7 @@ def test_random_bytes_and_broken_messages_harm_nobody(shared: tuple[Path, Sessio
     dice = random.Random(20)
     good = b"".join(
         map(
-            wire.pack,
+            frames.pack,
             (
                 StoreProgram(SHORT.encoded),
                 Submit([quantum_task(1, 1)]),
@@ -191,7 +191,7 @@ def test_a_broken_message_ends_its_own_session_only(shared: tuple[Path, Session]
     folder, session = shared
     with RawClient(folder) as client:
         client.send(StoreProgram(SHORT.encoded))
-        client.send_bytes(wire.frame(message))
+        client.send_bytes(frames.frame(message))
         answer = client.receive()
         assert isinstance(answer, Refused), answer
         with pytest.raises(EOFError):
@@ -544,14 +544,14 @@ WELCOME = wire.Welcome(99, "9.9", 4711, 1, [], 5)
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        (wire.pack(WELCOME), VersionMismatch, r"qfw 9\.9, pid 4711.*version 99"),
+        (frames.pack(WELCOME), VersionMismatch, r"qfw 9\.9, pid 4711.*version 99"),
         (
-            wire.pack(Refused(ErrorReport("VersionMismatch", "client too old"))),
+            frames.pack(Refused(ErrorReport("VersionMismatch", "client too old"))),
             VersionMismatch,
             "client too old",
         ),
-        (wire.frame(b"garbage"), wire.WireError, "no qpmd"),
-        (struct.pack(">I", 2**32 - 1), wire.WireError, "announced"),
+        (frames.frame(b"garbage"), WireError, "no qpmd"),
+        (struct.pack(">I", 2**32 - 1), WireError, "announced"),
     ],
 )
 def test_a_daemon_that_is_another(folder: Path, answer: bytes, kind: type[Exception], said: str) -> None:

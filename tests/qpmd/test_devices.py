@@ -63,6 +63,34 @@ def errors(messages: list[Any]) -> dict[int, str]:
     return {task: report.code for batch in found for task, report in batch}
 
 
+def test_the_revision_grows_before_a_change_can_be_seen(bench: Bench) -> None:
+    seen: list[tuple[str, DeviceState, int]] = []
+
+    def revise() -> None:
+        seen.append((bench.core._devices.version("fake"), status(bench).state, len(reported(bench))))
+
+    bench.revise = revise
+    say = Said(bench)
+    say(DeviceState.MAINTENANCE)
+    say(calibration=calibration("v1"))
+    say(DeviceState.ONLINE, calibration=calibration("v2"))
+    # Nothing but words: whoever kept something keeps it.
+    say(None)
+    bench.turn()
+    assert seen == [
+        ("", DeviceState.ONLINE, 0),
+        ("", DeviceState.MAINTENANCE, 0),
+        ("v1", DeviceState.MAINTENANCE, 0),
+    ]
+    bench.core.reports.devices_changed("fakes")
+    assert len(seen) == 4 and len(reported(bench)) == 4
+    bench.platform.calibrations["fake"] = calibration("v3")
+    bench.core.reports.devices_changed("fakes")
+    assert status(bench).calibration == "v3"
+    # As it comes to be looked at, and for the calibration that is found.
+    assert [version for version, *_ in seen[4:]] == ["v2", "v2"]
+
+
 @pytest.mark.parametrize("before", list(DeviceState))
 @pytest.mark.parametrize("after", list(DeviceState))
 def test_only_the_table_changes_a_state(bench: Bench, before: DeviceState, after: DeviceState) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from qfw.model.outputs import Counts, encode_outputs
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage
-from qfw.qpm import wire
+from qfw.qpm import frames, wire
 from tests.stack import SHORT, RawClient, quantum_task, running_daemon
 
 
@@ -96,7 +96,7 @@ def test_long_lists_are_refused_before_they_are_decoded(folder: Path, tag: int, 
     count = 60 * 2**20 // len(item)
     body = bytes([0x92, tag, 0xDD]) + struct.pack(">I", count) + item * count
     with RawClient(folder) as client:
-        client.send_bytes(wire.frame(body))
+        client.send_bytes(frames.frame(body))
         answer = client.receive()
         assert isinstance(answer, wire.Refused) and answer.error.code == "WireError"
     assert lives(folder)

@@ -32,7 +32,7 @@ from qfw.processes.backoff import retry_s
 from qfw.qpi import QStream, Request, Session, TaskFuture
 from qfw.qpm import wire
 from qfw.qpm.remote import Observer
-from qfw.simenv.pool import share
+from qfw.simenv.capacity import share
 from tests.stack import (
     LIMIT_S,
     SHORT,

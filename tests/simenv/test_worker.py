@@ -10,7 +10,7 @@ import numpy as np
 
 from qfw.engines.noop import NoopEngine
 from qfw.model.outputs import Array, ProbabilitiesAnswer, answer_parts, decode_answers
-from qfw.qpm import wire
+from qfw.qpm import frames
 from qfw.qpm.platform import RunDone
 from qfw.qpm.shared import Memory, hand_over
 from qfw.simenv.protocol import MAX_FRAME_BYTES, Ended, decode_from_worker
@@ -52,7 +52,7 @@ def _survives_a_crowd() -> bool:
     done = RunDone(7, 1, 1, 2, 0, True, None, b"")
     Worker(NoopEngine(1, 1), ours, True)._send_large([], _Large(done, memory))
     ours.close()
-    receiver, reader, bodies = wire.Receiver(), wire.FrameReader(MAX_FRAME_BYTES, parcels=True), []
+    receiver, reader, bodies = frames.Receiver(), frames.FrameReader(MAX_FRAME_BYTES, parcels=True), []
     while True:
         chunk, memories = receiver.receive_with_memory(theirs)
         if not chunk:
@@ -60,6 +60,6 @@ def _survives_a_crowd() -> bool:
         bodies += reader.feed(chunk, memories)
     (body,) = bodies
     message = decode_from_worker(body)
-    assert sent < 100 and not isinstance(body, wire.Parcel) and isinstance(message, Ended)
+    assert sent < 100 and not isinstance(body, frames.Parcel) and isinstance(message, Ended)
     (found,) = decode_answers(message.outcomes[0].answers)
     return bool(np.array_equal(found.values.numpy(), VALUES)) and silent.fileno() >= 0

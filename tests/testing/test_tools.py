@@ -17,7 +17,7 @@ from qfw.model.program import Affine, Gate, Measure, Program
 from qfw.platforms.twin.gate_pulses import with_pulses
 from qfw.platforms.twin.models import model
 from qfw.qpm import registry
-from qfw.qpm.tool import Needs, Split, Target, ToolOutput, Variant, plays
+from qfw.qpm.tool import Needs, Split, Target, ToolOutput, Variant, plays, splits
 from qfw.testing import Report, Verdict, check_tool, tool_checks
 from qfw.toolchain.options import check_names, integer
 from qfw.toolchain.reduce import ReduceTool
@@ -30,7 +30,7 @@ def failures(report: Report) -> dict[str, str]:
 
 
 #: What tools are checked with, where they do nothing without.
-OPTIONS: dict[str, dict[str, Any]] = {"cut": {"max_qubits": 3}}
+OPTIONS: dict[str, dict[str, Any]] = {"cut": {"max_qubits": 3}, "mitigate": {"methods": ["zne"]}}
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS))
@@ -49,6 +49,10 @@ def test_our_tools_pass(name: str) -> None:
     report = check_tool(name, options=OPTIONS.get(name), targets=targets)
     assert report.passed, failures(report)
     assert report.kind == "tool" and report.name == name and len(report.findings) == len(tool_checks())
+    if splits(kind):
+        # There is a program and a place that each of ours splits.
+        unmet = {each.check for each in report.of(Verdict.NOT_APPLICABLE) if each.check.startswith("split")}
+        assert not unmet
 
 
 @pytest.mark.parametrize("reads", ["special", "none"])

@@ -44,10 +44,11 @@ from tests.toolchain.cut_cases import distribution, value
 from tests.toolchain.programs import PARAMETERS, compact, same_distribution
 
 HEAVY_HEX = model("heavy-hex-20")
+ION = model("trapped-ion")
 TARGETS = {
     "ideal": tool_programs.ideal(),
     "heavy-hex-20": Target(HEAVY_HEX.profile, with_pulses(HEAVY_HEX.calibration)),
-    "trapped-ion": Target(*model("trapped-ion")),
+    "trapped-ion": Target(ION.profile, with_pulses(ION.calibration)),
 }
 NATIVE = Stage("native", "transpile", {"level": 1})
 VERIFY = Stage("verify", "verify", {})
@@ -93,7 +94,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     "pulse": (
         Case(
             native=True,
-            not_on=("ideal", "trapped-ion"),
+            not_on=("ideal",),
             without="does not define pulses|has no calibration",
             control="a branch|a loop|a reset|was measured",
             slots="depends on a slot",

@@ -18,6 +18,7 @@ from qfw.model.errors import OptionError, ProgramError, StaleCalibration, Unsupp
 from qfw.model.gate_pulses import MEASURE, GatePulses
 from qfw.model.gates import GATES
 from qfw.model.outputs import Counts
+from qfw.model.pipeline import Pipeline
 from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, slot
 from qfw.model.pulse import Acquire, Line, Play, Schedule, Shift, check_schedule
 from qfw.platforms.twin.gate_pulses import with_pulses
@@ -171,6 +172,10 @@ def test_gates_of_another_length_have_pulses_of_their_own() -> None:
 
 
 def bare(name: str) -> Target:
+    return Target(*model(name))
+
+
+def of_light(name: str) -> Target:
     profile, calibration = model(name)
     return Target(profile, with_pulses(calibration))
 
@@ -182,8 +187,17 @@ SIMULATOR = Target(DeviceProfile("sim", DeviceKind.SIMULATOR, "aer", 30, tuple(G
     ("given", "target", "said"),
     [
         (program(X), SIMULATOR, "device sim has no calibration"),
-        (program(X), bare("trapped-ion"), "device twin-ion does not define pulses"),
-        (program(X), bare("neutral-atoms"), "device twin-atoms does not define pulses"),
+        (program(X), bare("heavy-hex-20"), "device twin-20 does not define pulses"),
+        (
+            program(X),
+            of_light("trapped-ion"),
+            r"gate x on qubits .* is not in the calibration of twin-ion",
+        ),
+        (
+            program(X),
+            of_light("neutral-atoms"),
+            r"gate x on qubits .* is not in the calibration of twin-atoms",
+        ),
         (Program(20, 1, 1, (Gate("rz", (A,), (slot(0),)), Measure(A, 0))), TARGET, "bind the program first"),
         (program(Reset(A)), TARGET, f"operation 0 is a reset of qubit {A}"),
         (Program(20, 1, 0, (Measure(A, 0), IfElse((0,), 1, (X,)))), TARGET, "operation 1 is a branch"),
@@ -218,14 +232,19 @@ def test_it_is_a_tool_that_is_installed() -> None:
 
 
 @pytest.fixture(scope="module")
-def twin() -> Iterator[Any]:
+def session() -> Iterator[Any]:
     with runtime_folder() as folder:
         settings = folder / "settings.toml"
         settings.write_text(
             'engines = []\n[platforms.twin.options]\ndevices = ["twin-20"]\nclock = "virtual"\n'
         )
         with qfw.Session(runtime_folder=folder, config=settings) as session:
-            yield session.device("twin-20")
+            yield session
+
+
+@pytest.fixture
+def twin(session: Any) -> Any:
+    return session.device("twin-20")
 
 
 def test_a_user_lowers_checks_and_plays(twin: Any) -> None:
@@ -264,3 +283,14 @@ def test_a_stream_refuses_a_pipeline_that_makes_pulses(twin: Any) -> None:
         twin.stream(pipeline=pipeline)
     assert pipeline.streams == ()
     assert qfw.ToolPipeline(["transpile"]).lower(PROGRAMS["x"], twin).schedule is None
+
+
+def test_no_path_takes_a_pipeline_that_makes_pulses(session: Any, twin: Any) -> None:
+    pipeline = Pipeline((qfw.Stage("transpile", "transpile"), qfw.Stage("last", "pulse")))
+    said = r"stage 'last' \(tool pulse\).*pulse\.play"
+    with pytest.raises(UsageError, match=said):
+        twin.stream(pipeline=pipeline)
+    # A group has no stream: who lowers its parts refuses.
+    given = Program(1, 1, 0, (Gate("x", (0,)), Measure(0, 0)))
+    with pytest.raises(UsageError, match=said):
+        session.mesh(["twin-20"]).run_group(given, shots=10, pipeline=pipeline).result(timeout=60)

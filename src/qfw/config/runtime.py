@@ -36,6 +36,11 @@ def daemon_lock_path(folder: Path) -> Path:
     return folder / "qpmd.pid"
 
 
+def revision_path(folder: Path) -> Path:
+    """Says whether a device of the daemon changed (qpm/revision.py)."""
+    return folder / "revision"
+
+
 def journal_dir(folder: Path) -> Path:
     """Segments of the journal."""
     return folder / "journal"

@@ -96,7 +96,7 @@ class Expander:
         made: list[Gate] | None = [
             Gate(g.name, tuple(q + controls for q in g.qubits), g.angles) for g in steps
         ]
-        for modifier in reversed(modifiers):
+        for modifier in reversed(_roots_inside(modifiers)):
             if made is None:
                 break
             before = made
@@ -135,3 +135,18 @@ class Expander:
             at,
             f"the program comes to more than {self._max_operations} operations with this statement",
         )
+
+
+def _roots_inside(modifiers: Sequence[Modifier]) -> list[Modifier]:
+    """The modifiers with fractions of powers inside of controls: where a control says no, a root of 1 is 1."""
+    ordered: list[Modifier] = []
+    waiting: list[Modifier] = []
+    for modifier in modifiers:
+        if modifier.name == "pow" and not float(modifier.argument).is_integer():
+            waiting.append(modifier)
+            continue
+        if modifier.name not in ("ctrl", "negctrl"):
+            ordered += waiting
+            waiting = []
+        ordered.append(modifier)
+    return [*ordered, *waiting]

@@ -27,7 +27,7 @@ def lower(program: Program, native: frozenset[str]) -> Program:
     """
     if _is_native(program.operations, native):
         return program
-    operations = _lowered(program.operations, native, _plans(native))
+    operations = _lowered(program.operations, native, plans(native))
     return Program(program.num_qubits, program.num_clbits, program.num_slots, operations)
 
 
@@ -39,9 +39,22 @@ class _Step(NamedTuple):
     constant: bool
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
+    """How a gate is made of others: these steps, and a global phase, by its angles as slots."""
+
     steps: tuple[_Step, ...]
     phase: Angle
+
+    def applied(self, qubits: tuple[int, ...], angles: tuple[Angle, ...]) -> list[Gate]:
+        """The gates in place of one on these qubits with these angles."""
+        return [
+            Gate(
+                name,
+                tuple([qubits[p] for p in positions]),
+                step_angles if constant else tuple([substituted(angle, angles) for angle in step_angles]),
+            )
+            for name, positions, step_angles, constant in self.steps
+        ]
 
 
 def _is_native(operations: tuple[Operation, ...], native: frozenset[str]) -> bool:
@@ -58,7 +71,7 @@ def _is_native(operations: tuple[Operation, ...], native: frozenset[str]) -> boo
 
 
 def _lowered(
-    operations: tuple[Operation, ...], native: frozenset[str], plans: dict[str, _Plan]
+    operations: tuple[Operation, ...], native: frozenset[str], plans: dict[str, Plan]
 ) -> tuple[Operation, ...]:
     out: list[Operation] = []
     append = out.append
@@ -73,10 +86,7 @@ def _lowered(
             plan = plans.get(name)
             if plan is None:
                 raise _unreachable(name, native)
-            for step_name, positions, step_angles, constant in plan.steps:
-                if not constant:
-                    step_angles = tuple([substituted(angle, angles) for angle in step_angles])
-                append(Gate(step_name, tuple([qubits[p] for p in positions]), step_angles))
+            out += plan.applied(qubits, angles)
             if keeps_phase and plan.phase:
                 phase = added(phase, substituted(plan.phase, angles))
         elif isinstance(op, IfElse):
@@ -92,7 +102,7 @@ def _lowered(
 
 
 @cache
-def _plans(native: frozenset[str]) -> dict[str, _Plan]:
+def plans(native: frozenset[str]) -> dict[str, Plan]:
     """How to make every gate that can be made of `native`, most cheaply."""
     choices = _choices(native)
     return {name: _plan(_expanded(name, choices)) for name in choices}
@@ -131,7 +141,7 @@ def _expanded(name: str, choices: dict[str, Recipe]) -> list[Gate]:
     return gates
 
 
-def _plan(gates: list[Gate]) -> _Plan:
+def _plan(gates: list[Gate]) -> Plan:
     steps: list[_Step] = []
     phase: Angle = 0.0
     for gate in gates:
@@ -140,7 +150,7 @@ def _plan(gates: list[Gate]) -> _Plan:
         else:
             constant = not any(isinstance(angle, Affine) for angle in gate.angles)
             steps.append(_Step(gate.name, gate.qubits, gate.angles, constant))
-    return _Plan(tuple(steps), phase)
+    return Plan(tuple(steps), phase)
 
 
 def _unreachable(name: str, native: frozenset[str]) -> UnsupportedFeature:

@@ -14,6 +14,7 @@ from typing import Final
 
 from qfw.formats.lowering import lower
 from qfw.formats.recipes import applied, scaled
+from qfw.formats.roots import fraction
 from qfw.model.program import Affine, Angle, Gate, Program, slot
 
 
@@ -68,7 +69,7 @@ def power(gates: Sequence[Gate], exponent: float) -> list[Gate] | None:
         return inverse(gates)
     whole = float(exponent).is_integer()
     if len(gates) != 1:
-        return _repeated(gates, int(exponent)) if whole else None
+        return _repeated(gates, int(exponent)) if whole else _fraction(gates, exponent)
     (gate,) = gates
     name = gate.name
     if name in _DIAGONAL:
@@ -94,7 +95,26 @@ def power(gates: Sequence[Gate], exponent: float) -> list[Gate] | None:
         if name in _SELF_INVERSE:
             return [gate] if exponent % 2 else []
         return _repeated(gates, int(exponent))
-    return _root(gate, exponent)
+    return _fraction(gates, exponent) if name in ("u", "cu") else _root(gate, exponent)
+
+
+def _fraction(gates: Sequence[Gate], exponent: float) -> list[Gate] | None:
+    """A fraction of gates with known angles on one qubit, or of such under one control; None of others."""
+    made = fraction(gates, exponent)
+    if made is not None:
+        return made
+    control = gates[0].qubits[0] if gates[0].qubits else None
+    beneath: list[Gate] = []
+    for gate in gates:
+        if gate.name == "cu" and gate.qubits[0] == control:
+            beneath += (Gate("u", gate.qubits[1:], gate.angles[:3]), Gate("gphase", (), gate.angles[3:]))
+        elif gate.name == "p" and gate.qubits == (control,):
+            # A phase of the control is one of all that it controls.
+            beneath.append(Gate("gphase", (), gate.angles))
+        else:
+            return None
+    made = fraction(beneath, exponent)
+    return None if made is None or control is None else controlled(made, control)
 
 
 def _repeated(gates: Sequence[Gate], exponent: int) -> list[Gate] | None:

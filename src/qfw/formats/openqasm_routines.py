@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qfw.formats.formulas import Bits
-from qfw.formats.openqasm_control import Control
+from qfw.formats.openqasm_loops import Loops
 from qfw.formats.openqasm_reader import Register
 from qfw.formats.openqasm_statements import KINDS
 from qfw.formats.operators import Value, converted
@@ -33,7 +33,7 @@ class _Routine(NamedTuple):
     returned: str
 
 
-class Routines(Control):
+class Routines(Loops):
     """Reads definitions and calls of subroutines."""
 
     def __init__(self, source: Source, limits: Limits) -> None:

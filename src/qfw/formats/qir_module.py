@@ -13,6 +13,8 @@ from qfw.model.errors import ParseError, TooLarge, UnsupportedFeature
 MAX_BITS = 100_000
 #: Operations of the program, those of nested blocks included.
 MAX_OPERATIONS = 200_000
+#: Blocks of one function: where they meet is looked for before anything is followed.
+MAX_BLOCKS = 20_000
 
 
 def entry(module: Module) -> Function:
@@ -73,6 +75,11 @@ def check_calls(module: Module, entry: Function) -> None:
 
 def flow_of(function: Function) -> Flow | None:
     """The flow of a function, each of whose blocks has to lead somewhere."""
+    if len(function.blocks) > MAX_BLOCKS:
+        raise TooLarge(
+            f"line {function.line}: {function.name} has {len(function.blocks)} blocks; at most {MAX_BLOCKS} are read. "
+            "Divide it into functions"
+        )
     successors: dict[str, list[str]] = {}
     for label, block in function.blocks.items():
         if not block or block[-1].opcode not in ("br", "ret", "switch", "unreachable"):

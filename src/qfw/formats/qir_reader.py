@@ -338,10 +338,12 @@ class Reader:
 
         if at.label == END:
             return Arrival(END, at.previous, merged_value(at.value, there.value))
+        # Nearly all values are of before the branch, and the same objects on both sides.
+        others = other.values
         frame.values = {
-            name: merged_value(value, other.values[name])
+            name: value if others[name] is value else merged_value(value, others[name])
             for name, value in one.values.items()
-            if name in other.values
+            if name in others
         }
         return Arrival(at.label, MERGED)
 

@@ -18,6 +18,8 @@ from qfw.model.program import Angle, Gate, Operation, Program, slot
 def outward(program: Program) -> QuantumCircuit:
     """The circuit of a program for passes to rewrite; loops keep their bounds in their labels.
 
+    Of slots in global phases passes make expressions whose size doubles: see `symbolic_phases`.
+
     Raises:
         UnsupportedFeature: see `qiskit_writer.dumps_labelled`.
     """
@@ -64,9 +66,11 @@ def _gates(
         if not ARITIES[name][1]:
             found.append(Gate(name, qubits))
             continue
-        angles = [
-            value if type(value) is float else _angle(value, position, known) for value in instruction.params
-        ]
+        given = instruction.params
+        if len(given) == 1 and type(given[0]) is float:
+            found.append(Gate(name, qubits, (given[0],)))
+            continue
+        angles = [_angle(value, position, known) for value in given]
         if not _all_affine(angles):
             return None
         found.append(Gate(name, qubits, tuple(angles)))

@@ -221,10 +221,13 @@ RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
     "cry": (
         (_on("ry", 1, at=[_HALF]), _on("cx", 0, 1), _on("ry", 1, at=[_MINUS_HALF]), _on("cx", 0, 1)),
         (_on("cu", 0, 1, at=[_A, 0.0, 0.0, 0.0]),),
+        (_on("rx", 1, at=[pi / 2]), _on("crz", 0, 1, at=[_A]), _on("rx", 1, at=[-pi / 2])),
+        (_on("sdg", 1), _on("crx", 0, 1, at=[_A]), _on("s", 1)),
     ),
     "crz": (
         (_on("rz", 1, at=[_HALF]), _on("cx", 0, 1), _on("rz", 1, at=[_MINUS_HALF]), _on("cx", 0, 1)),
         (_on("rz", 1, at=[_HALF]), _on("rzz", 0, 1, at=[_MINUS_HALF])),
+        (_on("h", 1), _on("crx", 0, 1, at=[_A]), _on("h", 1)),
     ),
     "rxx": ((*_H, _on("rzz", 0, 1, at=[_A]), *_H),),
     "ryy": (
@@ -252,6 +255,19 @@ RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
             _on("rxx", 0, 1, at=[_A]),
             _on("ry", 0, at=[-pi / 2]),
             _on("ry", 1, at=[-pi / 2]),
+        ),
+        (
+            _on("rx", 0, at=[-pi / 2]),
+            _on("rx", 1, at=[-pi / 2]),
+            _on("ryy", 0, 1, at=[_A]),
+            _on("rx", 0, at=[pi / 2]),
+            _on("rx", 1, at=[pi / 2]),
+        ),
+        (
+            _on("cp", 0, 1, at=[slot(0, -2.0)]),
+            _on("rz", 0, at=[_A]),
+            _on("rz", 1, at=[_A]),
+            _phase(_HALF),
         ),
     ),
     "cu": (

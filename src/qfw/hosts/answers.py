@@ -12,10 +12,10 @@ from qfw.hosts.protocol import Ended
 from qfw.hosts.served import Held, Served, Slot
 from qfw.model.answer_check import checking
 from qfw.model.errors import ErrorReport, PlatformFailed, QFwError, WireError, WrongAnswer
+from qfw.qpm.frames import Parcel
 from qfw.qpm.large import in_memory
 from qfw.qpm.platform import Reactor, Run, RunDone, RunFailed
 from qfw.qpm.shared import Memory
-from qfw.qpm.wire import Parcel
 
 #: Answers that fit no run, until the host is ended.
 MAX_LATE = 16

@@ -53,11 +53,11 @@ from qfw.model.reservation import Offer
 from qfw.processes import limits
 from qfw.qpm import registry
 from qfw.qpm.execution import Programs
+from qfw.qpm.frames import FrameReader, Receiver, pack, pack_parcel
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import API_VERSION, NativeDone, NativeFailed, Run, RunDone, RunFailed
 from qfw.qpm.reactor import EpollReactor
 from qfw.qpm.shared import SHARED_BYTES, Memory, can_share
-from qfw.qpm.wire import FrameReader, Receiver, pack, pack_parcel
 
 #: Programs that a host keeps; more than the daemon believes it to know.
 PROGRAMS = 4096

@@ -14,8 +14,8 @@ from qfw.hosts.protocol import HOST_VERSION, Close, Greeting, Ping, Pong, decode
 from qfw.hosts.rate import Rate
 from qfw.model.errors import BrokenPlugin, PlatformFailed, QFwError, VersionMismatch, WireError
 from qfw.processes.backoff import retry_s
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import API_VERSION, Reactor
-from qfw.qpm.wire import pack
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from qfw.config.settings import PlatformSettings
 from qfw.hosts.protocol import MESSAGE_BYTES
 from qfw.model.errors import SetupError, WireError
 from qfw.processes import cgroup, child
+from qfw.qpm.frames import FrameReader, Receiver
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import Reactor
-from qfw.qpm.wire import FrameReader, Receiver
 
 logger = logging.getLogger(__name__)
 

@@ -62,6 +62,7 @@ from qfw.model.program import Measure, Program
 from qfw.model.reservation import Offer, ReservationRequest
 from qfw.processes import cgroup
 from qfw.qpm import admission
+from qfw.qpm.frames import Parcel, encode
 from qfw.qpm.platform import (
     API_VERSION,
     FACETS,
@@ -76,7 +77,6 @@ from qfw.qpm.platform import (
     Sink,
 )
 from qfw.qpm.shared import Memory
-from qfw.qpm.wire import Parcel, encode
 
 logger = logging.getLogger(__name__)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 
 import msgspec
 
+from qfw.model.envelopes import Samples
 from qfw.model.gates import GATES
-from qfw.model.pulse import Acquire, Instruction, Line, PulseLimits, Shift, channel_of
+from qfw.model.pulse import Acquire, Instruction, Line, Play, PulseLimits, Shift, channel_of
 
 #: What a measurement is called among the gates.
 MEASURE = "measure"
@@ -16,8 +18,32 @@ MEASURE = "measure"
 MAX_DEFINITIONS, MAX_INSTRUCTIONS = 32_768, 256
 
 
+#: Gates that turning an angle by 2π changes by more than a phase of the whole state: no amplitude follows theirs.
+LONG_PERIOD = ("crx", "cry", "crz", "cu")
+
+
+class Part(StrEnum):
+    """What of an instruction follows an angle."""
+
+    #: Of a pulse: times factor · the angle, which counts modulo 2π, from -π to π.
+    AMPLITUDE = "amplitude"
+    #: Of a pulse or shift: plus factor · the angle.
+    PHASE = "phase"
+
+
+class Follow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An instruction that depends on an angle of its gate, linearly."""
+
+    #: Place of the instruction in the definition, and of the angle in the gate.
+    instruction: int
+    part: Part
+    angle: int
+    #: For each radian.
+    factor: float
+
+
 class GatePulses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One native gate, or the measurement of a qubit, as pulses."""
+    """One native gate, or the measurement of a qubit, as pulses; those of a gate with angles follow each of them."""
 
     #: Name of the gate, or MEASURE.
     gate: str
@@ -28,10 +54,17 @@ class GatePulses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: Qubits are places in the gate's qubits, and starts count from the gate's begin; the bit of an acquisition is
     #: that of the measurement.
     instructions: tuple[Instruction, ...] = ()
+    #: How they depend on the gate's angles.
+    follows: tuple[Follow, ...] = ()
 
-    def placed(self, qubits: Sequence[int], start: int, bit: int = 0) -> Iterable[Instruction]:
-        """The instructions on these qubits of the device, from that sample on."""
-        for each in self.instructions:
+    def placed(
+        self, qubits: Sequence[int], start: int, bit: int = 0, angles: Sequence[float] = ()
+    ) -> Iterable[Instruction]:
+        """The instructions on these qubits of the device, from that sample on; angles in radians."""
+        instructions = list(self.instructions)
+        for follow in self.follows:
+            instructions[follow.instruction] = _followed(instructions[follow.instruction], follow, angles)
+        for each in instructions:
             if isinstance(each, Acquire):
                 yield Acquire(qubits[each.qubit], start + each.start, each.duration, bit)
             else:
@@ -82,8 +115,8 @@ def broken_definition(pulses: PulseDefinitions) -> str:
 
 
 def _broken(each: GatePulses, limits: PulseLimits) -> str:
-    if each.gate != MEASURE and (each.gate not in GATES or GATES[each.gate].num_angles):
-        return f"is of {each.gate!r}; it must be a gate without angles, or {MEASURE!r}"
+    if each.gate != MEASURE and (each.gate not in GATES or not GATES[each.gate].num_qubits):
+        return f"is of {each.gate!r}; it must be a gate on qubits, or {MEASURE!r}"
     arity = 1 if each.gate == MEASURE else GATES[each.gate].num_qubits
     if each.qubits and (
         len(each.qubits) != arity or not all(0 <= q < limits.num_qubits for q in each.qubits)
@@ -98,7 +131,45 @@ def _broken(each: GatePulses, limits: PulseLimits) -> str:
             return f"acquires; only {MEASURE!r} does"
         if not all(0 <= place < arity for place in channel_of(instruction).qubits):
             return f"instructions have qubits 0 to {arity - 1}: places in those of the gate"
+    return _broken_follows(each)
+
+
+def _broken_follows(each: GatePulses) -> str:
+    num_angles = 0 if each.gate == MEASURE else GATES[each.gate].num_angles
+    missing = set(range(num_angles)).difference(follow.angle for follow in each.follows)
+    if missing:
+        return f"follows must say what depends on angle {min(missing)} of {each.gate}"
+    for place, follow in enumerate(each.follows):
+        where = f"follows[{place}]"
+        if not 0 <= follow.instruction < len(each.instructions) or not 0 <= follow.angle < num_angles:
+            return (
+                f"{where} must name one of {len(each.instructions)} instructions and of {num_angles} angles"
+            )
+        if not math.isfinite(follow.factor):
+            return f"{where}.factor must be finite"
+        instruction = each.instructions[follow.instruction]
+        shaped = isinstance(instruction, Play) and not isinstance(instruction.envelope, Samples)
+        if follow.part is Part.AMPLITUDE and (not shaped or each.gate in LONG_PERIOD):
+            return (
+                f"{where}: an amplitude is that of a pulse with a named envelope, and follows no angle of "
+                f"{', '.join(LONG_PERIOD)}"
+            )
+        if not shaped and not isinstance(instruction, Shift):
+            return f"{where}: a phase is that of a shift, or of a pulse with a named envelope"
     return ""
+
+
+def _followed(each: Instruction, follow: Follow, angles: Sequence[float]) -> Instruction:
+    angle = angles[follow.angle]
+    if isinstance(each, Play) and not isinstance(each.envelope, Samples):
+        if follow.part is Part.AMPLITUDE:
+            times = follow.factor * math.remainder(angle, math.tau)
+            change = {"amplitude": each.envelope.amplitude * times}
+        else:
+            change = {"phase": each.envelope.phase + follow.factor * angle}
+        return msgspec.structs.replace(each, envelope=msgspec.structs.replace(each.envelope, **change))
+    assert isinstance(each, Shift)
+    return msgspec.structs.replace(each, phase=each.phase + follow.factor * angle)
 
 
 def frame_shift(qubit: int, angle: float, start: int) -> Shift:

@@ -29,6 +29,15 @@ class Line(StrEnum):
     ACQUIRE = "acquire"
 
 
+class Coupling(StrEnum):
+    """What control pulses do to their two qubits, by an angle: 2π · coupling_mhz/1000 · dt_ns · their real area."""
+
+    #: The phase of |11> is turned by minus the angle, whatever the frames of the drives.
+    PHASE = "phase"
+    #: Both are turned about x, together: exp(-i angle/2 X⊗X); each one's x is that of its drive's frame.
+    XX = "xx"
+
+
 class Play(msgspec.Struct, frozen=True, tag="play", forbid_unknown_fields=True):
     """Plays an envelope."""
 
@@ -89,9 +98,9 @@ class PulseLimits(msgspec.Struct, frozen=True):
     amplitude: float
     #: Rabi frequency of a resonant drive of amplitude 1: a pulse turns by 2π · rabi_mhz/1000 · dt_ns · its area.
     rabi_mhz: float
-    #: A control pulse turns the phase of |11> by -2π · coupling_mhz/1000 · dt_ns · the real part of its area; 0: what
-    #: it does is not said.
+    #: A control pulse turns by 2π · coupling_mhz/1000 · dt_ns · the real part of its area; 0: what it does is not said.
     coupling_mhz: float = 0.0
+    coupling: Coupling = Coupling.PHASE
 
 
 class PlayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from qfw.config.runtime import revision_path
 from qfw.model.errors import (
     DaemonLost,
     QFwError,
@@ -29,7 +30,9 @@ from qfw.qpi.lowering import ClientLowering
 from qfw.qpi.offers import Offer
 from qfw.qpi.question import Awaited, Question
 from qfw.qpi.readers import Readers
+from qfw.qpm.frames import pack
 from qfw.qpm.remote import Link
+from qfw.qpm.revision import RevisionReader
 from qfw.qpm.wire import (
     MAX_ITEMS_PER_MESSAGE,
     MAX_PROGRAM_BYTES,
@@ -50,7 +53,6 @@ from qfw.qpm.wire import (
     StorePipeline,
     StoreProgram,
     Submit,
-    pack,
 )
 
 #: Tasks of one message.
@@ -107,6 +109,7 @@ class Client:
         self._session = link.welcome.session
         #: The runtime folder of its daemon.
         self.folder = link.folder
+        self._revision = RevisionReader(revision_path(link.folder), link.welcome.revision)
         self._sequence = 0
         # May be taken again by a callback that runs while it is held.
         self._sending = threading.RLock()
@@ -290,6 +293,18 @@ class Client:
         """
         return self.question(lambda request: Query(request, subject), timeout_s, f"its {subject}")
 
+    def revision(self) -> bytes | None:
+        """What is the same as long as no device of the daemon changed; None where only asking tells.
+
+        To be read before the question whose answer is kept with it. Sends nothing.
+
+        Raises:
+            UsageError, DaemonLost: as `check`.
+        """
+        self.check()
+        # Of one that was killed the file stays as it was: asking says that it is gone.
+        return None if self._link.ended else self._revision.read()
+
     def call(self, device: str, operation: str, body: bytes, time_limit_s: float) -> bytes:
         """A native operation's answer: MessagePack, as the operation documents it. Raises why there is none."""
         _check_size(len(body), MAX_REQUEST_BYTES - 2**16, "the body of a native operation", "Send less")
@@ -468,6 +483,7 @@ class Client:
             self._readers.settle(1.0)
             self._fail_all(_closed())
         self._link.close()
+        self._revision.close()
         self._inbox.clear()
 
 

@@ -53,8 +53,8 @@ class Device:
             client.device_names[profile.name] = self._name
         #: What it can do.
         self.profile = profile
-        #: Its calibration as it was said last, and what was made of that.
-        self._target: tuple[bytes, Target] | None = None
+        #: Its calibration as it was said last, what was made of that, and the revision before it was asked for.
+        self._target: tuple[bytes, Target, bytes | None] | None = None
 
     @cached_property
     def groups(self) -> Groups:
@@ -168,13 +168,20 @@ class Device:
         return self.target().calibration
 
     def target(self) -> Target:
-        """What programs are lowered for: it and its newest calibration; the same object while that is the same."""
+        """What programs are lowered for: it and its newest calibration; the same object while that is the same.
+
+        The daemon is asked only where a device of it changed since.
+        """
+        known, revision = self._target, self.client.revision()
+        if known is not None and revision is not None and known[2] == revision:
+            return known[1]
         body = self.client.ask(f"calibration {self.profile.name}", ASK_LIMIT_S)
-        known = self._target
         if known is None or known[0] != body:
-            calibration = msgspec.msgpack.decode(body, type=Calibration | None)
-            known = self._target = body, Target(self.profile, calibration)
-        return known[1]
+            made = Target(self.profile, msgspec.msgpack.decode(body, type=Calibration | None))
+        else:
+            made = known[1]
+        self._target = body, made, revision
+        return made
 
     def event_queue(self, kinds: str | Iterable[str] | None = None, maxsize: int = 1024) -> EventQueue:
         """A new queue of what happens to it from now on; several may be, of different kinds.

@@ -12,9 +12,8 @@ import numpy as np
 
 from qfw.model.errors import OptionError, StaleCalibration, TaskCancelled
 from qfw.model.expansion import Expanded
-from qfw.model.outputs import Answer, decode_outputs
+from qfw.model.outputs import Answer
 from qfw.model.pipeline import Pipeline
-from qfw.model.program import Program
 from qfw.model.result import Result
 from qfw.model.seeds import leaf_seed
 from qfw.model.task import TaskOptions
@@ -23,7 +22,7 @@ from qfw.qpi.client import Draft
 from qfw.qpi.drafting import Request, outputs_of
 from qfw.qpi.expansions import Site, Wanted, site_of
 from qfw.qpi.group import GroupFuture, GroupResult, Progress
-from qfw.qpi.group_task import GroupTask, Piece
+from qfw.qpi.group_task import GroupTask
 from qfw.qpi.group_work import GroupWork
 from qfw.qpi.groups import Groups
 from qfw.qpi.host import Host
@@ -145,25 +144,19 @@ class ExpandWork(GroupWork):
         assert expanded is not None and draft is not None
         _, sets, parameters, _, seed, options, _, _ = draft.rest
         values = np.frombuffer(parameters, dtype="<f8").reshape(sets, draft.program.num_slots)
-        programs = [Program.decode(encoded) for encoded in expanded.programs]
-        pieces: dict[tuple[int, bytes], int] = {}
-        made: list[Piece] = []
+        leaves = expansions.known.leaves(expanded)
         parts = []
-        for number, leaf in enumerate(expanded.leaves):
-            key = leaf.program, leaf.outputs
-            if key not in pieces:
-                pieces[key] = len(made)
-                made.append(Piece(programs[leaf.program], decode_outputs(leaf.outputs), leaf.outputs))
+        for number, (leaf, piece) in enumerate(zip(expanded.leaves, leaves.places, strict=True)):
             device = leaf.device
             if expanded.bound or self._request.device is not None:
                 device = expanded.device
-            parts.append(Part(number, 0, sets, leaf.shots, leaf_seed(seed, number), pieces[key], device))
+            parts.append(Part(number, 0, sets, leaf.shots, leaf_seed(seed, number), piece, device))
         lowers = expanded.rest is not None
         calibration = expanded.calibration if expanded.bound and not lowers else ""
         groups: Groups = self._stream.ground.groups
         return groups.run(
             GroupTask(
-                made,
+                leaves.pieces,
                 values,
                 options,
                 parts,

@@ -15,11 +15,12 @@ from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import QFwError, TaskCancelled
 from qfw.model.expansion import Expanded
-from qfw.model.outputs import Output
+from qfw.model.outputs import Output, decode_outputs
 from qfw.model.pipeline import Pipeline
 from qfw.model.program import Program
 from qfw.qpi.device import AutomaticDevice, Device
 from qfw.qpi.filters import check_able
+from qfw.qpi.group_task import Piece
 from qfw.qpi.placing import Ground
 from qfw.qpi.toolwork import ToolWorkQuestion, runs
 from qfw.qpm import expansion
@@ -28,6 +29,8 @@ from qfw.qpm.wire import EXPAND, ToolWork
 
 #: Expansions that a process remembers, and their bytes together.
 MAX_REMEMBERED, MAX_BYTES = 128, 64 * 2**20
+#: Bytes of the programs of those that are also remembered as they are run, which takes some 13 times as much.
+MAX_READ_BYTES = 4 * 2**20
 
 
 class Site(NamedTuple):
@@ -125,6 +128,28 @@ class Wanted(NamedTuple):
     shots: int
 
 
+class Leaves(NamedTuple):
+    """What the leaves of an expansion run."""
+
+    expanded: Expanded
+    #: Programs and what is asked of them, each once; and of each leaf its place there.
+    pieces: Sequence[Piece]
+    places: Sequence[int]
+
+    @classmethod
+    def of(cls, expanded: Expanded) -> Leaves:
+        """Read from its bytes. Raises ProgramError where those of a program are none."""
+        programs = [Program.decode(encoded) for encoded in expanded.programs]
+        at: dict[tuple[int, bytes], int] = {}
+        pieces: list[Piece] = []
+        for leaf in expanded.leaves:
+            key = leaf.program, leaf.outputs
+            if key not in at:
+                at[key] = len(pieces)
+                pieces.append(Piece(programs[leaf.program], decode_outputs(leaf.outputs), leaf.outputs))
+        return cls(expanded, pieces, [at[leaf.program, leaf.outputs] for leaf in expanded.leaves])
+
+
 class Expansions:
     """Of all streams of this process: whoever wants what another one is making waits for that."""
 
@@ -132,6 +157,7 @@ class Expansions:
         """Empty."""
         self._lock = threading.Lock()
         self._known: Remembered[Expanded] = Remembered(MAX_REMEMBERED, MAX_BYTES)
+        self._read: Remembered[Leaves] = Remembered(MAX_REMEMBERED, MAX_READ_BYTES)
         self._made: dict[Hashable, concurrent.futures.Future[Expanded]] = {}
         self._encode = msgspec.msgpack.Encoder().encode
 
@@ -176,6 +202,16 @@ class Expansions:
                 continue
             if found is not stale:
                 return found
+
+    def leaves(self, expanded: Expanded) -> Leaves:
+        """What the leaves of an expansion run; read once as long as it is remembered. Raises as `Leaves.of`."""
+        # What is remembered keeps its expansion: no other one has its id meanwhile.
+        found = self._read.get(id(expanded))
+        if found is None:
+            found = Leaves.of(expanded)
+            if expanded.size <= MAX_READ_BYTES:
+                self._read.put(id(expanded), found, expanded.size)
+        return found
 
     def _make(
         self, key: Hashable, made: concurrent.futures.Future[Expanded], make: Callable[[], Expanded]

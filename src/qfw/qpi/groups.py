@@ -19,7 +19,7 @@ from qfw.model.errors import (
 )
 from qfw.model.result import Result
 from qfw.model.timeline import Timeline
-from qfw.qpi.client import Draft
+from qfw.qpi.client import BYTES_PER_MESSAGE, Client, Draft
 from qfw.qpi.device import AutomaticDevice, Device
 from qfw.qpi.future import TaskFuture
 from qfw.qpi.group import GroupFuture, GroupResult, Progress
@@ -31,6 +31,8 @@ from qfw.qpi.split import Part
 IDLE_S = 1.0
 #: Parts that are sent and not answered, where a device takes whatever comes.
 MOST_SENT = 1024
+#: Parts that travel together; those behind them are made ready while the daemon begins these.
+PARTS_AT_ONCE = 64
 
 
 class _Work:
@@ -48,10 +50,23 @@ class _Work:
         self.waiting: dict[str, deque[Part]] = {}
         for part in task.parts:
             self.waiting.setdefault(part.device, deque()).append(part)
+        #: What has its device and was not sent yet, by daemon.
+        self.placed: dict[Client, list[tuple[Part, Device]]] = {}
         #: What was sent and is not answered, by part.
         self.sent: dict[int, tuple[Device, TaskFuture]] = {}
         #: By part.
         self.results: dict[int, tuple[Result, str]] = {}
+        #: First set and number of sets of the part that was made ready last, and their parameters.
+        self._sets = (0, -1)
+        self._parameters = b""
+
+    def parameters(self, part: Part) -> bytes:
+        """Those of a part's sets, as they travel; of parts with the same ones the same bytes."""
+        sets = part.first_set, part.sets
+        if sets != self._sets:
+            rows = self.task.values[part.first_set : part.first_set + part.sets]
+            self._sets, self._parameters = sets, rows.astype("<f8", copy=False).tobytes()
+        return self._parameters
 
     def progress(self) -> Progress:
         """How far it is."""
@@ -133,36 +148,50 @@ class Groups:
                         self._thread = None
                         return
                 continue
-            match message:
-                case _Begun(work):
-                    self._open.append(work)
-                case _Stopped(work):
-                    self._give_up(work)
-                case _Ended():
-                    self._take_in(message)
-                case _Room():
-                    self._asked_for_room = False
+            self._act(message)
+            # What came meanwhile: parts that their ends make room for travel together.
+            for _ in range(self._messages.qsize()):
+                self._act(self._messages.get())
             for work in list(self._open):
                 self._fill(work)
+
+    def _act(self, message: _Message) -> None:
+        match message:
+            case _Begun(work):
+                self._open.append(work)
+            case _Stopped(work):
+                self._give_up(work)
+            case _Ended():
+                self._take_in(message)
+            case _Room():
+                self._asked_for_room = False
 
     def _fill(self, work: _Work) -> None:
         """Sends what there is room for."""
         try:
-            for waiting in work.waiting.values():
-                while waiting and not work.future.done():
-                    device = self._place(work, waiting[0])
-                    if device is None:
-                        break
-                    part = waiting.popleft()
-                    try:
-                        self._send(work, part, device)
-                    except DaemonLost:
-                        if device is self._ground:
-                            raise
-                        # Nothing was sent. Of a daemon that is lost nothing is chosen any more.
-                        waiting.appendleft(part)
+            while not work.future.done() and self._place_next(work):
+                for client in list(work.placed):
+                    self._send(work, client)
         except BaseException as error:
             self._fail(work, error)
+
+    def _place_next(self, work: _Work) -> bool:
+        """Whether there are parts that can be sent: as many as travel together, each with its device."""
+        # The first one of a group goes alone: the others name its number.
+        most = PARTS_AT_ONCE if work.number >= 0 else 1
+        count = size = 0
+        for waiting in work.waiting.values():
+            while waiting and count < most and size < BYTES_PER_MESSAGE:
+                device = self._place(work, waiting[0])
+                if device is None:
+                    break
+                part = waiting.popleft()
+                work.placed.setdefault(device.client, []).append((part, device))
+                self._sent += 1
+                program = work.task.pieces[part.piece].program
+                self._ground.began(device, part.sets, part.shots, program)
+                count, size = count + 1, size + part.sets * program.num_slots * 8
+        return bool(count)
 
     def _place(self, work: _Work, part: Part) -> Device | None:
         if isinstance(self._ground, Device):
@@ -182,13 +211,37 @@ class Groups:
     def _room(self) -> None:
         self.post(_Room())
 
-    def _send(self, work: _Work, part: Part, device: Device) -> None:
+    def _send(self, work: _Work, client: Client) -> None:
+        """What was placed on the devices of one daemon, in one message."""
+        together = work.placed[client]
+        drafts = [self._draft(work, part, device) for part, device in together]
+        try:
+            futures = client.submit(drafts)
+        except DaemonLost:
+            if isinstance(self._ground, Device):
+                raise
+            # Nothing was sent. Of a daemon that is lost nothing is chosen any more.
+            self._take_back(work, client)
+            for part, _ in reversed(together):
+                work.waiting[part.device].appendleft(part)
+            return
+        del work.placed[client]
+        for (part, device), future in zip(together, futures, strict=True):
+            if work.number < 0:
+                work.number = future.task.number
+            work.sent[part.number] = (device, future)
+            self._ground.named(device, future.task.number)
+            self._follow(_Ended(work, part, device, future))
+
+    def _follow(self, ended: _Ended) -> None:
+        ended.future.add_done_callback(lambda _: self.post(ended))
+
+    def _draft(self, work: _Work, part: Part, device: Device) -> Draft:
         task, piece = work.task, work.task.pieces[part.piece]
-        rows = task.values[part.first_set : part.first_set + part.sets]
         rest = (
             piece.encoded,
             part.sets,
-            rows.astype("<f8", copy=False).tobytes(),
+            work.parameters(part),
             part.shots,
             part.seed,
             task.options,
@@ -199,14 +252,14 @@ class Groups:
         if isinstance(device, AutomaticDevice) and part.device:
             name = part.device
         first = task.first_set + part.first_set
-        draft = Draft(piece.program, name, rest, (b"", first, work.number), task.pipeline)
-        (future,) = device.client.submit([draft])
-        if work.number < 0:
-            work.number = future.task.number
-        work.sent[part.number] = (device, future)
-        self._sent += 1
-        self._ground.began(device, part.sets, part.shots, piece.program, future.task.number)
-        future.add_done_callback(lambda _: self.post(_Ended(work, part, device, future)))
+        return Draft(piece.program, name, rest, (b"", first, work.number), task.pipeline)
+
+    def _take_back(self, work: _Work, client: Client) -> None:
+        """What was placed on the devices of a daemon is not sent."""
+        for part, device in work.placed.pop(client):
+            self._sent -= 1
+            program = work.task.pieces[part.piece].program
+            self._ground.ended(device, part.sets, part.shots, None, program)
 
     def _take_in(self, ended: _Ended) -> None:
         work, part, device, future = ended
@@ -255,6 +308,8 @@ class Groups:
     def _give_up(self, work: _Work) -> None:
         """Sends nothing more of it, and has the daemons end what was sent."""
         work.waiting.clear()
+        for client in list(work.placed):
+            self._take_back(work, client)
         if work in self._open:
             self._open.remove(work)
         tasks: dict[Device, list[int]] = {}

@@ -75,6 +75,7 @@ class ClientLowering:
             if pipeline.digest not in self._pipelines:
                 raise ToolFailed("this session was asked to run a pipeline that it never sent")
             stages.check(pipeline)
+            stages.check_runs(pipeline)
             target = msgspec.msgpack.decode(question.target, type=Target)
             lowered, made = recall.lowered(
                 pipeline, Program.decode(question.program), target, recall.own_shelf()

@@ -191,13 +191,7 @@ class ToolPipeline:
         Raises:
             UsageError: it is bound to this stream already; or it makes pulses, which are played and not run.
         """
-        stage = running.played(self._pipeline)
-        if stage is not None:
-            raise UsageError(
-                f"stage {stage.name!r} (tool {stage.tool}) of {self!r} makes pulses, and a stream runs programs. Give "
-                'the stream a pipeline without it; to play the pulses: device.native("pulse.play")({"schedule": '
-                "pipeline.lower(program, device).schedule})"
-            )
+        running.check_runs(self._pipeline)
         with self._lock:
             self._bound = [ref for ref in self._bound if ref() is not None]
             if any(ref() is stream for ref in self._bound):
@@ -207,7 +201,7 @@ class ToolPipeline:
     def lower(self, program: ModelProgram, device: Device | Target) -> Lowered:
         """What the stages make of a program for a device, found in this process.
 
-        The device is asked for its calibration; what is known of the program, the device and that calibration is not
+        It is for the device's calibration of now; what is known of the program, the device and that calibration is not
         made again. A stream needs nobody to call this.
 
         Args:

@@ -86,7 +86,11 @@ class QStream(Submitter):
         super().__init__(ground, value, window, order == "ordered", on_failure == "stop")
         self._order: Order = order
         self._pipeline = pipeline
-        if pipeline is not None and not isinstance(pipeline, Pipeline):
+        if isinstance(pipeline, Pipeline):
+            from qfw.qpm import stages
+
+            stages.check_runs(pipeline)
+        elif pipeline is not None:
             pipeline.bind(self)
 
     @property

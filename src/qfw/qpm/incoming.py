@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Sequence
 
 from qfw.model.errors import NoCapacity, WireError
+from qfw.qpm.frames import HEADER_BYTES, WITH_DESCRIPTOR
 from qfw.qpm.shared import LOST, checked_size, descriptors, mapped
-from qfw.qpm.wire import HEADER_BYTES, MAX_REPLY_BYTES, WITH_DESCRIPTOR
+from qfw.qpm.wire import MAX_REPLY_BYTES
 
 
 class Mapped(bytes):

@@ -8,8 +8,8 @@ import socket
 import termios
 from collections import deque
 
+from qfw.qpm.frames import Parcel
 from qfw.qpm.shared import hand_over
-from qfw.qpm.wire import Parcel
 
 #: Frames up to this size travel together; a larger one is not copied again.
 JOINED_BYTES = 65536

@@ -217,8 +217,11 @@ def _places(calibration: Calibration) -> _Places:
 _KNOWN: dict[int, tuple[Calibration, _Places]] = {}
 
 
+_BLOCKS = frozenset({IfElse, While})
+
+
 def _has_blocks(program: Program) -> bool:
-    return any(isinstance(op, IfElse | While) for op in program.operations)
+    return not _BLOCKS.isdisjoint(map(type, program.operations))
 
 
 def _flat(operations: Iterable[Operation]) -> Iterator[Gate | Measure | Reset | Barrier | Delay]:

@@ -26,6 +26,7 @@ from qfw.model.errors import (
     VersionMismatch,
     WireError,
 )
+from qfw.qpm.frames import pack
 from qfw.qpm.incoming import Incoming
 from qfw.qpm.shared import ANCILLARY_BYTES, can_share
 from qfw.qpm.status import Counters, DaemonStatus, Outcome, PlatformStatus, TaskRow
@@ -41,7 +42,6 @@ from qfw.qpm.wire import (
     Welcome,
     decode_greeting,
     decode_response,
-    pack,
 )
 
 #: A daemon that does not read for this long is taken for lost.
@@ -111,6 +111,17 @@ class Link:
         _limit(self._socket, socket.SO_SNDTIMEO, SEND_LIMIT_S)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the daemon's end is closed, whatever is unread here. Any thread; never waits."""
+        fd = self._socket.fileno()
+        if fd < 0:
+            return True
+        # One of its own: two threads may not use the same one at once.
+        poll = select.poll()
+        poll.register(fd, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     @property
     def fd(self) -> int:

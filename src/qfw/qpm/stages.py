@@ -9,7 +9,16 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from qfw.model.device import DeviceProfile
-from qfw.model.errors import ErrorReport, NotInstalled, QFwError, ToolFailed, UnsupportedFeature
+from qfw.model.errors import (
+    ErrorReport,
+    NotInstalled,
+    QFwError,
+    SetupError,
+    ToolFailed,
+    UnknownDevice,
+    UnsupportedFeature,
+    UsageError,
+)
 from qfw.model.native import check_native
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage, StageReport
 from qfw.model.program import Measure, Program
@@ -32,7 +41,22 @@ def needs_client(pipeline: Pipeline) -> bool:
 
 def played(pipeline: Pipeline) -> Stage | None:
     """The first stage whose tool makes something that is played on the device, and not run; None: there is none."""
-    return next((stage for stage in pipeline.stages if plays(kind_of(stage.tool))), None)
+    return next((stage for stage in pipeline.stages if _plays(stage.tool)), None)
+
+
+def check_runs(pipeline: Pipeline) -> None:
+    """Raises unless what the pipeline makes can run as a task. Tools that are not here are left to who runs them.
+
+    Raises:
+        UsageError: a stage makes what is played on the device; which, and how to play it.
+    """
+    stage = played(pipeline)
+    if stage is not None:
+        raise UsageError(
+            f"stage {stage.name!r} (tool {stage.tool}) makes pulses, and a stream runs programs. Give the stream a "
+            'pipeline without it; to play the pulses: device.native("pulse.play")({"schedule": '
+            "ToolPipeline.lower(program, device).schedule})"
+        )
 
 
 def run(
@@ -214,6 +238,14 @@ def kind_of(name: str) -> Any:
         kind()
         raise NotInstalled(f"tool {name!r} says that its framework is not installed")
     return kind
+
+
+def _plays(name: str) -> bool:
+    try:
+        return plays(kind_of(name))
+    except (NotInstalled, SetupError, UnknownDevice):
+        # It is not here: the daemon that runs it says so.
+        return False
 
 
 def tool_of(name: str) -> Any:

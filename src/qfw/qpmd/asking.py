@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from qfw.config.current import Current
 from qfw.model.errors import ErrorReport, ToolFailed
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import Reactor
-from qfw.qpm.wire import Lowered, NeedLowering, pack
+from qfw.qpm.wire import Lowered, NeedLowering
 from qfw.qpmd.peer import Peer
 
 #: Questions that a client has at once; it answers one after the other.

@@ -20,9 +20,10 @@ from qfw.config.settings import Settings
 from qfw.model.errors import ErrorReport, NoCapacity, NotAllowed, OptionError, QFwError, UsageError
 from qfw.model.events import DaemonDraining
 from qfw.qpm import names
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import Reactor
 from qfw.qpm.status import DaemonStatus, Outcome
-from qfw.qpm.wire import Control, NativeAnswer, pack
+from qfw.qpm.wire import Control, NativeAnswer
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.state import DaemonState

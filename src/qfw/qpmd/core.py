@@ -27,6 +27,7 @@ from qfw.model.events import (
     TaskStarted,
     WorkerReady,
 )
+from qfw.qpm.frames import pack
 from qfw.qpm.journal import JournalWriter
 from qfw.qpm.platform import Reactor, Run
 from qfw.qpm.wire import (
@@ -51,7 +52,6 @@ from qfw.qpm.wire import (
     StoreProgram,
     Submit,
     Subscribe,
-    pack,
 )
 from qfw.qpmd.absences import Absences
 from qfw.qpmd.acceptance import Acceptance
@@ -94,11 +94,12 @@ class Core:
         wall_ns: Callable[[], int] = time.time_ns,
         tools: ToolRunner | None = None,
         results: ResultStore | None = None,
+        revise: Callable[[], None] = lambda: None,
     ) -> None:
         """`clock_ns` is the host's monotonic clock, `wall_ns` Unix time.
 
         `tools`: lower programs; without, clients do. `results`: where those of detached tasks are kept; None: such
-        tasks are refused.
+        tasks are refused. `revise` is called before a device changes.
         """
         self.settings = self._settings = Current(settings)
         self._journal = journal
@@ -106,6 +107,7 @@ class Core:
         self._platforms = platforms
         self._intake = Intake(platforms, self._settings)
         self._clock_ns = clock_ns
+        self._revise = revise
         self.programs = ProgramStore(settings.program_bytes)
         self.state = DaemonState()
         self.peers: dict[int, Peer] = {}
@@ -234,6 +236,7 @@ class Core:
             self.ends,
             self.emit,
             clock_ns,
+            revise,
         )
         self._handlers[Subscribe] = self._subscriptions.subscribe
         self._handlers[Reserve] = self._reservations.reserve
@@ -332,12 +335,16 @@ class Core:
         self._listing.forget()
 
     def _emit_reported(self, event: DeviceReported | DeviceCame) -> None:
+        changes = isinstance(event, DeviceCame) or event.event.calibration or event.event.state is not None
+        if changes:
+            # First: whoever sees the change, in an answer, an event or the journal, finds another revision.
+            self._revise()
         self.emit(event)
         if isinstance(event, DeviceCame) or event.event.calibration:
             self._intake.forget()
             if isinstance(event, DeviceReported):
                 self._lowerings.recalibrated(event.device)
-        if isinstance(event, DeviceCame) or event.event.calibration or event.event.state is not None:
+        if changes:
             # Whoever was told of it must not be answered with what was before.
             self._listing.forget()
         if isinstance(event, DeviceReported):

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from qfw import __version__
-from qfw.config.runtime import journal_dir, lock_path, results_dir, socket_path
+from qfw.config.runtime import journal_dir, lock_path, results_dir, revision_path, socket_path
 from qfw.config.settings import Settings
 from qfw.hosts.platform import HostedPlatform
 from qfw.model.errors import (
@@ -29,21 +29,21 @@ from qfw.model.errors import (
 )
 from qfw.model.events import DaemonStarted, DaemonStopped
 from qfw.qpm import registry
+from qfw.qpm.frames import Receiver, pack
 from qfw.qpm.journal import JournalWriter
 from qfw.qpm.names import WITHIN
 from qfw.qpm.platform import Platform, PlatformConfig
 from qfw.qpm.reactor import MAX_SLEEP_S, EpollReactor
+from qfw.qpm.revision import RevisionFile
 from qfw.qpm.wire import (
     OBSERVER,
     SESSION,
     WIRE_VERSION,
     Hello,
-    Receiver,
     Refused,
     Welcome,
     decode_hello,
     decode_request,
-    pack,
 )
 from qfw.qpmd.control import RELOAD, STOP
 from qfw.qpmd.core import Core
@@ -112,7 +112,16 @@ class Daemon:
         self._tools = ToolPool(settings)
         # Whoever comes later finds another daemon where a private one was.
         results = None if private else ResultStore(results_dir(folder), settings.results)
-        self._core = Core(settings, self._journal, scheduler, platforms, tools=self._tools, results=results)
+        self._revision = RevisionFile(revision_path(folder))
+        self._core = Core(
+            settings,
+            self._journal,
+            scheduler,
+            platforms,
+            tools=self._tools,
+            results=results,
+            revise=self._revision.grow,
+        )
         self._settings = self._core.settings
         self._control = self._core.control
         self._control.serve(folder, config, None if private else self._begin_stop)
@@ -250,9 +259,19 @@ class Daemon:
         limit = self._settings.scheduling.max_tasks_per_session
         devices = self._core.devices()
         scope, name, tools = self._control.scope, self._control.name, tuple(sorted(self._tools.tools))
-        peer.outbox.put(
-            pack(Welcome(WIRE_VERSION, __version__, os.getpid(), session, devices, limit, scope, name, tools))
+        welcome = Welcome(
+            WIRE_VERSION,
+            __version__,
+            os.getpid(),
+            session,
+            devices,
+            limit,
+            scope,
+            name,
+            tools,
+            self._revision.mark,
         )
+        peer.outbox.put(pack(welcome))
         self._core.touch(peer)
 
     def _flush(self, peer: Peer) -> None:
@@ -402,6 +421,7 @@ class Daemon:
             logger.error("the journal cannot be closed: %s", error)
         socket_path(self._folder).unlink(missing_ok=True)
         self._reactor.close()
+        self._revision.close()
         os.close(self._lock)
 
     def _finish(self) -> None:

@@ -27,17 +27,10 @@ from qfw.model.errors import (
     WireError,
 )
 from qfw.model.task import QuantumTask, task_name, task_session
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import Reactor
 from qfw.qpm.shared import Memory
-from qfw.qpm.wire import (
-    MAX_ITEMS_PER_MESSAGE,
-    Attach,
-    Attached,
-    AttachedTask,
-    Known,
-    TaskAnswer,
-    pack,
-)
+from qfw.qpm.wire import MAX_ITEMS_PER_MESSAGE, Attach, Attached, AttachedTask, Known, TaskAnswer
 from qfw.qpmd.background import Background
 from qfw.qpmd.kept import Kept, content_digest
 from qfw.qpmd.peer import Peer

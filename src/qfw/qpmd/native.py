@@ -19,8 +19,9 @@ from qfw.model.errors import (
     WrongAnswer,
 )
 from qfw.qpm import registry
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import NATIVE, Native, NativeCall, NativeDone, NativeFailed, Reactor
-from qfw.qpm.wire import CallNative, NativeAnswer, pack
+from qfw.qpm.wire import CallNative, NativeAnswer
 from qfw.qpmd.devices import Devices
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms

@@ -7,6 +7,7 @@ from collections import deque
 
 from qfw.model.errors import ErrorReport, NoCapacity, WireError
 from qfw.model.events import DeviceEvent
+from qfw.qpm.frames import FrameReader, pack, pack_begin, pack_parcel
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.shared import Memory
 from qfw.qpm.wire import (
@@ -15,13 +16,9 @@ from qfw.qpm.wire import (
     DeviceEvents,
     Done,
     Failed,
-    FrameReader,
     NeedPipelines,
     NeedPrograms,
     TaskAnswer,
-    pack,
-    pack_begin,
-    pack_parcel,
 )
 
 #: Acknowledgements wait for the result that may follow at once, but not for more than these.

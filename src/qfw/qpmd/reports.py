@@ -50,8 +50,9 @@ class Reports:
         ends: Ends,
         emit: Callable[[Event], None],
         clock_ns: Callable[[], int],
+        revise: Callable[[], None],
     ) -> None:
-        """Parts of the daemon's core."""
+        """Parts of the daemon's core; `revise` is called before a device changes."""
         self._settings = settings
         self._state = state
         self._platforms = platforms
@@ -66,6 +67,7 @@ class Reports:
         self._ends = ends
         self._emit = emit
         self._clock_ns = clock_ns
+        self._revise = revise
 
     def slot_ready(self, device: str, slot: str, pid: int) -> None:
         """See Sink."""
@@ -114,6 +116,7 @@ class Reports:
 
     def devices_changed(self, platform: str) -> None:
         """See Sink. What a device that is gone would have run fails."""
+        self._revise()
         came, gone = self._platforms.changed(platform)
         logger.info("devices changed: platform=%s came=%s gone=%s", platform, came, gone)
         self._intake.forget()

@@ -27,8 +27,9 @@ from qfw.model.events import DeviceEvent, DeviceEventKind, Event, ReservationEnd
 from qfw.model.reservation import Offer, ReservationRequest
 from qfw.qpm import registry
 from qfw.qpm.defaults import NoReservations
+from qfw.qpm.frames import encode, pack
 from qfw.qpm.platform import Platform, Reactor
-from qfw.qpm.wire import Grant, NativeAnswer, Release, Renew, Reserve, encode, pack
+from qfw.qpm.wire import Grant, NativeAnswer, Release, Renew, Reserve
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms
 from qfw.qpmd.state import DaemonState

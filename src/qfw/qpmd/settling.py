@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qfw.model.errors import WireError
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import Reactor
-from qfw.qpm.wire import Reply, pack
+from qfw.qpm.wire import Reply
 from qfw.qpmd.listing import SETTLED, Listing
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms

@@ -19,7 +19,8 @@ from qfw.model.errors import (
 )
 from qfw.model.pipeline import Pipeline
 from qfw.qpm import registry
-from qfw.qpm.wire import EXPAND, LOWER, MAX_PROGRAM_BYTES, EndTools, NativeAnswer, RunTools, ToolWork, pack
+from qfw.qpm.frames import pack
+from qfw.qpm.wire import EXPAND, LOWER, MAX_PROGRAM_BYTES, EndTools, NativeAnswer, RunTools, ToolWork
 from qfw.qpmd.lowering import ToolRunner
 from qfw.qpmd.peer import Peer
 from qfw.qpmd.platforms import Platforms

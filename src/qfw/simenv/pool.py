@@ -12,11 +12,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from qfw.config.discover import cores, memory_bytes
-from qfw.config.settings import WorkerSettings
-from qfw.model.device import DeviceKind, DeviceProfile, DeviceState, Estimate
+from qfw.config.discover import cores
+from qfw.model.device import DeviceProfile, DeviceState, Estimate
 from qfw.model.errors import (
-    ConfigError,
     DeadlineExceeded,
     ErrorReport,
     NotInstalled,
@@ -24,9 +22,7 @@ from qfw.model.errors import (
     SetupError,
     StaleCalibration,
     StaleEpoch,
-    TooLarge,
     UnknownDevice,
-    UnsupportedFeature,
     WireError,
 )
 from qfw.model.outputs import Output
@@ -35,6 +31,7 @@ from qfw.processes.backoff import retry_s
 from qfw.qpm import registry
 from qfw.qpm.defaults import Ideal, NoReservations
 from qfw.qpm.fence import Fence
+from qfw.qpm.frames import FrameReader, Parcel, Receiver, pack
 from qfw.qpm.large import in_memory
 from qfw.qpm.launcher import Launched, Launcher
 from qfw.qpm.outbox import Outbox
@@ -51,7 +48,7 @@ from qfw.qpm.platform import (
     Sink,
 )
 from qfw.qpm.shared import Memory
-from qfw.qpm.wire import FrameReader, Parcel, Receiver, pack
+from qfw.simenv.capacity import Capacity
 from qfw.simenv.protocol import (
     MAX_FRAME_BYTES,
     Ended,
@@ -66,11 +63,6 @@ from qfw.simenv.protocol import (
 
 logger = logging.getLogger(__name__)
 
-#: Memory that a Python process with its engine takes before the first task.
-BASE_BYTES = 600 * 2**20
-MIN_ROOM_BYTES = 2**20
-#: Memory for tasks that a worker has at least where the number of workers is ours to choose.
-USUAL_ROOM_BYTES = 512 * 2**20
 #: Workers that may die in a row before they are ready, until the device goes offline.
 MAX_FAILED_STARTS = 3
 #: Digests that the pool believes a worker to know; the worker keeps more.
@@ -132,12 +124,9 @@ class PoolPlatform(Ideal, NoReservations):
             ConfigError: workers would have too little memory for any engine.
         """
         settings = config.settings
-        self._platform = config.name
         self._settings = settings.workers
-        self._count, self._memory_bytes = share(self._settings, cores(), memory_bytes())
+        self._capacity = Capacity.of(self._settings)
         self._wide_threads = self._settings.wide_threads or cores()
-        #: For tasks.
-        self._room_bytes = max(self._memory_bytes - BASE_BYTES, MIN_ROOM_BYTES)
         self._devices: dict[str, _Device] = {}
         for name in settings.engines or registry.names(registry.ENGINES):
             try:
@@ -155,7 +144,8 @@ class PoolPlatform(Ideal, NoReservations):
                 continue
             if not settings.engines and kind.preference < 0:
                 continue
-            self._devices[name] = _Device(name, kind, self._profile(name, kind, version))
+            profile = self._capacity.profile(config.name, name, kind, version)
+            self._devices[name] = _Device(name, kind, profile)
         launcher: type[Launcher] = registry.load(registry.LAUNCHERS, self._settings.launcher)
         self._launcher = launcher()
         self._reactor: Reactor
@@ -181,7 +171,7 @@ class PoolPlatform(Ideal, NoReservations):
         if not found.warm:
             found.warm = True
             # Some may be there, or on their way, since before it went offline.
-            for _ in range(self._count - len(found.workers)):
+            for _ in range(self._capacity.workers - len(found.workers)):
                 self._launch(found)
 
     def state(self, device: str) -> DeviceState:
@@ -195,30 +185,7 @@ class PoolPlatform(Ideal, NoReservations):
     ) -> Estimate:
         """See Platform."""
         found = self._device(device)
-        if program.num_qubits > found.profile.max_qubits:
-            raise TooLarge(_too_large(program.num_qubits, found.profile, self._memory_bytes))
-        if program.has_control and not found.profile.control:
-            raise UnsupportedFeature(
-                f"the program measures, resets or branches before its end; device {device} runs gates with "
-                "measurements at the end only. Choose a device with control: aer, for example"
-            )
-        for output in outputs:
-            tag = output.__struct_config__.tag
-            if tag not in found.kind.outputs:
-                raise UnsupportedFeature(
-                    f"device {device} does not answer {tag}; it answers {', '.join(sorted(found.kind.outputs))}"
-                )
-        estimate: Estimate = found.kind.estimate(program, outputs, sets, shots)
-        # The table that binds slots to angles is dense; an engine need not know of it.
-        table_bytes = 8 * program.num_angles * program.num_slots
-        estimate = Estimate(estimate.cost_s, estimate.memory_bytes + table_bytes)
-        if estimate.memory_bytes > self._room_bytes:
-            raise TooLarge(
-                f"the task would take {_size(estimate.memory_bytes)} on {device}; a worker holds "
-                f"{_size(self._room_bytes)}. Send fewer parameter sets or shots per task, "
-                f"or raise workers.memory_bytes"
-            )
-        return estimate
+        return self._capacity.estimate(found.kind, found.profile, program, outputs, sets, shots)
 
     def start(self, device: str, slot: str, runs: Sequence[Run]) -> None:
         """See Platform."""
@@ -297,31 +264,13 @@ class PoolPlatform(Ideal, NoReservations):
             raise UnknownDevice(registry.unknown("device", name, sorted(self._devices)))
         return found
 
-    def _profile(self, name: str, kind: Any, version: str) -> DeviceProfile:
-        # Two states: the one that evolves, and the one that an output is computed from.
-        by_memory = int(math.log2(self._room_bytes / 32))
-        return DeviceProfile(
-            name=name,
-            kind=DeviceKind.SIMULATOR,
-            engine=name,
-            max_qubits=min(by_memory, kind.max_qubits),
-            native_gates=tuple(sorted(kind.native_gates)),
-            outputs=tuple(sorted(kind.outputs)),
-            slots=self._count,
-            version=version,
-            preference=kind.preference,
-            preferred_qubits=kind.preferred_qubits,
-            control=kind.control,
-            platform=self._platform,
-        )
-
     def _launch(self, device: _Device) -> None:
         device.started += 1
         name = f"{device.name}/{device.started}"
         now = self._reactor.now()
         try:
             launched = self._launcher.launch(
-                device.name, name, self._settings.threads, self._wide_threads, self._memory_bytes
+                device.name, name, self._settings.threads, self._wide_threads, self._capacity.worker_bytes
             )
         except PlatformFailed as error:
             self._failed_start(device, str(error))
@@ -344,14 +293,14 @@ class PoolPlatform(Ideal, NoReservations):
             device.warm = False
             device.failed_starts = 0
             self._sink.device_offline(device.name, reason)
-        elif len(device.workers) < self._count:
+        elif len(device.workers) < self._capacity.workers:
             # Not at once: what failed a moment ago fails again.
             self._reactor.call_at(
                 self._reactor.now() + retry_s(device.failed_starts), lambda: self._refill(device)
             )
 
     def _refill(self, device: _Device) -> None:
-        if not self._closed and device.warm and len(device.workers) < self._count:
+        if not self._closed and device.warm and len(device.workers) < self._capacity.workers:
             self._launch(device)
 
     def _readable(self, worker: _Worker) -> None:
@@ -508,42 +457,3 @@ def _unpacked(message: FromWorker, memory: Memory | None) -> tuple[RunDone | Run
     if not isinstance(message, Ended):
         raise WireError(f"a descriptor came with a {type(message).__name__} that does not name it")
     return in_memory(message.outcomes, memory)
-
-
-def share(settings: WorkerSettings, cores: int, memory_bytes: int) -> tuple[int, int]:
-    """Workers of an engine, and the bytes of each, on so many cores and in so much memory.
-
-    Raises:
-        ConfigError: the settings leave a worker no memory for tasks.
-    """
-    least = BASE_BYTES + MIN_ROOM_BYTES
-    if 0 < settings.memory_bytes < least:
-        raise ConfigError(
-            f"workers.memory_bytes is {settings.memory_bytes}; an engine takes {_size(BASE_BYTES)} before "
-            f"its first task. Give {least} or more, or nothing"
-        )
-    usual = max(1, min(cores, memory_bytes // (BASE_BYTES + USUAL_ROOM_BYTES)))
-    count = settings.count or usual
-    each = settings.memory_bytes or int(0.8 * memory_bytes / count)
-    if settings.count > 1 and each < least:
-        raise ConfigError(
-            f"workers.count is {count}, which leaves {_size(each)} to each worker (four fifths of "
-            f"{_size(memory_bytes)}, shared); an engine takes {_size(BASE_BYTES)} before its first task. "
-            f"Give {max(1, int(0.8 * memory_bytes / least))} or fewer, or nothing for {usual}"
-        )
-    return count, each
-
-
-def _size(count: float) -> str:
-    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
-    step = min(int(math.log2(max(count, 1)) / 10), len(units) - 1)
-    return f"{count / 1024**step:.4g} {units[step]}"
-
-
-def _too_large(num_qubits: int, profile: DeviceProfile, worker_bytes: int) -> str:
-    state = _size(16.0 * 2.0 ** min(num_qubits, 900))
-    return (
-        f"the program needs {num_qubits} qubits; {profile.name} holds {profile.max_qubits} here "
-        f"({state} for a statevector, {_size(worker_bytes)} for a worker). "
-        f"Use fewer qubits, or fewer workers with more memory each (workers.count, workers.memory_bytes)"
-    )

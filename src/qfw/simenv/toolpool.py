@@ -18,10 +18,11 @@ from qfw.model.pipeline import MAX_STAGES, Pipeline
 from qfw.processes import child, external
 from qfw.processes.backoff import retry_s
 from qfw.qpm import registry
+from qfw.qpm.frames import FrameReader, Receiver, pack
 from qfw.qpm.outbox import Outbox
 from qfw.qpm.platform import Reactor
-from qfw.qpm.wire import FrameReader, Receiver, ToolWork, pack
-from qfw.simenv.pool import share
+from qfw.qpm.wire import ToolWork
+from qfw.simenv.capacity import share
 from qfw.simenv.toolprotocol import (
     MAX_FRAME_BYTES,
     Began,

@@ -24,9 +24,10 @@ from qfw.model.program import Program
 from qfw.processes import external, limits
 from qfw.qpm import recall, stages
 from qfw.qpm.expansion import expand
+from qfw.qpm.frames import FrameReader, Receiver, pack
 from qfw.qpm.shelf import Shelf
 from qfw.qpm.tool import Target
-from qfw.qpm.wire import EXPAND, LOWER, MAX_PROGRAM_BYTES, FrameReader, Receiver, ToolWork, pack
+from qfw.qpm.wire import EXPAND, LOWER, MAX_PROGRAM_BYTES, ToolWork
 from qfw.simenv.toolprotocol import (
     MAX_FRAME_BYTES,
     Began,
@@ -83,6 +84,8 @@ def _lowered(
 ) -> LoweredProgram:
     wanted = Pipeline.decode(pipeline)
     stages.check(wanted)
+    if reached:
+        stages.check_runs(wanted)
     lowered, made = recall.lowered(wanted, Program.decode(program), target, shelf, begins)
     if reached:
         stages.check_reached(wanted, made, target.profile)

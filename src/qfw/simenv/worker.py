@@ -26,9 +26,9 @@ from qfw.model.seeds import set_seeds
 from qfw.processes import limits
 from qfw.qpm import registry
 from qfw.qpm.engine import Engine
+from qfw.qpm.frames import FrameReader, Receiver, pack, pack_begin, pack_parcel
 from qfw.qpm.platform import Run, RunDone, RunFailed
 from qfw.qpm.shared import MAX_SHARED_BYTES, SHARED_BYTES, Memory, can_share, hand_over
-from qfw.qpm.wire import FrameReader, Receiver, pack, pack_begin, pack_parcel
 from qfw.simenv.protocol import (
     MAX_FRAME_BYTES,
     Ended,

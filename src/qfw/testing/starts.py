@@ -10,8 +10,8 @@ from qfw.model.outputs import Counts, Memory, decode_answers
 from qfw.model.program import Gate, Program
 from qfw.model.result import Result
 from qfw.model.timeline import Timeline
+from qfw.qpm.frames import pack
 from qfw.qpm.platform import RunDone, RunFailed
-from qfw.qpm.wire import pack
 from qfw.testing.bench import Bench
 from qfw.testing.checks import Checks, Failed, NotApplicable, expect, refused
 from qfw.testing.stand import QUIET_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -108,23 +109,45 @@ def _mean(end: branches.Branch, observable: PauliSum, width: int) -> float:
     return total
 
 
-def _split(
-    subject: ToolSubject, shots: int = 0, target: Target | None = None
-) -> tuple[Program, tuple[Output, ...], Split]:
-    """A split of the chain. Raises NotApplicable where it says that it splits no such program."""
-    outputs, program = outputs_of(subject), chain()
-    target = target or subject.targets["ideal"]
-    try:
-        found: Split = within(
-            subject.limit_s, lambda: subject.tool.split(program, outputs, shots, target, subject.options)
-        )
-    except (ProgramError, OptionError) as error:
-        raise NotApplicable(f"it does not split the program: {error}") from error
-    expect(isinstance(found, Split), "a Split", type(found).__name__)
-    return program, outputs, found
+class _Tried(NamedTuple):
+    program: Program
+    outputs: tuple[Output, ...]
+    split: Split
+    target: Target
 
 
-def _either(subject: ToolSubject) -> tuple[Program, tuple[Output, ...], Split]:
+def places(subject: ToolSubject) -> tuple[Target, ...]:
+    """Where a split is tried, in turn: one ideal device, and a mesh of two that are too small alone."""
+    ideal = subject.targets["ideal"]
+    small = msgspec.structs.replace(ideal.profile, max_qubits=3)
+    other = msgspec.structs.replace(small, name="other")
+    return ideal, Target(small, None, (other,))
+
+
+def _split(subject: ToolSubject, shots: int = 0) -> _Tried:
+    """A split of the chain, of the first place that it applies to. Raises NotApplicable where there is none."""
+    outputs, program, said = outputs_of(subject), chain(), ""
+    for target in places(subject):
+        try:
+            found = _split_on(subject, program, outputs, shots, target)
+        except (ProgramError, OptionError) as error:
+            said = said or str(error)
+            continue
+        expect(isinstance(found, Split), "a Split", type(found).__name__)
+        return _Tried(program, outputs, found, target)
+    raise NotApplicable(f"it does not split the program: {said}")
+
+
+def _split_on(
+    subject: ToolSubject, program: Program, outputs: tuple[Output, ...], shots: int, target: Target
+) -> Split:
+    found: Split = within(
+        subject.limit_s, lambda: subject.tool.split(program, outputs, shots, target, subject.options)
+    )
+    return found
+
+
+def _either(subject: ToolSubject) -> _Tried:
     """Exactly; with shots where it does not split exactly."""
     try:
         return _split(subject)
@@ -141,7 +164,7 @@ def _form(subject: ToolSubject) -> None:
     subject.splits()
     for shots in (0, SHOTS):
         try:
-            program, _, found = _split(subject, shots)
+            program, _, found, _ = _split(subject, shots)
         except NotApplicable:
             continue
         expect(found.variants, "one variant at least", "none")
@@ -167,10 +190,9 @@ def _form(subject: ToolSubject) -> None:
 )
 def _pure(subject: ToolSubject) -> None:
     subject.splits()
-    program, outputs, found = _either(subject)
+    program, outputs, found, target = _either(subject)
     before = msgspec.msgpack.encode(found)
     shots = 0 if all(v.shots == 0 for v in found.variants) else SHOTS
-    target = subject.targets["ideal"]
     again = subject.kind().split(program, outputs, shots, target, dict(subject.options))
     expect(msgspec.msgpack.encode(again) == before, "the same split again", "another one")
     expect(program.encoded == chain().encoded, "the program as it was", "another one")
@@ -179,7 +201,7 @@ def _pure(subject: ToolSubject) -> None:
 @check("split.travels", "A split is the same after encoding and decoding.", "Splitting")
 def _travels(subject: ToolSubject) -> None:
     subject.splits()
-    _, _, found = _either(subject)
+    _, _, found, _ = _either(subject)
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=Split)
     expect(again == found, "the same split", "another one")
 
@@ -187,7 +209,7 @@ def _travels(subject: ToolSubject) -> None:
 @check("split.exact", "Of exact answers to its variants it makes the exact answer.", "Splitting")
 def _exact(subject: ToolSubject) -> None:
     subject.splits()
-    program, outputs, found = _split(subject)
+    program, outputs, found, _ = _split(subject)
     answers = [_answered(variant) for variant in found.variants]
     given = within(subject.limit_s, lambda: subject.tool.combine(found.recipe, answers))
     _compare(given, exact(program, outputs), outputs)
@@ -200,7 +222,7 @@ def _exact(subject: ToolSubject) -> None:
 )
 def _recipe(subject: ToolSubject) -> None:
     subject.splits()
-    _, _, found = _split(subject)
+    _, _, found, _ = _split(subject)
     answers = [_answered(variant) for variant in found.variants]
     one = subject.tool.combine(found.recipe, answers)
     travelled = [tuple(decode_answers(encode_answers(each))) for each in answers]
@@ -211,7 +233,7 @@ def _recipe(subject: ToolSubject) -> None:
 @check("split.garbage", "Answers or recipes that are not its own are refused with typed errors.", "Splitting")
 def _garbage(subject: ToolSubject) -> None:
     subject.splits()
-    _, _, found = _split(subject)
+    _, _, found, _ = _split(subject)
     answers = [_answered(variant) for variant in found.variants]
     _refuses(subject, found.recipe, answers[:-1], "an answer less than variants")
     _refuses(subject, found.recipe, [*answers, answers[0]], "an answer more than variants")

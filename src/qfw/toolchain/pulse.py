@@ -11,6 +11,7 @@ import msgspec
 from qfw import __version__
 from qfw.model.errors import TooLarge, UnsupportedFeature
 from qfw.model.gate_pulses import MEASURE, GatePulses, PulseDefinitions, frame_shift
+from qfw.model.native import SYMMETRIC
 from qfw.model.program import Affine, Barrier, Delay, Gate, IfElse, Measure, Program, Reset, While
 from qfw.model.pulse import Instruction, Schedule, channel_of, check_schedule
 from qfw.model.timing import Durations, durations_of
@@ -82,7 +83,7 @@ class _Writer:
         self._free = [0] * program.num_qubits
         #: Of several measurements into one bit the last counts.
         self._last = {op.clbit: op for op in program.operations if isinstance(op, Measure)}
-        self._known: dict[tuple[str, tuple[int, ...]], GatePulses] = {}
+        self._known: dict[tuple[str, tuple[int, ...]], tuple[GatePulses, tuple[int, ...]]] = {}
         #: How far an operation begins behind its time, at most.
         self.late_ns = 0.0
 
@@ -111,18 +112,19 @@ class _Writer:
             found.append(frame_shift(op.qubits[0], cast(float, op.angles[0]), start))
             return 0
         if isinstance(op, Measure):
-            pulses = self._pulses(MEASURE, qubits)
+            pulses, _ = self._pulses(MEASURE, qubits)
             if self._last[op.clbit] is op:
                 found.extend(pulses.placed(qubits, start, op.clbit))
             return pulses.duration
         assert isinstance(op, Gate)
-        pulses = self._pulses(op.name, op.qubits)
-        found.extend(pulses.placed(op.qubits, start))
+        pulses, places = self._pulses(op.name, op.qubits)
+        found.extend(pulses.placed(places, start, angles=cast("tuple[float, ...]", op.angles)))
         return pulses.duration
 
-    def _pulses(self, name: str, qubits: tuple[int, ...]) -> GatePulses:
-        pulses = self._known.get((name, qubits)) or self._definitions.of(name, qubits)
-        if pulses is None:
+    def _pulses(self, name: str, qubits: tuple[int, ...]) -> tuple[GatePulses, tuple[int, ...]]:
+        """How a gate is played, and its qubits in the order of that definition."""
+        found = self._known.get((name, qubits)) or self._defined(name, qubits)
+        if found is None:
             there = dict.fromkeys(
                 (*(each.gate for each in self._definitions.gates), *self._definitions.virtual)
             )
@@ -130,8 +132,16 @@ class _Writer:
                 f"{self._device} does not define the pulses of {name} on qubits {qubits}; it does of "
                 f"{', '.join(there)}. Lower the program to these first"
             )
-        self._known[name, qubits] = pulses
-        return pulses
+        self._known[name, qubits] = found
+        return found
+
+    def _defined(self, name: str, qubits: tuple[int, ...]) -> tuple[GatePulses, tuple[int, ...]] | None:
+        found = self._definitions.of(name, qubits)
+        if name in SYMMETRIC and (found is None or not found.qubits):
+            turned = self._definitions.of(name, qubits[::-1])
+            if turned is not None and turned.qubits:
+                return turned, qubits[::-1]
+        return None if found is None else (found, qubits)
 
     def _step(self, begin_ns: int) -> int:
         """The first step of the electronics at which a time has come."""

@@ -11,12 +11,12 @@ from qiskit.dagcircuit import DAGCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import AnalysisPass, generate_preset_pass_manager
 
-from qfw.formats import qiskit_rewriting
+from qfw.formats import qiskit_rewriting, symbolic_phases
 from qfw.formats.qiskit_target import calibrated_target, ideal_target
 from qfw.model.calibration import Calibration
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import UnsupportedFeature
-from qfw.model.program import Program
+from qfw.model.program import Gate, Program
 from qfw.qpm.tool import Target
 
 #: Pass managers that a process keeps. One of 127 qubits takes some MiB.
@@ -36,8 +36,9 @@ def lowered(
         UnsupportedFeature: Qiskit finds no way; with what it says.
     """
     passes = _passes(target.profile, target.calibration, level, seed)
+    written, phase = symbolic_phases.without(program, target.profile.native_gates)
     try:
-        circuit = passes.run(qiskit_rewriting.outward(program))
+        circuit = passes.run(qiskit_rewriting.outward(written))
     except QiskitError as error:
         raise UnsupportedFeature(
             f"Qiskit cannot lower the program for {target.profile.name} at level {level}: {error.message}"
@@ -45,6 +46,8 @@ def lowered(
     found = qiskit_rewriting.back(circuit, program.num_slots)
     if found is None:
         return None
+    if phase:
+        found = msgspec.structs.replace(found, operations=(*found.operations, Gate("gphase", (), (phase,))))
     if circuit.layout is None:
         return found, None
     layout = tuple(circuit.layout.final_index_layout())

@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 from qfw.formats.lowering import lower
 from qfw.model.errors import ToolFailed, UnsupportedFeature
-from qfw.model.operations import moved, qubits_of
-from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program, Reset, While
+from qfw.model.operations import moved
+from qfw.model.program import Barrier, Delay, Gate, IfElse, Measure, Operation, Program
 from qfw.toolchain.axes import AXES, axis
 from qfw.toolchain.partition import partition
+from qfw.toolchain.teleport_merging import bits_of, merged
 
 #: Gates of a program that is to be distributed: those of two qubits are diagonal on one of them.
 _KEPT = frozenset(name for name, axes in AXES.items() if len(axes) < 2 or (len(axes) == 2 and "Z" in axes))
@@ -52,7 +53,7 @@ class _Local(NamedTuple):
 
 
 def normal(program: Program) -> Program:
-    """The program in gates that can be teleported.
+    """The program in gates that can be teleported; of measurements into one bit the last one, which alone is seen.
 
     Raises:
         UnsupportedFeature: it has control; says what.
@@ -62,7 +63,13 @@ def normal(program: Program) -> Program:
         raise UnsupportedFeature(
             f"distribute takes programs that measure at their end only; this one has a {type(found).__name__} before it"
         )
-    return lower(program, _KEPT)
+    lowered = lower(program, _KEPT)
+    # Where two parts measure into one bit nothing says which one does it last.
+    last = {op.clbit: at for at, op in enumerate(lowered.operations) if isinstance(op, Measure)}
+    seen = [
+        op for at, op in enumerate(lowered.operations) if not isinstance(op, Measure) or last[op.clbit] == at
+    ]
+    return Program(lowered.num_qubits, lowered.num_clbits, lowered.num_slots, tuple(seen))
 
 
 def places(program: Program, sizes: Sequence[int], seed: int) -> tuple[int, ...]:
@@ -88,7 +95,7 @@ def distributed(
     """
     script = _Script(program, parts, len(widths))
     script.write()
-    merged: Program | None = None
+    found: Program | None = None
     # Routing may put what waits for the other part in front of what that waits for, where both would do: then what
     # parts wait for stays in its order.
     for in_order in (False, True):
@@ -96,16 +103,16 @@ def distributed(
             lower_part(script.of_part(part, in_order), part) if script.sizes[part] else None
             for part in range(len(widths))
         ]
-        merged = _merged(script, lowered, widths)
-        if merged is not None:
+        found = _merged(script, lowered, widths)
+        if found is not None:
             break
-    if merged is None:
+    if found is None:
         raise ToolFailed(
             "distribute: what the parts of the program do waits for each other; a tool that lowered one moved an "
             "operation across a barrier"
         )
-    merged.check()
-    return Distributed(merged, script.pairs, script.carried)
+    found.check()
+    return Distributed(found, script.pairs, script.carried)
 
 
 class _Script:
@@ -171,7 +178,9 @@ class _Script:
         width = port + any(isinstance(s, _Pair) and part in (s.first, s.second) for s in self.steps)
         if in_order:
             fence = Barrier(tuple(range(width)))
-            fenced = [(op, fence) if _bits(op) - set(range(self.num_bits)) else (op,) for op in found]
+            fenced = [
+                (op, fence) if any(bit >= self.num_bits for bit in bits_of(op)) else (op,) for op in found
+            ]
             found = [op for ops in fenced for op in ops]
         return Program(width, marker + self.pairs, self._program.num_slots, tuple(found))
 
@@ -242,79 +251,11 @@ class _Script:
 
 def _merged(script: _Script, lowered: Sequence[Program | None], widths: Sequence[int]) -> Program | None:
     """The parts' programs as one, on the qubits of all of them; None where they wait for each other."""
-    markers = script.num_bits + 2 * script.pairs
-    offsets = [sum(widths[:part]) for part in range(len(widths))]
-    waiting = [
-        list(moved(program.operations, range(offsets[part], offsets[part] + widths[part]))) if program else []
-        for part, program in enumerate(lowered)
-    ]
-    known = set(range(script.num_bits))
-    found: list[Operation] = []
-    made = True
-    while made:
-        made = False
-        halves: dict[int, list[int]] = {}
-        for part, operations in enumerate(waiting):
-            waiting[part], ready = _advance(operations, known, markers, found)
-            made = made or len(waiting[part]) < len(operations)
-            for marker in ready:
-                halves.setdefault(marker.clbit, []).append(marker.qubit)
-        for bit, ports in halves.items():
-            if len(ports) == 2:
-                first, second = ports if script.ends[bit - markers] else ports[::-1]
-                found.extend((Reset(first), Reset(second), Gate("h", (first,)), Gate("cx", (first, second))))
-                waiting = [[op for op in operations if not _marks(op, bit)] for operations in waiting]
-                made = True
-    if any(waiting):
-        return None
-    return Program(sum(widths), markers, script.num_slots, tuple(found))
-
-
-def _marks(op: Operation, bit: int) -> bool:
-    return isinstance(op, Measure) and op.clbit == bit
-
-
-def _advance(
-    waiting: Sequence[Operation], known: set[int], markers: int, found: list[Operation]
-) -> tuple[list[Operation], list[Measure]]:
-    """Moves what waits for nothing to `found`.
-
-    Lowering puts operations of different qubits in any order, so that one that waits holds up only those behind it that
-    share a qubit or bit with it.
-
-    Returns:
-        What still waits; and the markers among it that only wait for the other half of their pair.
-    """
-    left: list[Operation] = []
-    ready: list[Measure] = []
-    held: set[int] = set()
-    held_bits: set[int] = set()
-    for op in waiting:
-        qubits, bits = qubits_of((op,)), _bits(op)
-        free = held.isdisjoint(qubits) and held_bits.isdisjoint(bits)
-        marks = isinstance(op, Measure) and op.clbit >= markers
-        if free and not marks and (isinstance(op, Measure) or known.issuperset(bits)):
-            if isinstance(op, Measure):
-                known.add(op.clbit)
-            found.append(op)
-            continue
-        if free and marks:
-            assert isinstance(op, Measure)
-            ready.append(op)
-        left.append(op)
-        held |= qubits
-        held_bits |= bits
-    return left, ready
-
-
-def _bits(op: Operation) -> set[int]:
-    """Classical bits that an operation writes or looks at."""
-    match op:
-        case Measure():
-            return {op.clbit}
-        case IfElse():
-            return set(op.clbits).union(*map(_bits, (*op.then, *op.otherwise)))
-        case While():
-            return set(op.clbits).union(*map(_bits, op.body))
-        case _:
-            return set()
+    told = range(script.num_bits, script.num_bits + 2 * script.pairs)
+    parts: list[Sequence[Operation]] = []
+    width = 0
+    for program, own in zip(lowered, widths, strict=True):
+        parts.append(moved(program.operations, range(width, width + own)) if program else ())
+        width += own
+    found = merged(parts, told, script.ends)
+    return None if found is None else Program(width, told.stop, script.num_slots, found)

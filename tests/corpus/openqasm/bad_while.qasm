@@ -1,5 +1,5 @@
 OPENQASM 3.0;
 include "stdgates.inc";
-qubit[2] q; bit[2] c;
+qubit[9] q; bit[9] c;
 while (c != 0) { c = measure q; }
-//! UnsupportedFeature 4:1 a while goes on as long as bits equal one number
+//! UnsupportedFeature 4:1 a while whose condition holds in more than 8 separate ways

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfw.model.calibration import Calibration, QubitCalibration
-from qfw.model.pulse import Acquire, Channel, Line, Play, PulseLimits, Schedule, Shift, channel_of
+from qfw.model.pulse import Acquire, Channel, Coupling, Line, Play, PulseLimits, Schedule, Shift, channel_of
 
 Complex = npt.NDArray[np.complex128]
 Floats = npt.NDArray[np.float64]
@@ -42,11 +42,11 @@ def distribution(
     state = np.zeros((2,) * (2 * count), dtype=np.complex128)
     state[(0,) * (2 * count)] = 1
     rested = dict.fromkeys(group, 0.0)
-    for at, entry, phase in _pulses_on(schedule, group):
+    for at, entry, phases in _pulses_on(schedule, group):
         for qubit in entry.qubits:
             _decay(state, place[qubit], count, (at - rested[qubit]) * limits.dt_ns, truth.qubits[qubit])
             rested[qubit] = at
-        samples = entry.envelope.samples(entry.duration) * np.exp(1j * phase)
+        samples = entry.envelope.samples(entry.duration) * np.exp(1j * phases[0])
         if entry.line is Line.DRIVE:
             turn = rotation(samples, limits)
             for axis, matrix in (
@@ -57,8 +57,12 @@ def distribution(
         else:
             angle = 2 * math.pi * limits.coupling_mhz / 1000 * limits.dt_ns * float(samples.real.sum())
             first, second = (place[qubit] for qubit in entry.qubits)
-            np.moveaxis(state, (first, second), (0, 1))[1, 1] *= np.exp(-1j * angle)
-            np.moveaxis(state, (count + first, count + second), (0, 1))[1, 1] *= np.exp(1j * angle)
+            for rows, sign in (((first, second), 1), ((count + first, count + second), -1)):
+                pair = np.moveaxis(state, rows, (0, 1))
+                if limits.coupling is Coupling.XX:
+                    _turn_together(pair, sign * angle, sign * phases[1], sign * phases[2])
+                else:
+                    pair[1, 1] *= np.exp(-1j * sign * angle)
     for read in reads:
         waited_ns = (read.start - rested[read.qubit]) * limits.dt_ns
         _decay(state, place[read.qubit], count, waited_ns, truth.qubits[read.qubit])
@@ -71,10 +75,10 @@ def distribution(
     return found
 
 
-def _pulses_on(schedule: Schedule, group: tuple[int, ...]) -> Iterator[tuple[float, Play, float]]:
-    """Drives and control pulses of a group by the middle of each, and the phase of its channel then."""
+def _pulses_on(schedule: Schedule, group: tuple[int, ...]) -> Iterator[tuple[float, Play, tuple[float, ...]]]:
+    """Drives and control pulses of a group by the middle of each, and phases then: of its channel, of the drives."""
     phases: dict[Channel, float] = {}
-    found: list[tuple[float, Play, float]] = []
+    found: list[tuple[float, Play, tuple[float, ...]]] = []
     # A shift counts for what begins with it.
     for entry in sorted(schedule.instructions, key=lambda entry: (entry.start, not isinstance(entry, Shift))):
         if isinstance(entry, Acquire) or entry.line is Line.MEASURE or entry.qubits[0] not in group:
@@ -83,8 +87,24 @@ def _pulses_on(schedule: Schedule, group: tuple[int, ...]) -> Iterator[tuple[flo
         if isinstance(entry, Shift):
             phases[channel] = phases.get(channel, 0.0) + entry.phase
         else:
-            found.append((entry.start + entry.duration / 2, entry, phases.get(channel, 0.0)))
+            asked = (channel, *(Channel(Line.DRIVE, (qubit,)) for qubit in entry.qubits))
+            found.append(
+                (entry.start + entry.duration / 2, entry, tuple(phases.get(each, 0.0) for each in asked))
+            )
     return iter(sorted(found, key=lambda each: each[0]))
+
+
+def _turn_together(pair: Complex, angle: float, first: float, second: float) -> None:
+    """exp(-i angle/2 A⊗B) on the first two axes, in place; A and B are x turned by these phases, about z."""
+    before = pair.copy()
+    cosine, sine = math.cos(angle / 2), math.sin(angle / 2)
+    for row in (0, 1):
+        for column in (0, 1):
+            # Of x at a phase: |1> of |0> with e^{i phase}, |0> of |1> with e^{-i phase}.
+            turned = np.exp(1j * ((2 * row - 1) * first + (2 * column - 1) * second))
+            pair[row, column] = (
+                cosine * before[row, column] - 1j * sine * turned * before[1 - row, 1 - column]
+            )
 
 
 def _decay(state: Complex, place: int, count: int, duration_ns: float, qubit: QubitCalibration) -> None:
