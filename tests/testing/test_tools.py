@@ -55,6 +55,12 @@ def test_our_tools_pass(name: str) -> None:
         assert not unmet
 
 
+@pytest.mark.parametrize("reads", ["special", "none"])
+def test_transpile_looks_at_the_constants_that_it_says(reads: str) -> None:
+    report = check_tool("transpile", options={"constants": reads}, only={"program.constants"})
+    assert report.passed and len(report.of(Verdict.PASSED)) == 1, failures(report)
+
+
 def test_an_unknown_tool_names_the_nearest() -> None:
     with pytest.raises(UnknownDevice, match="did you mean 'reduce'"):
         check_tool("redcue")
@@ -121,6 +127,16 @@ class Turns(Fine):
 
     def apply(self, program: Program, target: Any, options: Mapping[str, Any]) -> ToolOutput:
         return ToolOutput(with_gates(program, Gate("ry", (0,), (0.3,))))
+
+
+class LooksAtConstants(Fine):
+    """Drops gates that turn by nothing, and says that it looks at no constant."""
+
+    constants = "none"
+
+    def apply(self, program: Program, target: Any, options: Mapping[str, Any]) -> ToolOutput:
+        kept = tuple(op for op in program.operations if not (isinstance(op, Gate) and op.angles == (0.0,)))
+        return ToolOutput(msgspec.structs.replace(program, operations=kept))
 
 
 class MixesSlots(Fine):
@@ -244,6 +260,7 @@ BROKEN: dict[str, tuple[type[Any], set[str]]] = {
     "tool.version": (Versionless, set()),
     "options.unknown": (TakesAnything, {"options.nearest", "options.wrong_values"}),
     "options.nearest": (NamesNothing, set()),
+    "program.constants": (LooksAtConstants, set()),
     "program.keeps": (Turns, {"program.measured", "program.delay", "program.control", "program.native"}),
     "program.keeps of slots": (MixesSlots, {"program.measured", "program.delay", "program.control"}),
     "program.slots": (DropsSlots, {"program.keeps", "program.delay", "program.measured", "program.control"}),

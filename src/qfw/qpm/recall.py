@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from qfw.config import discover, settings
+from qfw.model.constants import READS, lifted, restored
 from qfw.model.decoding import decoder
 from qfw.model.errors import ConfigError, ProgramError
 from qfw.model.pipeline import LoweredProgram, Pipeline, Stage
@@ -20,11 +22,16 @@ from qfw.model.program import Program
 from qfw.model.relocation import Relocation
 from qfw.qpm import registry, stages
 from qfw.qpm.shelf import Shelf
-from qfw.qpm.tool import Target, keeps_on_disk
+from qfw.qpm.tool import Target, constants_of, keeps_on_disk
 
 logger = logging.getLogger(__name__)
 
 _KEY_BYTES = 32
+#: Lowered programs with slots in place of constants that a process keeps.
+MAX_RECENT = 64
+#: By key, the one used last at the end; None: of such a program there is none.
+_recent: dict[bytes, tuple[LoweredProgram, Program] | None] = {}
+_lock = threading.Lock()
 _decode = decoder(LoweredProgram)
 
 
@@ -37,10 +44,20 @@ def lowered(
 ) -> tuple[LoweredProgram, Program]:
     """What a pipeline makes of a program for a target, and that decoded: found on the shelf, or made and put there.
 
-    `begins` is told of the stages that are run. Raises as `stages.run`.
+    Of programs that differ only in constants at which no stage looks (`qfw.qpm.tool.constants_of`), one is lowered,
+    with slots in place of these; the others come of it. `begins` is told of the stages that are run. Raises as
+    `stages.run`.
     """
     if not all(keeps_on_disk(registry.load(registry.TOOLS, stage.tool)) for stage in pipeline.stages):
         shelf = None
+    elif (found := _by_structure(pipeline, program, target, shelf, begins)) is not None:
+        return found
+    return _made_or_found(pipeline, program, target, shelf, begins)
+
+
+def _made_or_found(
+    pipeline: Pipeline, program: Program, target: Target, shelf: Shelf | None, begins: Callable[[Stage], None]
+) -> tuple[LoweredProgram, Program]:
     key = b"" if shelf is None else key_of(pipeline, program, target)
     if shelf is not None and (body := shelf.get(key)) is not None:
         found = _believed(body, program)
@@ -51,6 +68,54 @@ def lowered(
     if shelf is not None:
         shelf.put(key, msgspec.msgpack.encode(made))
     return made, decoded
+
+
+def _read(pipeline: Pipeline) -> str:
+    """Which constants the stages look at together."""
+    found = (constants_of(registry.load(registry.TOOLS, s.tool), s.options) for s in pipeline.stages)
+    return min(found, key=READS.index, default=READS[0])
+
+
+def _by_structure(
+    pipeline: Pipeline, program: Program, target: Target, shelf: Shelf | None, begins: Callable[[Stage], None]
+) -> tuple[LoweredProgram, Program] | None:
+    """As `lowered`, by a program in which the constants that no stage looks at are slots.
+
+    None where there are none, where such a program cannot be lowered, or where tools made artefacts of it.
+    """
+    wanted, values = lifted(program, _read(pipeline))
+    if not values:
+        return None
+    key = key_of(pipeline, wanted, target)
+    with _lock:
+        known = key in _recent
+        found = _recent.pop(key, None)
+        if known:
+            _recent[key] = found
+    if not known:
+        try:
+            found = _made_or_found(pipeline, wanted, target, shelf, begins)
+        except ProgramError as error:
+            # With constants in place of slots it may be possible.
+            logger.info("constants stay constants: %s", error)
+        if found is not None and found[0].artefacts:
+            # They may hold angles.
+            found = None
+        with _lock:
+            _recent[key] = found
+            while len(_recent) > MAX_RECENT:
+                del _recent[next(iter(_recent))]
+    if found is None:
+        return None
+    made, decoded = found
+    bound = restored(decoded, values).canonical()
+    try:
+        bound.check()
+    except ProgramError as error:
+        # A sum of constants may be more than an angle can be.
+        logger.info("constants stay constants: %s", error)
+        return None
+    return msgspec.structs.replace(made, encoded=bound.encoded), bound
 
 
 def _believed(body: bytes, program: Program) -> tuple[LoweredProgram, Program] | None:

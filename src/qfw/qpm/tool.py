@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import msgspec
 
 from qfw.model.calibration import Calibration
+from qfw.model.constants import READS
 from qfw.model.device import DeviceProfile
 from qfw.model.outputs import Answer, Output
 from qfw.model.program import Program
@@ -276,6 +277,17 @@ def binds(kind: Any, target: Target | None = None) -> bool:
     if callable(found):
         return target is None or bool(found(target))
     return bool(found)
+
+
+def constants_of(kind: Any, options: Mapping[str, Any]) -> str:
+    """Which constants a tool looks at: its class variable `constants`, one of `qfw.model.constants.READS`.
+
+    `all` unless said. `special`: it looks whether one is a whole multiple of pi/4, and treats the others as slots;
+    `none`: it treats every constant as a slot; beyond 1e4 radians they may look at each. Where that depends on its
+    options, `constants` is a class method of them.
+    """
+    found = getattr(kind, "constants", READS[0])
+    return str(found(options) if callable(found) else found)
 
 
 def plays(kind: Any) -> bool:

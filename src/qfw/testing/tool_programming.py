@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 
 from qfw.config.discover import child_environment
+from qfw.model.constants import READS, lifted, restored
 from qfw.model.errors import ProgramError, QFwError, TooLarge, UnsupportedFeature
 from qfw.model.native import check_native
 from qfw.model.program import Gate, Measure, Program, Reset
 from qfw.numerics.equivalence import compare
-from qfw.qpm.tool import Target, ToolOutput, lowers
+from qfw.qpm.tool import Target, ToolOutput, constants_of, lowers
 from qfw.testing import tool_programs as programs
 from qfw.testing.checks import Checks, Failed, NotApplicable, Stuck, expect
 from qfw.testing.tool_subject import ToolSubject
@@ -243,6 +244,32 @@ def _control(subject: ToolSubject) -> None:
         for _ in range(EACH)
     ]
     _kept(subject, tried, "programs with control")
+
+
+@check(
+    "program.constants",
+    "Constants at which it says not to look make no difference: as slots, bound behind it, they give the same.",
+    "Declarations",
+)
+def _constants(subject: ToolSubject) -> None:
+    subject.transforms()
+    reads = constants_of(subject.kind, subject.options)
+    expect(reads in READS, f"constants: one of {', '.join(READS)}", repr(reads))
+    if reads == READS[0]:
+        raise NotApplicable("it may look at every constant")
+    rng = np.random.default_rng(26)
+    for target in subject.targets.values():
+        for _ in range(EACH):
+            free = programs.straight(rng, int(rng.integers(1, 4)), 10)
+            # Values that invite: none, whole turns, equal ones and such as add up to nothing.
+            program = free.bound(rng.choice([0.0, np.pi / 2, np.pi, 0.3, -0.3, 1.1], size=free.num_slots))
+            slots, values = lifted(program, reads)
+            wanted, given = subject.taken(program, target), subject.taken(slots, target)
+            if not values or wanted is None or given is None:
+                continue
+            found = restored(given.program, values).canonical()
+            same = found.encoded == wanted.program.encoded and given.layout == wanted.layout
+            expect(same, f"the same with constants ({reads}) as slots", f"another of {program!r}")
 
 
 @check("program.delay", "It keeps what it declares of programs that wait.", "Programs")

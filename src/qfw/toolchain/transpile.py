@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from qfw.model import constants
 from qfw.model.device import DeviceProfile
 from qfw.model.errors import NotInstalled, TooLarge, UnsupportedFeature
 from qfw.model.native import check_native
@@ -38,6 +39,8 @@ class TranspileTool:
     options: ClassVar[Mapping[str, str]] = {
         "compiler": "whose passes: qiskit, or tket (of programs without control and delays); qiskit by default",
         "level": f"effort, 0 to {MAX_LEVEL}, {DEFAULT_LEVEL} by default; of qiskit its optimization_level",
+        "constants": "at which it looks: all (by default); special: multiples of pi/4, the others are lowered as slots "
+        "are; none: each is lowered as a slot is. Programs that differ in the others only are lowered once",
         "seed": "of Qiskit's search for a layout and a routing, 0 by default: another one may find a better",
     }
 
@@ -62,7 +65,13 @@ class TranspileTool:
         """Raises OptionError for an unknown option, or one outside its range."""
         check_names("transpile", options, cls.options)
         choice("transpile", options, "compiler", COMPILERS)
+        choice("transpile", options, "constants", constants.READS)
         _level(options), _seed(options)
+
+    @classmethod
+    def constants(cls, options: Mapping[str, Any]) -> str:
+        """At which constants it looks; see `qfw.qpm.tool.constants_of`."""
+        return choice("transpile", options, "constants", constants.READS)
 
     def apply(self, program: Program, target: Target, options: Mapping[str, Any]) -> ToolOutput:
         """The program in native gates of the target, as wide as the device where that couples its qubits.
@@ -75,6 +84,20 @@ class TranspileTool:
         """
         self.check_options(options)
         _check_fits(program, target.profile)
+        lifted, values = constants.lifted(program, self.constants(options))
+        if values:
+            try:
+                program_of, layout = self._transpiled(lifted, target, options)
+            except UnsupportedFeature as error:
+                logger.info("transpile: constants stay constants: %s", error)
+            else:
+                return ToolOutput(constants.restored(program_of, values), layout)
+        return ToolOutput(*self._transpiled(program, target, options))
+
+    def _transpiled(
+        self, program: Program, target: Target, options: Mapping[str, Any]
+    ) -> tuple[Program, tuple[int, ...] | None]:
+        """The program in native gates with its constants as they are, and its layout. Raises as `apply`."""
         compiler = choice("transpile", options, "compiler", COMPILERS)
         lowered_by = self._lowered if compiler == "qiskit" else _tket(program)
         body, measured = (program, ()) if program.has_control else _split(program)
@@ -95,7 +118,7 @@ class TranspileTool:
                 lowered.num_qubits, program.num_clbits, program.num_slots, lowered.operations + ending
             )
         check_native(lowered, target.profile)
-        return ToolOutput(lowered, layout)
+        return lowered, layout
 
 
 def _tket(program: Program) -> Callable[..., tuple[Program, tuple[int, ...] | None] | None]:
