@@ -30,10 +30,12 @@ def lifted(program: Program, reads: str) -> tuple[Program, tuple[float, ...]]:
     Each has a slot of its own, behind those of the program, in the order of the operations: what comes does not depend
     on which constants happen to be equal. `reads`: one of READS.
     """
+    if reads == READS[0]:
+        return program, ()
     values: list[float] = []
 
     def lift(angle: Angle) -> Angle:
-        if isinstance(angle, Affine) or reads == "all" or abs(angle) > MAX_LIFTED:
+        if isinstance(angle, Affine) or abs(angle) > MAX_LIFTED:
             return angle
         if reads == "special" and is_special(angle):
             return angle

@@ -36,7 +36,8 @@ def lowered(
         UnsupportedFeature: Qiskit finds no way; with what it says.
     """
     passes = _passes(target.profile, target.calibration, level, seed)
-    written, phase = symbolic_phases.without(program, target.profile.native_gates)
+    native = frozenset(target.profile.native_gates)
+    written, phase = symbolic_phases.without(program, native)
     try:
         circuit = passes.run(qiskit_rewriting.outward(written))
     except QiskitError as error:
@@ -46,7 +47,8 @@ def lowered(
     found = qiskit_rewriting.back(circuit, program.num_slots)
     if found is None:
         return None
-    if phase:
+    if phase and "gphase" in native:
+        # Where the device has no such gate nobody could see it.
         found = msgspec.structs.replace(found, operations=(*found.operations, Gate("gphase", (), (phase,))))
     if circuit.layout is None:
         return found, None
