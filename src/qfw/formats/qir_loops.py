@@ -8,11 +8,13 @@ are the same, and nothing but a counter is carried from trip to trip, the loop i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qfw.formats.qir_arithmetic import Counter, compared
 from qfw.formats.qir_flow import END, Loop
+from qfw.formats.qir_layers import Layer
 from qfw.formats.qir_module import MAX_OPERATIONS, TARGET
 from qfw.formats.qir_text import unquoted
 from qfw.formats.qir_values import Bit, Choice, bits, conjunction, same
@@ -36,11 +38,11 @@ class _Trip:
     back: list[Operation]
     condition: object
     #: Values and versions where the condition is decided.
-    values: dict[str, object]
-    versions: dict[int, int]
+    values: Layer[str, object]
+    versions: Layer[int, int]
     #: The phis of the header for the next trip, and the versions there.
     carried: dict[str, object]
-    end_versions: dict[int, int]
+    end_versions: Mapping[int, int]
 
 
 class Loops:
@@ -100,7 +102,7 @@ class Loops:
         given = frame.values if previous == MERGED else reader.incoming(frame, loop.header, previous)
         start = {name: given[name] for name in phis}
         assumed = {name: self._counter(frame, loop, name, value) for name, value in start.items()}
-        before, versions = reader.operations, dict(reader.versions)
+        before, versions = reader.operations, reader.versions.flat()
         entered = self._follow(frame, loop, dict(assumed), versions)
         tops: dict[Bit, Bit] = {}
         later_versions = dict(versions)
@@ -151,8 +153,9 @@ class Loops:
         deciding, leaving = loop.exits[0]
         frame.closed.discard(loop.header)
         frame.closed_ends.discard(deciding)
-        side = frame.beside(frame.values | phis)
-        reader.operations, reader.versions = [], dict(versions)
+        side = frame.beside(frame.values)
+        side.values.own.update(phis)
+        reader.operations, reader.versions = [], Layer(versions)
         if deciding == loop.header:
             reader.body(side, loop.header)
         else:
@@ -173,7 +176,7 @@ class Loops:
             condition = reader.diagrams.apply(lambda c: 1 - c, condition)
         inside = targets[targets[0] == leaving]
         first = reader.operations
-        values, at_end = dict(side.values), dict(reader.versions)
+        values, at_end = Layer(side.values.flat()), Layer(reader.versions.flat())
         reader.operations = []
         frame.closed_ends.add(deciding)
         frame.closed.discard(loop.header)

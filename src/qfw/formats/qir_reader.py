@@ -10,13 +10,14 @@ anew: recorded results in the order of their records, then the others that are u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qfw.formats import qir_arithmetic as arithmetic
 from qfw.formats import qir_gates as names
 from qfw.formats.qir_branches import branch_on, chosen, labels, moved, paths, used, without
 from qfw.formats.qir_flow import END, Flow
+from qfw.formats.qir_layers import Layer
 from qfw.formats.qir_loops import Loops
 from qfw.formats.qir_module import (
     CALL,
@@ -92,7 +93,7 @@ class Frame:
 
     function: Function
     flow: Flow | None
-    values: dict[str, object]
+    values: Layer[str, object]
     depth: int
     #: Header -> attempts, since its loop was entered, to read the loop as While.
     attempts: dict[str, int] = field(default_factory=dict)
@@ -100,10 +101,10 @@ class Frame:
     closed: set[str] = field(default_factory=set)
     closed_ends: set[str] = field(default_factory=set)
 
-    def beside(self, values: dict[str, object]) -> Frame:
-        """The same function, followed on another way."""
+    def beside(self, values: Mapping[str, object]) -> Frame:
+        """The same function, followed on another way, with `values` to begin with."""
         return Frame(
-            self.function, self.flow, values, self.depth, self.attempts, self.closed, self.closed_ends
+            self.function, self.flow, Layer(values), self.depth, self.attempts, self.closed, self.closed_ends
         )
 
 
@@ -135,7 +136,7 @@ class Reader:
         self.operations: list[Operation] = []
         self.diagrams = Diagrams()
         #: Result -> number of its last measurement.
-        self.versions: dict[int, int] = {}
+        self.versions: Layer[int, int] = Layer()
         self.last_version = 0
         self.records: list[Bit] = []
         self.emitted = 0
@@ -171,7 +172,7 @@ class Reader:
             raise TooLarge(f"functions of the QIR call each other more than {MAX_CALLS} deep")
         if function.name not in self._flows:
             self._flows[function.name] = flow_of(function)
-        frame = Frame(function, self._flows[function.name], values, depth)
+        frame = Frame(function, self._flows[function.name], Layer(values), depth)
         return self.follow(frame, next(iter(function.blocks)), END, None).value
 
     def follow(self, frame: Frame, label: str, previous: str, stop: str | None) -> Arrival:
@@ -225,7 +226,7 @@ class Reader:
         """Sets the phis of a block that is come to from `previous`."""
         # A block come to from several sides has its phis set by `branch`, which says so.
         if previous != MERGED:
-            frame.values.update(self.incoming(frame, label, previous))
+            frame.values.own.update(self.incoming(frame, label, previous))
 
     def leave(self, frame: Frame, label: str) -> Arrival:
         """Where the last instruction of a block leads."""
@@ -284,13 +285,13 @@ class Reader:
         here = self.diagrams.apply(lambda target: int(target == first), targets)
         rest = without(self.diagrams, targets, first)
         before, versions, attempts = self.operations, self.versions, dict(frame.attempts)
-        ways: list[tuple[Frame, Arrival, list[Operation], dict[int, int]]] = []
+        ways: list[tuple[Frame, Arrival, list[Operation], Layer[int, int]]] = []
         self.nesting += 1
         for target in (first, rest):
-            self.operations, self.versions = [], dict(versions)
+            self.operations, self.versions = [], Layer(versions)
             frame.attempts.clear()
             frame.attempts.update(attempts)
-            side = frame.beside(dict(frame.values))
+            side = frame.beside(frame.values)
             if isinstance(target, Choice):
                 arrival = self.divide(side, label, target, line)
             else:
@@ -308,7 +309,7 @@ class Reader:
         self,
         frame: Frame,
         here: object,
-        ways: list[tuple[Frame, Arrival, list[Operation], dict[int, int]]],
+        ways: list[tuple[Frame, Arrival, list[Operation], Layer[int, int]]],
         join: str,
         line: int,
     ) -> Arrival:
@@ -321,7 +322,7 @@ class Reader:
         self.emit_choice(here, tuple(then), tuple(otherwise), line)
         names_one: dict[Bit, Bit] = {}
         names_other: dict[Bit, Bit] = {}
-        for result in versions.keys() | other_versions.keys():
+        for result in versions.own.keys() | other_versions.own.keys():
             left, right = versions.get(result, 0), other_versions.get(result, 0)
             if left != right:
                 merged = Bit(result, self.new_version())
@@ -338,13 +339,10 @@ class Reader:
 
         if at.label == END:
             return Arrival(END, at.previous, merged_value(at.value, there.value))
-        # Nearly all values are of before the branch, and the same objects on both sides.
-        others = other.values
-        frame.values = {
-            name: value if others[name] is value else merged_value(value, others[name])
-            for name, value in one.values.items()
-            if name in others
-        }
+        # What neither way changed stays as it is.
+        for name in one.values.own.keys() | other.values.own.keys():
+            if name in one.values and name in other.values:
+                frame.values[name] = merged_value(one.values[name], other.values[name])
         return Arrival(at.label, MERGED)
 
     # Instructions.
