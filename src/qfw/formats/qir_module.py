@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qfw.formats.qir_flow import Flow, flow
 from qfw.formats.qir_text import Function, Instruction, Module, arguments, unquoted
@@ -102,7 +102,7 @@ def flow_of(function: Function) -> Flow | None:
     return flow(next(iter(function.blocks)), successors)
 
 
-def declared(attributes: dict[str, str], keys: Sequence[str], what: str) -> int | None:
+def declared(attributes: Mapping[str, str], keys: Sequence[str], what: str) -> int | None:
     """How many qubits or results the entry point declares; None where it does not say."""
     for key in keys:
         if key in attributes:

@@ -3,30 +3,25 @@
 Constants are computed, functions entered, counted loops unrolled. What depends on
 measured bits is a diagram of `qir_values`: a branch on it becomes an IfElse up to where
 both ways meet. `qir_loops` makes While of loops on measured bits.
-
-Result r is classical bit r while the text is followed. In the end the bits are numbered
-anew: recorded results in the order of their records, then the others that are used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qfw.formats import qir_arithmetic as arithmetic
 from qfw.formats import qir_gates as names
-from qfw.formats.qir_branches import branch_on, chosen, labels, moved, paths, used, without
+from qfw.formats.qir_branches import labels, without
+from qfw.formats.qir_calls import Calls
 from qfw.formats.qir_flow import END, Flow
 from qfw.formats.qir_layers import Layer
 from qfw.formats.qir_loops import Loops
 from qfw.formats.qir_module import (
     CALL,
     CASE,
-    MAX_BITS,
-    MAX_OPERATIONS,
     TARGET,
     check_calls,
-    declared,
     entry,
     flow_of,
     phi,
@@ -35,29 +30,20 @@ from qfw.formats.qir_text import (
     Constant,
     Function,
     Instruction,
-    Label,
     Local,
     Module,
-    Pointer,
-    Undefined,
     arguments,
     operand,
     parse,
     typed,
     unquoted,
 )
-from qfw.formats.qir_values import Bit, Choice, Diagrams, bits, conjunction, same
-from qfw.model.errors import ParseError, ProgramError, TooLarge, UnsupportedFeature
-from qfw.model.gates import GATES
+from qfw.formats.qir_values import Bit, Choice, same
+from qfw.model.errors import ParseError, TooLarge, UnsupportedFeature
 from qfw.model.program import (
     MAX_NESTING,
-    Affine,
-    Barrier,
-    Gate,
-    Measure,
     Operation,
     Program,
-    Reset,
     slot,
 )
 
@@ -120,28 +106,13 @@ class Arrival:
     value: object = None
 
 
-class Reader:
+class Reader(Calls):
     """Follows one entry point."""
 
     def __init__(self, module: Module, entry: Function) -> None:
+        super().__init__(module.attributes(entry))
         self.module = module
         self.entry = entry
-        attributes = module.attributes(entry)
-        self.declared_qubits = declared(attributes, ("required_num_qubits", "num_required_qubits"), "qubits")
-        self.declared_results = declared(
-            attributes, ("required_num_results", "num_required_results"), "results"
-        )
-        self.used_qubits = 0
-        self.used_results = 0
-        self.operations: list[Operation] = []
-        self.diagrams = Diagrams()
-        #: Result -> number of its last measurement.
-        self.versions: Layer[int, int] = Layer()
-        self.last_version = 0
-        self.records: list[Bit] = []
-        self.emitted = 0
-        self.idle = 0
-        self.nesting = 0
         self.loops = Loops(self)
         self.trips = 0
         self._flows: dict[str, Flow | None] = {}
@@ -161,8 +132,7 @@ class Reader:
             values[name] = slot(num_slots)
             num_slots += 1
         self.enter(self.entry, values, 0)
-        num_qubits = self.declared_qubits if self.declared_qubits is not None else max(self.used_qubits, 1)
-        return self._renumbered(num_qubits, num_slots)
+        return self.renumbered(num_slots)
 
     # Following.
 
@@ -399,7 +369,7 @@ class Reader:
         given = [self.known(frame, part, line) if type(part) is Local else part for part in parsed[1]]
         gate = names.GATE_OF.get(name)
         if gate is not None:
-            self._gate(gate, name, given, line)
+            self.gate(gate, name, given, line)
             return None
         if name in self.module.functions:
             function = self.module.functions[name]
@@ -411,176 +381,7 @@ class Reader:
                 parameter: value for (_, parameter), value in zip(function.parameters, given, strict=True)
             }
             return self.enter(function, values, frame.depth + 1)
-        return self._runtime(name, given, instruction)
-
-    def _runtime(self, name: str, given: Sequence[object], instruction: Instruction) -> object:
-        line = instruction.line
-        if name in names.WITHOUT_EFFECT:
-            return None
-        if name == names.BARRIER:
-            num_qubits = self.declared_qubits if self.declared_qubits is not None else None
-            if given:
-                self.emit(Barrier(tuple(self.qubit(value, line) for value in given)))
-            elif num_qubits is None:
-                raise UnsupportedFeature(f"line {line}: a barrier of all qubits needs required_num_qubits")
-            else:
-                self.emit(Barrier(tuple(range(num_qubits))))
-            return None
-        if name in names.MEASURE or name == names.MEASURE_AND_RESET:
-            _arity(name, given, 2, line, instruction.result)
-            qubit, result = self.qubit(given[0], line), self.result(given[1], line)
-            self.emit(Measure(qubit, result))
-            self.versions[result] = self.new_version()
-            if name == names.MEASURE_AND_RESET:
-                self.emit(Reset(qubit))
-            return None
-        if name == names.RESET:
-            _arity(name, given, 1, line)
-            self.emit(Reset(self.qubit(given[0], line)))
-            return None
-        if name in names.READ:
-            _arity(name, given, 1, line)
-            result = self.result(given[0], line)
-            return self.diagrams.bit(Bit(result, self.versions.get(result, 0)))
-        if name in (names.RECORD_RESULT, names.RECORD_BOOL):
-            self._record(name, given, line)
-            return None
-        raise UnsupportedFeature(
-            f"line {line}: the function {name} is not read; base and adaptive profile are, with the gates "
-            f"{', '.join(sorted(gate.removeprefix(names.QIS) for gate in names.GATE_OF))}"
-        )
-
-    def _record(self, name: str, given: Sequence[object], line: int) -> None:
-        if self.nesting:
-            raise UnsupportedFeature(f"line {line}: {name} in a branch on measured bits: record behind it")
-        if not given:
-            _arity(name, given, 2, line)
-        if name == names.RECORD_RESULT:
-            result = self.result(given[0], line)
-            bit = Bit(result, self.versions.get(result, 0))
-        else:
-            value = given[0]
-            if not (isinstance(value, Choice) and same(value, self.diagrams.bit(value.bit))):
-                raise UnsupportedFeature(f"line {line}: {name} of what is not one measured bit")
-            self.current(value, line)
-            bit = value.bit
-        if any(bit.clbit == earlier.clbit for earlier in self.records):
-            raise UnsupportedFeature(f"line {line}: result {bit.clbit} is recorded twice")
-        self.records.append(bit)
-        if len(self.records) > MAX_BITS:
-            raise TooLarge(f"more than {MAX_BITS} records")
-
-    def _gate(self, gate: str, name: str, given: Sequence[object], line: int) -> None:
-        spec = GATES[gate]
-        if len(given) != spec.num_angles + spec.num_qubits:
-            _arity(name, given, spec.num_angles + spec.num_qubits, line)
-
-        def made(*leaves: object) -> Gate:
-            angles = tuple([arithmetic.angle(leaf, line) for leaf in leaves[: spec.num_angles]])
-            return Gate(gate, tuple([self.qubit(leaf, line) for leaf in leaves[spec.num_angles :]]), angles)
-
-        if any(isinstance(value, Choice) for value in given):
-            made_of = self.diagrams.apply(made, *given)
-            self.current(made_of, line)
-            for op in chosen(made_of, lambda leaf: (leaf,)):
-                self.emit(op)
-        else:
-            self.emit(made(*given))
-
-    # What is emitted, and what is known of bits.
-
-    def emit(self, operation: Operation) -> None:
-        """Appends an operation."""
-        self.idle = 0
-        self.emitted += 1
-        if self.emitted > MAX_OPERATIONS:
-            raise TooLarge(
-                f"the QIR comes to more than {MAX_OPERATIONS} operations, with loops unrolled and functions entered"
-            )
-        self.operations.append(operation)
-
-    def emit_choice(
-        self, condition: object, then: tuple[Operation, ...], otherwise: tuple[Operation, ...], line: int
-    ) -> None:
-        """Appends `then` where the condition is 1, and `otherwise` where it is 0."""
-        if not then and not otherwise:
-            return
-        pairs = conjunction(condition)
-        if pairs is None:
-            negated = self.diagrams.apply(lambda c: 1 - c, condition)
-            if (pairs := conjunction(negated)) is not None:
-                then, otherwise = otherwise, then
-        if pairs is not None:
-            self.emit(branch_on(pairs, then, otherwise))
-            return
-        copies = sum(1 for _ in paths(condition))
-        self.emitted += copies * (len(then) + len(otherwise))
-        for op in chosen(condition, lambda leaf: then if leaf else otherwise):
-            self.emit(op)
-
-    def current(self, value: object, line: int) -> None:
-        """Raises UnsupportedFeature where a bit that a value depends on was measured again since it was read."""
-        for bit in bits(value):
-            if bit.clbit < 0:
-                raise UnsupportedFeature(f"line {line}: the count of a loop decides more than its end")
-            if self.versions.get(bit.clbit, 0) != bit.version:
-                raise UnsupportedFeature(
-                    f"line {line}: result {bit.clbit} was measured again since it was read for this condition; "
-                    "measure into another result"
-                )
-
-    def new_version(self) -> int:
-        """The number of one more measurement."""
-        self.last_version += 1
-        return self.last_version
-
-    def qubit(self, value: object, line: int) -> int:
-        """The index of a static qubit."""
-        index = self._index(value, "qubit", self.declared_qubits, line)
-        self.used_qubits = max(self.used_qubits, index + 1)
-        return index
-
-    def result(self, value: object, line: int) -> int:
-        """The index of a static result."""
-        index = self._index(value, "result", self.declared_results, line)
-        self.used_results = max(self.used_results, index + 1)
-        return index
-
-    def _index(self, value: object, what: str, declared: int | None, line: int) -> int:
-        if not isinstance(value, Pointer):
-            raise UnsupportedFeature(f"line {line}: the {what} is not a static one: {_described(value)}")
-        limit = declared if declared is not None else MAX_BITS
-        if value.number >= limit:
-            raise ProgramError(
-                f"line {line}: {what} {value.number} is outside 0..{limit - 1}, "
-                + (
-                    "which the entry point declares"
-                    if declared is not None
-                    else "which is the most that is read"
-                )
-            )
-        return value.number
-
-    # The end.
-
-    def _renumbered(self, num_qubits: int, num_slots: int) -> Program:
-        for bit in self.records:
-            if self.versions.get(bit.clbit, 0) != bit.version:
-                raise UnsupportedFeature(f"result {bit.clbit} is measured again after it was recorded")
-        order = [bit.clbit for bit in self.records]
-        if order:
-            recorded = set(order)
-            order += sorted(used(self.operations).difference(recorded))
-        else:
-            order = list(
-                range(self.declared_results if self.declared_results is not None else self.used_results)
-            )
-        operations = tuple(self.operations)
-        if order != list(range(len(order))):
-            operations = moved(operations, {result: clbit for clbit, result in enumerate(order)})
-        program = Program(num_qubits, len(order), num_slots, operations)
-        program.check()
-        return program
+        return self.runtime(name, given, instruction)
 
 
 #: In the place of a block before, where the phis are set already.
@@ -590,23 +391,3 @@ MERGED = "\0"
 def _typed_text(text: str) -> tuple[str, str]:
     kind, _, rest = text.partition(" ")
     return kind, rest
-
-
-def _arity(name: str, given: Sequence[object], needed: int, line: int, result: str | None = None) -> None:
-    if len(given) != needed or result is not None:
-        raise UnsupportedFeature(
-            f"line {line}: {name} is read with {needed} arguments{' and no result' if result else ''}, "
-            f"not with {len(given)}: qubits and results are static here"
-        )
-
-
-def _described(value: object) -> str:
-    if isinstance(value, Choice):
-        return "it depends on measured bits"
-    if isinstance(value, Undefined):
-        return value.what
-    if isinstance(value, Label):
-        return f"@{value.name}"
-    if isinstance(value, Affine):
-        return "an angle"
-    return repr(value)
