@@ -263,12 +263,6 @@ RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
             _on("rx", 0, at=[pi / 2]),
             _on("rx", 1, at=[pi / 2]),
         ),
-        (
-            _on("cp", 0, 1, at=[slot(0, -2.0)]),
-            _on("rz", 0, at=[_A]),
-            _on("rz", 1, at=[_A]),
-            _phase(_HALF),
-        ),
     ),
     "cu": (
         (
