@@ -435,7 +435,7 @@ CASES: list[tuple[str, type[ProgramError], int, int, str]] = [
     (V2 + "qreg q[2]; h q[0:1];", UnsupportedFeature, 3, 17, "a slice belongs to OpenQASM 3"),
     (Q + "h $0;", UnsupportedFeature, 4, 3, "physical qubits"),
     (Q + "ctrl @ rzz(1) q[0], q[1], q[1];", ParseError, 4, 8, "no gate is called 'rzz'"),
-    (Q + "input float a; pow(0.5) @ cu(a, 2, 3, 4) q[0], q[1];", UnsupportedFeature, 4, 16, "pow @ of cu is none of the gates"),
+    (Q + "input float a; pow(0.5) @ cu(a, 2, 3, 4) q[0], q[1];", UnsupportedFeature, 4, 16, "pow @ of cu is"),
     (Q + "input float a; pow(0.5) @ u3(a, 2, 3) q[0];", UnsupportedFeature, 4, 16, "pow @ of gphase, u"),
     (Q + "rx(1e999) q[0];", ParameterError, 4, 4, "an angle must be finite"),
     (Q + "rx(sqrt(-1)) q[0];", ParameterError, 4, 4, "'sqrt' has no finite value"),
