@@ -212,11 +212,8 @@ class Link:
     def _handle(self) -> None:
         began_s = self._reactor.now()
         for _ in range(TURN_MESSAGES):
-            if not self.alive:
-                return
-            if not self._waiting:
-                self._watch()
-                return
+            if not self.alive or not self._waiting:
+                break
             try:
                 self._message(self._waiting.popleft())
             except WireError as error:
@@ -224,11 +221,15 @@ class Link:
                 return
             if self._reactor.now() - began_s > TURN_WORK_S:
                 break
-        if self.alive and self._waiting:
-            # Others come first; meanwhile nothing more is read of it.
-            self._reactor.unwatch(self._child.channel.fileno())
-            now_s = self._reactor.now()
-            self._reactor.call_at(now_s + max(PAUSE_S, PAUSE_FACTOR * (now_s - began_s)), self._handle)
+        if not self.alive:
+            return
+        if not self._waiting:
+            self._watch()
+            return
+        # Others come first; meanwhile nothing more is read of it.
+        self._reactor.unwatch(self._child.channel.fileno())
+        now_s = self._reactor.now()
+        self._reactor.call_at(now_s + max(PAUSE_S, PAUSE_FACTOR * (now_s - began_s)), self._handle)
 
     def _lost(self, reason: str) -> None:
         if self.alive:
