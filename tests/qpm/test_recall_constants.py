@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qfw.formats.remembered import Remembered
 from qfw.model.pipeline import Pipeline, Stage
 from qfw.model.program import Gate, Program, slot
 from qfw.numerics.equivalence import compare
@@ -34,9 +35,14 @@ def entries(shelf: Shelf) -> int:
     return shelf.state().entries
 
 
+def _forget() -> None:
+    """As another process is."""
+    recall._recent = Remembered(recall.MAX_RECENT, recall.MAX_RECENT_BYTES)
+
+
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
-    recall._recent.clear()
+    _forget()
     return Shelf(tmp_path / "lowered", 2**22)
 
 
@@ -50,7 +56,7 @@ def test_fifty_are_lowered_once(shelf: Shelf, reads: str) -> None:
         assert compare(given, decoded, made.layout, "equivalence").equal
     assert begun == ["transpile"] and entries(shelf) == 1
     # Another process has the disk only.
-    recall._recent.clear()
+    _forget()
     recall.lowered(pipeline(reads), program(2.0, 2.1), TARGET, shelf, lambda s: begun.append(s.name))
     assert begun == ["transpile"] and entries(shelf) == 1
 
@@ -80,11 +86,14 @@ def test_a_stage_that_looks_at_all_is_heard(shelf: Shelf) -> None:
     assert begun == ["transpile", "reduce"] * 2
 
 
-def test_what_a_process_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> None:
-    monkeypatch.setattr(recall, "MAX_RECENT", 2)
+@pytest.mark.parametrize(("most", "most_bytes", "kept"), [(2, 2**20, 2), (64, 1, 1), (64, 2**20, 4)])
+def test_what_a_process_keeps_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int, kept: int
+) -> None:
+    monkeypatch.setattr(recall, "_recent", Remembered(most, most_bytes))
     for width in range(2, 6):
         recall.lowered(pipeline("none"), Program(width, 0, 0, (Gate("rx", (0,), (0.3,)),)), TARGET, None)
-    assert len(recall._recent) == 2
+    assert len(recall._recent) == kept
 
 
 @pytest.mark.parametrize("reads", ["special", "none"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
-import threading
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from qfw.config import discover, settings
+from qfw.formats.remembered import Remembered
 from qfw.model.constants import READS, lifted, restored
 from qfw.model.decoding import decoder
 from qfw.model.errors import ConfigError, ProgramError
@@ -27,11 +27,11 @@ from qfw.qpm.tool import Target, constants_of, keeps_on_disk
 logger = logging.getLogger(__name__)
 
 _KEY_BYTES = 32
-#: Lowered programs with slots in place of constants that a process keeps.
-MAX_RECENT = 64
-#: By key, the one used last at the end; None: of such a program there is none.
-_recent: dict[bytes, tuple[LoweredProgram, Program] | None] = {}
-_lock = threading.Lock()
+#: Lowered programs with slots in place of constants that a process keeps, and their bytes together: as they are run
+#: they take some 13 times as much.
+MAX_RECENT, MAX_RECENT_BYTES = 64, 4 * 2**20
+#: By key; a 1-tuple, so that None in it says that of such a program there is none.
+_recent: Remembered[tuple[tuple[LoweredProgram, Program] | None]] = Remembered(MAX_RECENT, MAX_RECENT_BYTES)
 _decode = decoder(LoweredProgram)
 
 
@@ -87,24 +87,11 @@ def _by_structure(
     if not values:
         return None
     key = key_of(pipeline, wanted, target)
-    with _lock:
-        known = key in _recent
-        found = _recent.pop(key, None)
-        if known:
-            _recent[key] = found
-    if not known:
-        try:
-            found = _made_or_found(pipeline, wanted, target, shelf, begins)
-        except ProgramError as error:
-            # With constants in place of slots it may be possible.
-            logger.info("constants stay constants: %s", error)
-        if found is not None and found[0].artefacts:
-            # They may hold angles.
-            found = None
-        with _lock:
-            _recent[key] = found
-            while len(_recent) > MAX_RECENT:
-                del _recent[next(iter(_recent))]
+    recent = _recent.get(key)
+    if recent is None:
+        recent = (_lifted_lowered(pipeline, wanted, target, shelf, begins),)
+        _recent.put(key, recent, len(recent[0][0].encoded) if recent[0] is not None else 0)
+    (found,) = recent
     if found is None:
         return None
     made, decoded = found
@@ -116,6 +103,20 @@ def _by_structure(
         logger.info("constants stay constants: %s", error)
         return None
     return msgspec.structs.replace(made, encoded=bound.encoded), bound
+
+
+def _lifted_lowered(
+    pipeline: Pipeline, wanted: Program, target: Target, shelf: Shelf | None, begins: Callable[[Stage], None]
+) -> tuple[LoweredProgram, Program] | None:
+    """Of a program with slots in place of constants; None where it takes the constants."""
+    try:
+        found = _made_or_found(pipeline, wanted, target, shelf, begins)
+    except ProgramError as error:
+        # With constants in place of slots it may be possible.
+        logger.info("constants stay constants: %s", error)
+        return None
+    # Artefacts may hold angles.
+    return None if found[0].artefacts else found
 
 
 def _believed(body: bytes, program: Program) -> tuple[LoweredProgram, Program] | None:
